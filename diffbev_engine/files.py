@@ -1,0 +1,69 @@
+"""Files that are either whole or absent: written under a temporary name, then renamed."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from diffbev_engine.errors import DiffBEVError
+
+_DEFAULT_MODE = 0o666
+
+
+@contextmanager
+def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` and rename it there on success.
+
+    On any error the temporary file is removed and ``path`` is left as it was.  With
+    ``durable`` the content reaches the disk before the rename, so that a power cut leaves
+    the old or the new file, never an empty one.
+    """
+    path = Path(path)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        os.chmod(temporary, _DEFAULT_MODE & ~_umask())
+        if durable:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write ``content`` to ``path`` atomically."""
+    with atomic_path(path, durable=durable) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str, *, durable: bool = False) -> None:
+    """Write ``content`` to ``path`` atomically, as UTF-8."""
+    write_bytes(path, content.encode(), durable=durable)
+
+
+def make_writable_dir(path: Path, purpose: str) -> Path:
+    """Create ``path`` if needed and prove that it can be written.
+
+    Raises:
+        DiffBEVError: naming the folder, its ``purpose`` and the reason of the system.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DiffBEVError(
+            f"cannot write the {purpose} {path}: {reason}. Choose another folder or fix its permissions."
+        ) from error
+    return path
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
