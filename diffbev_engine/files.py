@@ -1,14 +1,13 @@
 """Files that are either whole or absent: written under a temporary name, then renamed."""
 
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from diffbev_engine.errors import DiffBEVError
-
-_DEFAULT_MODE = 0o666
 
 
 @contextmanager
@@ -19,17 +18,12 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
     ``durable`` the content reaches the disk before the rename, so that a power cut leaves
     the old or the new file, never an empty one.
     """
-    path = Path(path)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
-        os.chmod(temporary, _DEFAULT_MODE & ~_umask())
         if durable:
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-        os.replace(temporary, path)
+            _flush_to_disk(temporary)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -63,7 +57,6 @@ def make_writable_dir(path: Path, purpose: str) -> Path:
     return path
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""Python-syntax configuration files: parsed, never executed, validated into typed settings."""

@@ -1,0 +1,42 @@
+"""All settings of one experiment: what a configuration file becomes."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt
+
+from diffbev_engine.dataset.settings import DataSettings
+from diffbev_engine.evaluate.settings import EvaluationSettings
+from diffbev_engine.models.settings import ModelSettings
+from diffbev_engine.settings_base import StrictSettings
+from diffbev_engine.train.settings import (
+    CheckpointSettings,
+    LogSettings,
+    LrSettings,
+    OptimizerConfigSettings,
+    OptimizerSettings,
+    RunnerSettings,
+)
+
+
+class Settings(StrictSettings):
+    """One experiment, complete."""
+
+    data_root: Annotated[Path, Field(strict=False)]
+    """Folder with ``img_dir``, ``ann_bev_dir``, ``calib.json`` and ``index.jsonl``."""
+    model: ModelSettings = ModelSettings()
+    data: DataSettings = DataSettings()
+    optimizer: OptimizerSettings = OptimizerSettings()
+    optimizer_config: OptimizerConfigSettings = OptimizerConfigSettings()
+    lr_config: LrSettings = LrSettings()
+    runner: RunnerSettings = RunnerSettings()
+    checkpoint_config: CheckpointSettings = CheckpointSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    log_config: LogSettings = LogSettings()
+    precision: Literal["bf16", "fp16", "fp32"] = "bf16"
+    """Arithmetic of the network; geometry, losses and softmaxes stay in fp32."""
+    compile: Literal["off", "head", "all"] = "off"
+    """Which parts go through torch.compile."""
+    seed: NonNegativeInt = 0
+    deterministic: bool = False
+    """Only deterministic kernels: slower on a GPU, the same numbers in every run."""

@@ -1,0 +1,1 @@
+"""The data root to batches: typed samples, data order, loader."""

@@ -1,0 +1,26 @@
+"""Settings of the loader."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from diffbev_engine.settings_base import StrictSettings
+
+
+class DataSettings(StrictSettings):
+    """What is loaded, at which size, by how many workers."""
+
+    samples_per_gpu: PositiveInt = 4
+    """Batch size of one process."""
+    workers_per_gpu: NonNegativeInt = 4
+    """Loader processes of one training process; 0 loads in the training process."""
+    image_size: Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)] = (600, 800)
+    """(height, width) in pixels that images are resized to; intrinsics follow."""
+    cameras: Literal["front", "all"] = "all"
+    """Which of the prepared images are used; ``all`` takes every camera in ``index.jsonl``."""
+    mask: Literal["pon", "fov"] = "pon"
+    """Ignore mask of training: ``pon`` drops cells hidden from LiDAR, ``fov`` only those outside the view."""
+    photometric: bool = True
+    """Random brightness, contrast, saturation and hue on training images."""
+    load_depth: bool = False
+    """Also load LiDAR depth ground truth."""

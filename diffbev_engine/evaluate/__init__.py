@@ -1,0 +1,1 @@
+"""Streamed counts, per-class IoU and mIoU."""

@@ -1,0 +1,19 @@
+"""Settings of evaluation."""
+
+from typing import Literal
+
+from pydantic import PositiveInt
+
+from diffbev_engine.settings_base import StrictSettings
+
+
+class EvaluationSettings(StrictSettings):
+    """When evaluation runs during training, and how it scores."""
+
+    interval: PositiveInt = 20_000
+    """Iterations between evaluations; the last iteration is always evaluated."""
+    metric: Literal["mIoU"] = "mIoU"
+    mask: Literal["pon", "fov"] = "pon"
+    """Ignore mask of the reported mIoU; the other one is reported beside it."""
+    samples_per_gpu: PositiveInt | None = None
+    """Batch size of evaluation; ``None`` takes the one of training."""

@@ -1,0 +1,1 @@
+"""The network: backbone, lift-splat view transform, BEV head, losses."""

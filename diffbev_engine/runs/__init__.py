@@ -1,0 +1,1 @@
+"""The run directory, the only channel between a training process and whoever watches it. Light."""

@@ -1,0 +1,1 @@
+"""A small synthetic world in the nuScenes format."""

@@ -1,0 +1,66 @@
+"""Settings of training, under the names that the configuration files use."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+from diffbev_engine.settings_base import StrictSettings
+
+Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class RunnerSettings(StrictSettings):
+    """How long to train."""
+
+    type: Literal["IterBasedRunner"] = "IterBasedRunner"
+    max_iters: PositiveInt = 200_000
+
+
+class OptimizerSettings(StrictSettings):
+    """AdamW; norm layers and position tables are not decayed."""
+
+    type: Literal["AdamW"] = "AdamW"
+    lr: PositiveFloat = 2e-4
+    betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.9, 0.999)
+    weight_decay: NonNegativeFloat = 0.01
+
+
+class GradClipSettings(StrictSettings):
+    """Clipping of the gradient's global L2 norm."""
+
+    max_norm: PositiveFloat = 35.0
+
+
+class OptimizerConfigSettings(StrictSettings):
+    """What happens between backward and the optimizer step."""
+
+    grad_clip: GradClipSettings | None = GradClipSettings()
+    cumulative_iters: PositiveInt = 1
+    """Batches accumulated for one iteration; an iteration is one optimizer step."""
+
+
+class LrSettings(StrictSettings):
+    """Polynomial decay to ``min_lr`` after a linear warm-up."""
+
+    policy: Literal["poly"] = "poly"
+    power: PositiveFloat = 1.0
+    min_lr: NonNegativeFloat = 0.0
+    by_epoch: Literal[False] = False
+    warmup: Literal["linear"] | None = "linear"
+    warmup_iters: NonNegativeInt = 1500
+    warmup_ratio: Annotated[float, Field(ge=0.0, le=1.0)] = 1e-6
+
+
+class CheckpointSettings(StrictSettings):
+    """When checkpoints are written and how many are kept."""
+
+    by_epoch: Literal[False] = False
+    interval: PositiveInt = 5000
+    max_keep_ckpts: PositiveInt = 3
+    """Newest ``iter_<n>.pth`` that are kept; ``latest.pth`` and ``best_mIoU.pth`` always are."""
+
+
+class LogSettings(StrictSettings):
+    """Rows of ``metrics.csv`` and lines of the log."""
+
+    interval: PositiveInt = 50
