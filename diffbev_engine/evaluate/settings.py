@@ -11,7 +11,7 @@ class EvaluationSettings(StrictSettings):
     """When evaluation runs during training, and how it scores."""
 
     interval: PositiveInt = 20_000
-    """Iterations between evaluations; the last iteration is always evaluated."""
+    """Iterations between evaluations; a run longer than this is also evaluated at its end."""
     metric: Literal["mIoU"] = "mIoU"
     mask: Literal["pon", "fov"] = "pon"
     """Ignore mask of the reported mIoU; the other one is reported beside it."""

@@ -1,0 +1,64 @@
+"""``diffbev-engine``: finds the command, runs it, turns errors into one message and an exit code."""
+
+import importlib
+import sys
+
+import click
+
+from diffbev_engine import __version__
+from diffbev_engine.errors import DiffBEVError, ExitCode
+
+# Command name -> module with a click command named ``command``; the order is that of the work.
+_COMMANDS = {
+    "demo": "diffbev_engine.cli.demo",
+    "synth": "diffbev_engine.cli.synth",
+    "prepare": "diffbev_engine.cli.prepare",
+    "preview-labels": "diffbev_engine.cli.preview_labels",
+    "prepare-depth": "diffbev_engine.cli.prepare_depth",
+    "check-tables": "diffbev_engine.cli.check_tables",
+    "train": "diffbev_engine.cli.train",
+    "evaluate": "diffbev_engine.cli.evaluate",
+    "bench": "diffbev_engine.cli.bench",
+}
+
+
+class _LazyGroup(click.Group):
+    """Imports the module of a command when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(module).command
+        return command
+
+
+@click.group(
+    cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="diffbev-engine")
+def cli() -> None:
+    """Bird's-eye-view segmentation on nuScenes: prepare, train, evaluate.
+
+    Exit codes: 0 done; 1 a check or step failed; 2 wrong usage or configuration; 3 out of GPU
+    memory; 4 training diverged; 5 interrupted, resumable.
+    """
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    try:
+        code = cli.main(prog_name="diffbev-engine", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        code = ExitCode.INTERRUPTED
+    except DiffBEVError as error:
+        click.echo(f"{click.style('error:', fg='red')} {error}", err=True)
+        code = error.exit_code
+    sys.exit(code)

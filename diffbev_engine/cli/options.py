@@ -1,0 +1,61 @@
+"""Options and arguments that several commands share."""
+
+from pathlib import Path
+
+import click
+
+
+class _GpuIds(click.ParamType):
+    name = "ids"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        if not all(part.isdecimal() for part in parts):
+            self.fail(f"{value!r} is not a GPU number or a comma-separated list of them", param, ctx)
+        return tuple(int(part) for part in parts)
+
+
+config_argument = click.argument("config")
+
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override one setting, e.g. --set data.samples_per_gpu=2; may be repeated.",
+)
+
+gpu_ids_option = click.option(
+    "--gpu-ids",
+    type=_GpuIds(),
+    default=(),
+    help="GPU to use, as nvidia-smi numbers them; default: the first one, or the CPU where there is none.",
+)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+
+nuscenes_root_option = click.option(
+    "--nuscenes-root",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder with samples/, maps/ and v1.0-…/.",
+)
+
+version_option = click.option(
+    "--version", help="Table folder, e.g. v1.0-trainval; found when there is only one."
+)
+
+workers_option = click.option(
+    "--workers", type=click.IntRange(min=0), help="Processes; default: one a CPU core."
+)
+
+data_root_option = click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Folder that `prepare` wrote (img_dir/, ann_bev_dir/, …).",
+)

@@ -1,0 +1,105 @@
+"""Loader processes: the files of a data root as batches, in a given order."""
+
+import random
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+from diffbev_engine.dataset.order import ALONE, Shard, TrainingOrder, evaluation_batches
+from diffbev_engine.dataset.records import SampleRecord
+from diffbev_engine.dataset.sample import Batch, Sample, collate, load_sample
+from diffbev_engine.dataset.settings import DataSettings
+from diffbev_engine.errors import DiffBEVError
+
+_PREFETCHED_BATCHES = 4
+
+
+class BEVDataset(Dataset[Sample | DiffBEVError]):
+    """Samples by position; a damaged file comes back as its error.
+
+    An exception raised in a loader process would reach the user as that process's traceback.
+    """
+
+    def __init__(self, records: Sequence[SampleRecord], settings: DataSettings) -> None:
+        self.records = records
+        self._settings = settings
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> Sample | DiffBEVError:
+        try:
+            return load_sample(
+                self.records[index], self._settings.image_size, with_depth=self._settings.load_depth
+            )
+        except DiffBEVError as error:
+            return error
+
+
+def training_batches(dataset: BEVDataset, order: TrainingOrder, workers: int) -> Iterator[Batch]:
+    """Batches without end in the given order.
+
+    Raises:
+        DiffBEVError: naming a damaged file, when its batch is reached.
+    """
+    return _checked(_loader(dataset, order, workers, order.seed))
+
+
+def evaluation_loader(
+    dataset: BEVDataset, batch_size: int, workers: int, shard: Shard = ALONE
+) -> Iterator[Batch | None]:
+    """Every sample once, in order; ``None`` stands for a batch that only other processes have.
+
+    Raises:
+        DiffBEVError: naming a damaged file, when its batch is reached.
+    """
+    batches = evaluation_batches(len(dataset), batch_size, shard)
+    filled = [batch for batch in batches if batch]
+    yield from _checked(_loader(dataset, filled, workers, seed=0))
+    yield from [None] * (len(batches) - len(filled))
+
+
+def _loader(
+    dataset: BEVDataset, batches: Iterable[list[int]], workers: int, seed: int
+) -> Iterable[Batch | DiffBEVError]:
+    loader: DataLoader[Any] = DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=workers,
+        collate_fn=_collate_or_error,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=_PREFETCHED_BATCHES if workers else None,
+        worker_init_fn=partial(_start_worker, seed=seed),
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return loader
+
+
+def _collate_or_error(samples: list[Sample | DiffBEVError]) -> Batch | DiffBEVError:
+    good = [sample for sample in samples if isinstance(sample, Sample)]
+    errors = [sample for sample in samples if isinstance(sample, DiffBEVError)]
+    return errors[0] if errors else collate(good)
+
+
+def _checked(batches: Iterable[Batch | DiffBEVError]) -> Iterator[Batch]:
+    for batch in batches:
+        if isinstance(batch, DiffBEVError):
+            raise batch
+        yield batch
+
+
+def _start_worker(worker: int, seed: int) -> None:
+    # Ctrl+C and a scheduler's SIGTERM reach the whole process group; the training process
+    # decides, and still needs its loader to finish the step.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    cv2.setNumThreads(0)
+    random.seed(f"{seed}/{worker}")
+    np.random.seed([seed % 2**32, worker])
+    torch.manual_seed(seed * 1009 + worker)

@@ -1,0 +1,159 @@
+"""From files to tensors: one sample, and a batch of them.
+
+Dimension letters: B batch, H W image rows and columns, Z X BEV rows and columns.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffbev_engine.classes import NUM_CLASSES
+from diffbev_engine.dataset.records import SampleRecord
+from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.prepare.encoding import IGNORE_BIT, IGNORE_FOV_BIT, read_label
+
+_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and its labels, small enough to cross processes cheaply."""
+
+    token: str
+    image: Tensor
+    """(H, W, 3) uint8 RGB."""
+    intrinsics: Tensor
+    """(3, 3) float32, for this image size."""
+    label: Tensor
+    """(Z, X) int32: the bits of the label PNG, row 0 nearest."""
+    known: Tensor
+    """(14,) bool: classes that the map of this place annotates."""
+    depth: Tensor | None = None
+    """(H, W) float32 metres, 0 where there is no point."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples stacked along a leading batch dimension."""
+
+    tokens: tuple[str, ...]
+    images: Tensor
+    """(B, 3, H, W) uint8 RGB."""
+    intrinsics: Tensor
+    """(B, 3, 3) float32."""
+    label: Tensor
+    """(B, Z, X) int32."""
+    known: Tensor
+    """(B, 14) bool."""
+    depth: Tensor | None
+    """(B, H, W) float32 metres, 0 where there is no point."""
+
+    def classes(self) -> Tensor:
+        """The class planes, (B, 14, Z, X) bool."""
+        bits = torch.arange(NUM_CLASSES, device=self.label.device, dtype=torch.int32)
+        return ((self.label[:, None] >> bits[:, None, None]) & 1).bool()  # B x 14 x Z x X
+
+    def valid(self, mask: str) -> Tensor:
+        """Cells that are not ignored under the ``pon`` or the ``fov`` mask, (B, Z, X) bool."""
+        bit = {"pon": IGNORE_BIT, "fov": IGNORE_FOV_BIT}[mask]
+        return ((self.label >> bit) & 1) == 0  # B x Z x X
+
+    def pin_memory(self) -> Batch:
+        """The same batch in page-locked memory, from which copies to a GPU are asynchronous."""
+        return self._map(lambda tensor: tensor.pin_memory())
+
+    def to(self, device: torch.device) -> Batch:
+        """The same batch on ``device``, copied asynchronously."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _map(self, change: Any) -> Batch:
+        tensors = {item.name: getattr(self, item.name) for item in fields(self)}
+        return replace(self, **{name: change(x) for name, x in tensors.items() if isinstance(x, Tensor)})
+
+
+def load_sample(record: SampleRecord, image_size: tuple[int, int], *, with_depth: bool = False) -> Sample:
+    """Read one sample; the image is resized to ``image_size`` (H, W) and the intrinsics with it.
+
+    Raises:
+        DiffBEVError: naming the damaged file.
+    """
+    image, scale_x, scale_y = _read_image(record, image_size)
+    intrinsics = np.diag([scale_x, scale_y, 1.0]) @ record.intrinsics
+    label = read_label(record.label).astype(np.int32)
+    return Sample(
+        token=record.token,
+        image=torch.from_numpy(image),
+        intrinsics=torch.from_numpy(intrinsics.astype(np.float32)),
+        label=torch.from_numpy(label),
+        known=torch.from_numpy(record.known),
+        depth=torch.from_numpy(_read_depth(record, image_size)) if with_depth else None,
+    )
+
+
+def collate(samples: Sequence[Sample]) -> Batch:
+    """Stack samples into a batch."""
+    depths = [sample.depth for sample in samples if sample.depth is not None]
+    images = torch.stack([sample.image for sample in samples])  # B x H x W x 3
+    return Batch(
+        tokens=tuple(sample.token for sample in samples),
+        images=images.permute(0, 3, 1, 2),  # B x 3 x H x W, channels innermost in memory
+        intrinsics=torch.stack([sample.intrinsics for sample in samples]),
+        label=torch.stack([sample.label for sample in samples]),
+        known=torch.stack([sample.known for sample in samples]),
+        depth=torch.stack(depths) if depths else None,
+    )
+
+
+def _read_image(record: SampleRecord, image_size: tuple[int, int]) -> tuple[np.ndarray, float, float]:
+    height, width = image_size
+    content = _read_bytes(record)
+    # OpenCV returns what it could decode of a truncated JPEG, grey below; the end marker tells.
+    truncated = content.startswith(_JPEG_START) and _JPEG_END not in content[-64:]
+    readable = content and not truncated
+    bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if readable else None
+    if bgr is None:
+        what = "truncated" if truncated else "not a readable image"
+        raise DiffBEVError(
+            f"{record.image} is {what} (sample {record.token}). Restore the original file, "
+            "then run `diffbev-engine prepare` again."
+        )
+    original_height, original_width = bgr.shape[:2]
+    resized = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_LINEAR)
+    rgb = cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)
+    return rgb, width / original_width, height / original_height
+
+
+def _read_bytes(record: SampleRecord) -> bytes:
+    try:
+        return record.image.read_bytes()
+    except OSError as error:
+        raise DiffBEVError(
+            f"cannot read {record.image} (sample {record.token}): {error.strerror or error}."
+        ) from error
+
+
+def _read_depth(record: SampleRecord, image_size: tuple[int, int]) -> np.ndarray:
+    """Sparse depth (H, W); a sample without a file has no points, it is not an error."""
+    if not record.depth.exists():
+        return np.zeros(image_size, np.float32)
+    try:
+        with np.load(record.depth, allow_pickle=False) as arrays:
+            depth = np.where(arrays["mask"] > 0, arrays["depth"], 0).astype(np.float32)
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise DiffBEVError(
+            f"{record.depth} is damaged ({error}). Delete it and run `diffbev-engine prepare-depth` again."
+        ) from error
+    if depth.shape != image_size:
+        raise DiffBEVError(
+            f"{record.depth} has shape {depth.shape}, the images are loaded at {image_size}. "
+            f"Run `diffbev-engine prepare-depth --height {image_size[0]} --width {image_size[1]}`."
+        )
+    return depth

@@ -1,0 +1,68 @@
+"""The files of a run directory and their names."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+_ITERATION_CHECKPOINT = re.compile(r"iter_(\d+)\.pth")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """A run directory; nothing is read or created until asked for."""
+
+    path: Path
+
+    @property
+    def manifest(self) -> Path:
+        """What was started, from which configuration, on which machine."""
+        return self.path / "run.json"
+
+    @property
+    def status(self) -> Path:
+        """What the run is doing now."""
+        return self.path / "status.json"
+
+    @property
+    def metrics(self) -> Path:
+        """One row a logged step or evaluation."""
+        return self.path / "metrics.csv"
+
+    @property
+    def latest(self) -> Path:
+        """The newest checkpoint."""
+        return self.path / "latest.pth"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the best mIoU."""
+        return self.path / "best_mIoU.pth"
+
+    def checkpoint(self, iteration: int) -> Path:
+        """The checkpoint written after ``iteration`` optimizer steps."""
+        return self.path / f"iter_{iteration}.pth"
+
+    def log(self, started: datetime) -> Path:
+        """The log of the start at ``started``."""
+        return self.path / f"train_{started:%Y%m%d_%H%M%S}.log"
+
+    def checkpoints(self) -> list[tuple[int, Path]]:
+        """(iteration, path) of every ``iter_<n>.pth``, oldest first."""
+        found = ((_ITERATION_CHECKPOINT.fullmatch(path.name), path) for path in self.path.glob("iter_*.pth"))
+        return sorted((int(match[1]), path) for match, path in found if match)
+
+    def holds_a_run(self) -> bool:
+        """Whether an earlier run left a checkpoint or metrics here."""
+        return self.metrics.exists() or self.latest.exists() or bool(self.checkpoints())
+
+    def set_aside(self, now: datetime) -> Path:
+        """Move the files of an earlier run into a dated subfolder, so that a new one can start."""
+        archive = self.path / f"previous_{now:%Y%m%d_%H%M%S}"
+        archive.mkdir()
+        mine = [self.manifest, self.status, self.metrics, self.latest, self.best]
+        mine += [path for _, path in self.checkpoints()] + list(self.path.glob("train_*.log"))
+        for path in mine:
+            if path.exists():
+                path.rename(archive / path.name)
+        return archive

@@ -1,0 +1,207 @@
+"""The training loop: step, log, save, evaluate; stop cleanly on a signal, a NaN or a damaged file."""
+
+import gc
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from diffbev_engine.config.settings import Settings
+from diffbev_engine.dataset.sample import Batch
+from diffbev_engine.errors import DiffBEVError, InterruptedTraining
+from diffbev_engine.models.baseline import BaselineModel
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.status import RunState
+from diffbev_engine.train import random_state
+from diffbev_engine.train.checkpoint import Best, Checkpoint, load_weights, save_checkpoint
+from diffbev_engine.train.clock import StepClock
+from diffbev_engine.train.interrupt import StopRequest
+from diffbev_engine.train.meter import Meter
+from diffbev_engine.train.processes import Processes
+from diffbev_engine.train.recorder import Recorder, Scores, logger
+from diffbev_engine.train.step import LOSS_NAMES, TrainingStep
+
+Evaluate = Callable[[BaselineModel, Callable[[int], None]], Scores]
+"""Scores the model; calls back with the number of images done, which may raise to stop it."""
+
+
+@dataclass
+class Progress:
+    """Where training stands."""
+
+    iteration: int = 0
+    """Optimizer steps done."""
+    evaluated: bool = True
+    """Whether the evaluation due at this iteration has been done."""
+    best: Best = field(default_factory=Best)
+
+
+class StopEvaluation(Exception):
+    """A signal arrived while evaluating."""
+
+
+class TrainingLoop:
+    """Advances a ``TrainingStep`` to ``max_iters`` and keeps its run directory."""
+
+    def __init__(
+        self,
+        step: TrainingStep,
+        settings: Settings,
+        folder: RunFolder,
+        processes: Processes,
+        evaluate: Evaluate,
+        stop: StopRequest,
+        recorder: Recorder | None,
+    ) -> None:
+        """Wire the parts; ``recorder`` is there in the main process alone."""
+        self._step = step
+        self._settings = settings
+        self._folder = folder
+        self._processes = processes
+        self._evaluate = evaluate
+        self._stop = stop
+        self._recorder = recorder
+        self._meter = Meter(LOSS_NAMES, processes.device, guard_grad_norm=settings.precision != "fp16")
+        self._clock = StepClock()
+        self.progress = Progress()
+
+    def restore(self, checkpoint: Checkpoint, origin: Path) -> None:
+        """Continue from ``checkpoint`` to the bit: weights, optimizer, random numbers, running means."""
+        load_weights(self._step.model, checkpoint.model, origin)
+        self._step.optimizer.load_state_dict(checkpoint.optimizer)
+        self._step.scaler.load_state_dict(checkpoint.scaler)
+        self._meter.load_state(checkpoint.meter)
+        rank = self._processes.shard.rank
+        if rank < len(checkpoint.random):
+            random_state.restore(checkpoint.random[rank])
+        self.progress = Progress(checkpoint.iteration, checkpoint.evaluated, checkpoint.best)
+
+    def run(self, batches: Iterator[Batch]) -> None:
+        """Train until ``max_iters``.
+
+        Raises:
+            InterruptedTraining: on SIGINT or SIGTERM, after a checkpoint was written.
+            DivergedError: when a loss is not finite; no checkpoint is written.
+            DiffBEVError: a damaged file (after a checkpoint was written), or a full disk.
+        """
+        gc.collect()
+        gc.freeze()  # what lives now lives to the end; later collections need not look at it
+        try:
+            self._evaluate_if_due()
+            while self.progress.iteration < self._settings.runner.max_iters:
+                self._iterate(batches)
+                self._write_readings()
+                self._save_and_evaluate_if_due()
+        except StopEvaluation:
+            self._leave_if_asked()
+        finally:
+            gc.unfreeze()
+
+    def _iterate(self, batches: Iterator[Batch]) -> None:
+        iteration, device = self.progress.iteration, self._processes.device
+        with self._clock.waiting():
+            drawn, damage = self._draw(batches)
+        self._leave_if_asked(damage)
+        losses, grad_norm = self._step.run(iteration, [batch.to(device) for batch in drawn])
+        self.progress.iteration = iteration + 1
+        self.progress.evaluated = not self._evaluation_due()
+        self._meter.add(self.progress.iteration, losses, grad_norm)
+        self._clock.count(sum(len(batch.tokens) for batch in drawn) * self._processes.shard.world_size)
+        if self._due(self._settings.log_config.interval):
+            lr = self._step.optimizer.param_groups[0]["lr"]
+            self._meter.publish(self.progress.iteration, {"lr": lr, **self._clock.read(), **_memory(device)})
+            gc.collect(1)
+
+    def _draw(self, batches: Iterator[Batch]) -> tuple[list[Batch], DiffBEVError | None]:
+        try:
+            return [next(batches) for _ in range(self._settings.optimizer_config.cumulative_iters)], None
+        except DiffBEVError as damage:
+            return [], damage
+
+    def _write_readings(self, *, wait: bool = False) -> None:
+        for reading in self._meter.readings(wait=wait):
+            if self._recorder:
+                self._recorder.training_row(reading)
+
+    def _leave_if_asked(self, damage: DiffBEVError | None = None) -> None:
+        """Save and leave, all processes together, if one was asked to stop or cannot go on."""
+        if not self._processes.any(bool(self._stop) or damage is not None):
+            return
+        self._save()
+        where = f"iteration {self.progress.iteration}; {self._folder.latest} holds everything"
+        if damage is not None:
+            raise DiffBEVError(f"{damage} Training stopped at {where}.") from damage
+        if not self._stop:
+            raise InterruptedTraining(f"another process of this run stopped it at {where}.")
+        raise InterruptedTraining(f"stopped by {self._stop.signal_name} at {where}. Continue with --resume.")
+
+    def _save_and_evaluate_if_due(self) -> None:
+        saving = self._due(self._settings.checkpoint_config.interval)
+        if saving or not self.progress.evaluated:
+            with self._clock.paused():
+                self._save()
+                self._evaluate_if_due()
+
+    def _evaluate_if_due(self) -> None:
+        if self.progress.evaluated:
+            return
+        step = self.progress.iteration
+        if self._recorder:
+            self._recorder.status.update(state=RunState.EVALUATING, step=step)
+        scores = self._evaluate(self._step.model, self._after_evaluated_batch)
+        self.progress.evaluated = True
+        is_best = self.progress.best.beaten_by(scores.miou)
+        if is_best:
+            self.progress.best = Best(scores.miou, step)
+        if self._recorder:
+            self._recorder.evaluation_row(step, scores)
+        self._save(is_best=is_best)
+        if self._recorder:
+            best = self.progress.best
+            self._recorder.status.update(
+                state=RunState.TRAINING, last_miou=scores.miou, best_miou=best.miou, best_step=best.step
+            )
+
+    def _after_evaluated_batch(self, images: int) -> None:
+        if self._recorder:
+            self._recorder.status.update(evaluated=f"{images * self._processes.shard.world_size} images")
+        if self._processes.any(bool(self._stop)):
+            raise StopEvaluation
+
+    def _save(self, *, is_best: bool = False) -> None:
+        """Write a checkpoint, unless training has diverged; all processes take part."""
+        self._meter.check()
+        self._write_readings(wait=True)
+        random = self._processes.gather(random_state.capture())
+        meter = self._meter.state()
+        if self._recorder is None:
+            return
+        checkpoint = Checkpoint(
+            iteration=self.progress.iteration,
+            **self._step.state(),
+            meter=meter,
+            random=random,
+            best=self.progress.best,
+            evaluated=self.progress.evaluated,
+            settings=self._settings.model_dump(mode="json"),
+        )
+        keep = self._settings.checkpoint_config.max_keep_ckpts
+        path = save_checkpoint(self._folder, checkpoint, is_best=is_best, keep=keep)
+        self._recorder.status.update(last_checkpoint=path.name)
+        logger.info(f"saved {path}" + (f" (best mIoU {checkpoint.best.miou:.4f})" if is_best else ""))
+
+    def _due(self, interval: int) -> bool:
+        step = self.progress.iteration
+        return step % interval == 0 or step == self._settings.runner.max_iters
+
+    def _evaluation_due(self) -> bool:
+        """At every interval, and at the end of a run that is longer than one."""
+        interval, last = self._settings.evaluation.interval, self._settings.runner.max_iters
+        return self.progress.iteration % interval == 0 or self.progress.iteration == last > interval
+
+
+def _memory(device: torch.device) -> dict[str, float | None]:
+    if device.type != "cuda":
+        return {"gpu_mem_mb": None}
+    return {"gpu_mem_mb": torch.cuda.max_memory_reserved(device) / 2**20}

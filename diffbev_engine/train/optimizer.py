@@ -1,0 +1,43 @@
+"""AdamW whose weight decay leaves norms and position tables alone."""
+
+import torch
+from torch import nn
+
+from diffbev_engine.train.settings import OptimizerSettings
+
+_NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
+_POSITION_TABLES = ("relative_position_bias_table", "pos_embed", "absolute_pos_embed")
+
+
+def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Split the trainable parameters into (decayed, not decayed).
+
+    Not decayed: parameters of norm layers, relative position bias tables and absolute
+    position embeddings (the recipe of Swin, which DiffBEV's configurations repeat).
+    """
+    decayed: list[nn.Parameter] = []
+    spared: list[nn.Parameter] = []
+    for module in model.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            spare = isinstance(module, _NORMS) or name in _POSITION_TABLES
+            (spared if spare else decayed).append(parameter)
+    return decayed, spared
+
+
+def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.AdamW:
+    """AdamW over both groups; one fused kernel a step on a GPU."""
+    decayed, spared = decay_groups(model)
+    groups = [
+        {"params": decayed, "weight_decay": settings.weight_decay},
+        {"params": spared, "weight_decay": 0.0},
+    ]
+    on_gpu = next(model.parameters()).is_cuda
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=on_gpu)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group the learning rate of this step."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr

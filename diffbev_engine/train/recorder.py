@@ -1,0 +1,95 @@
+"""What a run tells the world: ``metrics.csv``, ``status.json`` and the log, from one process."""
+
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.status import RunState, StatusWriter
+from diffbev_engine.train.meter import Reading
+
+logger = logging.getLogger("diffbev_engine")
+
+
+class Scores(Protocol):
+    """The part of an evaluation that training acts on."""
+
+    @property
+    def miou(self) -> float:
+        """Mean IoU, 0 to 1."""
+
+    @property
+    def iou(self) -> Mapping[str, float | None]:
+        """IoU by class name; ``None`` for a class that does not occur."""
+
+
+class Recorder:
+    """Writes the files of one run directory."""
+
+    def __init__(self, folder: RunFolder, *, max_iters: int, start: int) -> None:
+        self._max_iters = max_iters
+        self._metrics = MetricsWriter(folder.metrics, keep_until_step=start)
+        self.status = StatusWriter(folder.status, max_iters)
+        self.status.update(step=start)
+        self._handlers = _log_to(folder)
+
+    def training_row(self, reading: Reading) -> None:
+        """Write one training row; ``reading.extra`` holds ``lr`` and the speeds."""
+        extra = reading.extra
+        self._metrics.write(
+            {
+                **{"step": reading.step, "mode": "train", "phase": "train", **reading.means},
+                **{"lr": extra["lr"], "grad_norm": reading.grad_norm},
+                **{"images_per_s": extra["images_per_s"], "gpu_mem_mb": extra["gpu_mem_mb"]},
+            }
+        )
+        remaining = (self._max_iters - reading.step) / extra["it_per_s"]
+        self.status.update(
+            state=RunState.TRAINING,
+            step=reading.step,
+            eta_s=remaining,
+            **{name: extra[name] for name in ("it_per_s", "images_per_s", "gpu_mem_mb", "data_wait")},
+        )
+        losses = " ".join(f"{name} {value:.4g}" for name, value in reading.means.items())
+        logger.info(
+            f"iter {reading.step}/{self._max_iters} {losses} lr {extra['lr']:.3e} "
+            f"grad {reading.grad_norm:.3g} {extra['it_per_s']:.2f} it/s "
+            f"data wait {extra['data_wait']:.1%} eta {_duration(remaining)}"
+        )
+
+    def evaluation_row(self, step: int, scores: Scores) -> None:
+        """Write one evaluation row."""
+        iou = {f"IoU/{name}": value for name, value in scores.iou.items()}
+        self._metrics.write({"step": step, "mode": "eval", "phase": "eval", "mIoU": scores.miou, **iou})
+
+    def finish(self, state: RunState, message: str) -> None:
+        """Write the final state and close the files."""
+        self.status.update(state=state, message=message, eta_s=None)
+        self._metrics.close()
+        for handler in self._handlers:
+            logger.removeHandler(handler)
+            handler.close()
+
+
+def _log_to(folder: RunFolder) -> list[logging.Handler]:
+    handlers: list[logging.Handler] = [
+        logging.StreamHandler(sys.stdout),
+        logging.FileHandler(folder.log(datetime.now()), encoding="utf-8"),
+    ]
+    line = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+    for handler in handlers:
+        handler.setFormatter(line)
+        logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    return handlers
+
+
+def _duration(seconds: float) -> str:
+    days, rest = divmod(round(seconds), 86_400)
+    clock = time.strftime("%H:%M:%S", time.gmtime(rest))
+    return f"{days} d {clock}" if days else clock

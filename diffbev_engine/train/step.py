@@ -1,0 +1,101 @@
+"""One training step: batch to losses, gradients and new weights, without waiting for the device.
+
+Dimension letters: B batch, H W image rows and columns, Z X BEV rows and columns.
+"""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from diffbev_engine.config.settings import Settings
+from diffbev_engine.dataset.sample import Batch
+from diffbev_engine.models.baseline import BaselineModel
+from diffbev_engine.models.losses import SegmentationLoss
+from diffbev_engine.models.photometric import distort, draw_distortion, iteration_generator, normalise
+from diffbev_engine.train.optimizer import build_optimizer, set_learning_rate
+from diffbev_engine.train.processes import Processes
+from diffbev_engine.train.schedule import learning_rate
+
+AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+LOSS_NAMES = ("Lwce", "loss")
+"""The terms, then their weighted sum."""
+
+
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """The arithmetic of the network under ``precision``."""
+    return torch.autocast(device.type, AUTOCAST_DTYPES[precision], enabled=precision != "fp32")
+
+
+class TrainingStep:
+    """Model, optimizer and loss scaler, advanced one iteration at a time."""
+
+    def __init__(self, model: BaselineModel, settings: Settings, processes: Processes) -> None:
+        """Take the bare model; with several processes gradients are averaged by DDP."""
+        self.model = model
+        self._settings = settings
+        self._processes = processes
+        self._parallel = model if processes.control is None else nn.parallel.DistributedDataParallel(model)
+        self._segmentation_loss = SegmentationLoss(settings.model.loss).to(processes.device)
+        self.optimizer = build_optimizer(model, settings.optimizer)
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=settings.precision == "fp16")
+
+    def run(self, iteration: int, batches: list[Batch]) -> tuple[dict[str, Tensor], Tensor]:
+        """Do one optimizer step on ``batches``, whose gradients are averaged.
+
+        Args:
+            iteration: number of optimizer steps done before this one.
+            batches: ``cumulative_iters`` batches on the device.
+
+        Returns:
+            The losses by name and the gradient norm before clipping, all on the device.
+        """
+        settings = self._settings
+        base_lr, max_iters = settings.optimizer.lr, settings.runner.max_iters
+        set_learning_rate(self.optimizer, learning_rate(iteration, base_lr, max_iters, settings.lr_config))
+        sums: dict[str, Tensor] = {}
+        for number, batch in enumerate(batches):
+            last = number == len(batches) - 1
+            with nullcontext() if last else self._without_reduction():
+                losses = self._losses(batch, iteration * len(batches) + number)
+                self.scaler.scale(losses["loss"] / len(batches)).backward()
+            for name, value in losses.items():
+                sums[name] = sums.get(name, 0) + value.detach() / len(batches)
+        return sums, self._apply_gradients()
+
+    def _without_reduction(self) -> AbstractContextManager[None]:
+        """Keep gradients local: only the last backward of an iteration averages them."""
+        if isinstance(self._parallel, nn.parallel.DistributedDataParallel):
+            return self._parallel.no_sync()
+        return nullcontext()
+
+    def _losses(self, batch: Batch, draw: int) -> dict[str, Tensor]:
+        settings, device = self._settings, self._processes.device
+        images = batch.images  # B x 3 x H x W
+        if settings.data.photometric:
+            generator = iteration_generator(settings.seed, draw, self._processes.shard.rank)
+            images = distort(images, draw_distortion(len(images), generator))
+        images = normalise(images, self.model.pixel_mean, self.model.pixel_std)
+        with autocast(device, settings.precision):
+            output = self._parallel(images, batch.intrinsics)
+        valid = batch.valid(settings.data.mask)
+        lwce = self._segmentation_loss(output.logits, batch.classes(), valid, batch.known)
+        return {"Lwce": lwce, "loss": lwce}
+
+    def _apply_gradients(self) -> Tensor:
+        clip = self._settings.optimizer_config.grad_clip
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip.max_norm if clip else float("inf"))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad(set_to_none=True)
+        return norm
+
+    def state(self) -> dict[str, Any]:
+        """Weights and optimizer state, for a checkpoint."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
