@@ -2,7 +2,7 @@
 
 import random
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -42,8 +42,8 @@ class BEVDataset(Dataset[Sample | DiffBEVError]):
             return error
 
 
-def training_batches(dataset: BEVDataset, order: TrainingOrder, workers: int) -> Iterator[Batch]:
-    """Batches without end in the given order.
+def training_batches(dataset: BEVDataset, order: TrainingOrder, workers: int) -> Generator[Batch, None, None]:
+    """Batches without end in the given order; close it, or its loader processes outlive it.
 
     Raises:
         DiffBEVError: naming a damaged file, when its batch is reached.
@@ -53,7 +53,7 @@ def training_batches(dataset: BEVDataset, order: TrainingOrder, workers: int) ->
 
 def evaluation_loader(
     dataset: BEVDataset, batch_size: int, workers: int, shard: Shard = ALONE
-) -> Iterator[Batch | None]:
+) -> Generator[Batch | None, None, None]:
     """Every sample once, in order; ``None`` stands for a batch that only other processes have.
 
     Raises:
@@ -87,7 +87,7 @@ def _collate_or_error(samples: list[Sample | DiffBEVError]) -> Batch | DiffBEVEr
     return errors[0] if errors else collate(good)
 
 
-def _checked(batches: Iterable[Batch | DiffBEVError]) -> Iterator[Batch]:
+def _checked(batches: Iterable[Batch | DiffBEVError]) -> Generator[Batch, None, None]:
     for batch in batches:
         if isinstance(batch, DiffBEVError):
             raise batch
@@ -96,7 +96,7 @@ def _checked(batches: Iterable[Batch | DiffBEVError]) -> Iterator[Batch]:
 
 def _start_worker(worker: int, seed: int) -> None:
     # Ctrl+C and a scheduler's SIGTERM reach the whole process group; the training process
-    # decides, and still needs its loader to finish the step.
+    # decides, and closes its loaders when it leaves.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     cv2.setNumThreads(0)

@@ -1,6 +1,7 @@
 """Evaluation of a model or a checkpoint on a split of its data root."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -43,23 +44,25 @@ def evaluate_model(
     after_batch: Callable[[int], None] = lambda _images: None,
 ) -> EvaluationResult:
     """Score ``model`` on ``records``; it is put back into training mode if it was in it."""
+    batches = evaluation_loader(
+        BEVDataset(records, settings.data),
+        settings.evaluation.samples_per_gpu or settings.data.samples_per_gpu,
+        settings.data.workers_per_gpu,
+        processes.shard,
+    )
     was_training = model.training
     model.eval()
     try:
-        return evaluate(
-            predictor(model, settings.precision, processes.device),
-            evaluation_loader(
-                BEVDataset(records, settings.data),
-                settings.evaluation.samples_per_gpu or settings.data.samples_per_gpu,
-                settings.data.workers_per_gpu,
-                processes.shard,
-            ),
-            processes.device,
-            samples=len(records),
-            main_mask=settings.evaluation.mask,
-            provenance=_provenance(settings, split),
-            after_batch=after_batch,
-        )
+        with closing(batches):
+            return evaluate(
+                predictor(model, settings.precision, processes.device),
+                batches,
+                processes.device,
+                samples=len(records),
+                main_mask=settings.evaluation.mask,
+                provenance=_provenance(settings, split),
+                after_batch=after_batch,
+            )
     finally:
         model.train(was_training)
 

@@ -1,6 +1,7 @@
 """From settings to a running training: build the parts, keep the run directory, name the end."""
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -83,7 +84,8 @@ def _train(
         )
         batches = training_batches(BEVDataset(records, settings.data), order, settings.data.workers_per_gpu)
         logger.info(f"{len(records)} training images, on {device_name(processes.device)}")
-        loop.run(batches)
+        with closing(batches):  # ends the loader processes, which no longer heed signals
+            loop.run(batches)
     except BaseException as error:
         failure = _as_failure(error)
         if recorder:

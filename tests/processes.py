@@ -1,0 +1,14 @@
+"""Real subprocesses of the command line, as users start them."""
+
+import os
+import subprocess
+import sys
+
+
+def engine(*arguments: object, launcher: tuple[str, ...] = ()) -> subprocess.Popen[str]:
+    """Start ``diffbev-engine`` (under ``launcher``) as users do, with one thread a process."""
+    command = [sys.executable, *launcher, "-m", "diffbev_engine", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        command, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+    )

@@ -1,0 +1,61 @@
+"""Ctrl+C and a scheduler's SIGTERM lose nothing."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from tests.processes import engine
+
+
+def _wait_for(condition, process, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline, "the training did not get that far"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_the_run_continues(tiny_config, tmp_path, number):
+    work_dir = tmp_path / "run"
+    start = ("train", tiny_config, "--work-dir", work_dir, "--set", "data.workers_per_gpu=1")
+    long = ("--set", "runner.max_iters=100000", "--set", "evaluation.interval=100000")
+    metrics = work_dir / "metrics.csv"
+
+    process = engine(*start, *long)
+    _wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process)
+    process.send_signal(number)
+    output = process.communicate(timeout=60)[0]
+
+    assert process.returncode == 5, output
+    assert f"stopped by {signal.Signals(number).name}" in output
+    status = json.loads((work_dir / "status.json").read_text())
+    assert status["state"] == "interrupted"
+    assert status["last_checkpoint"] == f"iter_{status['step']}.pth"
+    last = status["step"]
+
+    process = engine(*start, "--set", f"runner.max_iters={last + 2}", "--resume")
+    output = process.communicate(timeout=120)[0]
+    assert process.returncode == 0, output
+    steps = [int(line.split(",")[0]) for line in metrics.read_text().splitlines()[1:] if ",train," in line]
+    assert steps == list(range(1, last + 3))
+
+
+@pytest.mark.slow
+def test_a_signal_during_evaluation_is_heard(tiny_config, tmp_path):
+    work_dir = tmp_path / "run"
+    status = work_dir / "status.json"
+    process = engine(
+        *("train", tiny_config, "--work-dir", work_dir, "--set", "runner.max_iters=100000"),
+        *("--set", "evaluation.interval=1", "--set", "evaluation.samples_per_gpu=1"),
+    )
+    _wait_for(lambda: status.exists() and json.loads(status.read_text())["state"] == "evaluating", process)
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+
+    assert process.returncode == 5, output
+    assert json.loads(status.read_text())["state"] == "interrupted"
+    assert (work_dir / "latest.pth").exists()
