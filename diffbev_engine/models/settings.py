@@ -68,3 +68,8 @@ class ModelSettings(StrictSettings):
     """Two residual blocks on the splatted feature before the head."""
     head: HeadSettings = HeadSettings()
     loss: SegmentationLossSettings = SegmentationLossSettings()
+
+    def without_pretrained(self) -> "ModelSettings":
+        """The same network for weights that come from a checkpoint, so that none are fetched."""
+        backbone = self.backbone.model_copy(update={"pretrained": None})
+        return self.model_copy(update={"backbone": backbone})

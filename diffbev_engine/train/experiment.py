@@ -71,7 +71,7 @@ def _train(
     checkpoint = _find_checkpoint(job, folder)
     recorder = _open_run(job, folder, processes, checkpoint) if processes.is_main else None
     try:
-        step = _build_step(settings, processes, resuming=checkpoint is not None)
+        step = build_step(settings, processes, resuming=checkpoint is not None)
         loop = TrainingLoop(step, settings, folder, processes, evaluate, stop, recorder)
         if checkpoint is not None:
             loop.restore(checkpoint, folder.path)
@@ -98,7 +98,8 @@ def _train(
         recorder.finish(RunState.FINISHED, "")
 
 
-def _build_step(settings: Settings, processes: Processes, *, resuming: bool) -> TrainingStep:
+def build_step(settings: Settings, processes: Processes, *, resuming: bool) -> TrainingStep:
+    """The model on its device with its optimizer; ``resuming`` spares fetching pretrained weights."""
     random_state.seed_everything(settings.seed, rank=0)  # the same initial weights in every process
     if settings.deterministic:
         torch.use_deterministic_algorithms(True)

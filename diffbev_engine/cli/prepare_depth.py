@@ -1,0 +1,89 @@
+"""``diffbev-engine prepare-depth``."""
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from diffbev_engine.classes import CAMERAS
+from diffbev_engine.cli.options import json_option, nuscenes_root_option, version_option, workers_option
+from diffbev_engine.errors import ExitCode
+
+
+@click.command()
+@nuscenes_root_option
+@version_option
+@click.option(
+    "--data-root", type=click.Path(path_type=Path), help="What `prepare` wrote; default: the nuScenes root."
+)
+@click.option("--output-dir", type=click.Path(path_type=Path), help="Default: ann_bev_dir of the data root.")
+@click.option("--split", type=click.Choice(["train", "val", "both"]), default="both", show_default=True)
+@click.option(
+    "--img-dir",
+    type=click.Path(path_type=Path),
+    help="Images to make depth for; default: img_dir/<split> of the data root.",
+)
+@click.option(
+    "--cameras",
+    default="all",
+    show_default=True,
+    help="all, or channels separated by commas, e.g. CAM_FRONT.",
+)
+@click.option("--height", type=click.IntRange(min=1), default=600, show_default=True, help="Pixels.")
+@click.option("--width", type=click.IntRange(min=1), default=800, show_default=True, help="Pixels.")
+@click.option("--min-depth", type=float, default=1.0, show_default=True, help="Metres.")
+@click.option("--max-depth", type=float, default=50.0, show_default=True, help="Metres.")
+@workers_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    nuscenes_root: Path,
+    version: str | None,
+    data_root: Path | None,
+    output_dir: Path | None,
+    split: str,
+    img_dir: Path | None,
+    cameras: str,
+    height: int,
+    width: int,
+    min_depth: float,
+    max_depth: float,
+    workers: int | None,
+    as_json: bool,
+) -> None:
+    """Project LiDAR into the images: sparse depth ground truth, one .npz an image.
+
+    --height and --width must be those at which training loads its images.
+    """
+    from diffbev_engine.prepare.prepare_depth import DepthJob, prepare_depth
+
+    root = data_root or nuscenes_root
+    if img_dir is not None and split == "both":
+        raise click.UsageError("--img-dir holds the images of one split: name it with --split train or val.")
+    summaries = [
+        prepare_depth(
+            DepthJob(
+                nuscenes_root=nuscenes_root,
+                output_dir=output_dir or root / "ann_bev_dir",
+                split=part,
+                img_dir=img_dir or root / "img_dir" / part,
+                cameras=CAMERAS if cameras == "all" else tuple(cameras.split(",")),
+                version=version,
+                height=height,
+                width=width,
+                min_depth=min_depth,
+                max_depth=max_depth,
+                workers=os.cpu_count() or 1 if workers is None else workers,
+            )
+        )
+        for part in (("train", "val") if split == "both" else (split,))
+    ]
+    if as_json:
+        click.echo(json.dumps([asdict(summary) for summary in summaries], indent=1, default=str))
+    else:
+        click.echo("\n".join(summary.to_text() for summary in summaries))
+    if any(summary.failed for summary in summaries):
+        ctx.exit(ExitCode.FAILED)

@@ -1,0 +1,185 @@
+"""Python-syntax configuration files: read as data, merged with their bases, never executed.
+
+Rules
+-----
+* Every top-level name is a setting, but a name that begins with ``_`` is a local variable
+  of its file.
+* ``_base_`` names one file or several, relative to the file itself.  Bases are laid over
+  each other in that order, each base after its own bases, and the file over all of them:
+  dicts merge key by key, ``_delete_=True`` inside a dict replaces instead.  A base that is
+  reached along two ways counts once, at its first place.
+* Settings of the bases can be used as names.
+* Within one file a name works as in Python: the last assignment stands and earlier ones
+  leave no trace.  Only what stands at the end is merged into the bases.  So ``runner =
+  dict(max_iters=300)`` appended to a file keeps what the *bases* say about ``runner``, and
+  drops what this file said about it before.
+"""
+
+import ast
+import os
+from pathlib import Path
+
+from diffbev_engine.config.expressions import Expressions, parse_syntax, refuse
+from diffbev_engine.config.values import Entry, Origin, Value, collection, merge, plain
+from diffbev_engine.errors import UsageError
+
+_BASE = "_base_"
+_MAX_FILE_BYTES = 256 * 1024
+_MAX_CHAIN = 30
+
+
+def parse_config(path: Path) -> Value:
+    """Read a configuration file and all its bases into one dict of settings.
+
+    Raises:
+        UsageError: naming file and line, if anything is missing, unreadable or not data.
+    """
+    layers = _Layers().of(path, [])
+    return _stack(list(layers.values()), Origin(str(path)))
+
+
+def parse_literal(text: str, origin: Origin) -> Value:
+    """Evaluate one expression without any names, as ``--set key=value`` has on its right.
+
+    Raises:
+        UsageError: if ``text`` is not a literal.
+    """
+    module = parse_syntax(text.strip(), origin.source)
+    match module.body:
+        case [ast.Expr(value=expression)]:
+            return Expressions(origin.source, {}, lines=False).value(expression)
+    raise origin.error(f"{text!r} is not one value.")
+
+
+class _Layers:
+    """The files behind a configuration in the order in which they are laid over each other."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, dict[Path, Value]] = {}
+
+    def of(self, path: Path, chain: list[Path]) -> dict[Path, Value]:
+        """Own settings of ``path`` (last) and of every base, by resolved path.
+
+        ``chain`` holds the files that led here.
+        """
+        resolved = _resolve(path)
+        if resolved not in self._known:
+            module = parse_syntax(_read_text(path), str(path))
+            chain = [*chain, path]
+            layers: dict[Path, Value] = {}
+            for base, origin in _bases(module, path):
+                _check_chain(base, chain, origin)
+                layers.update(self.of(base, chain))  # a file that is there already keeps its place
+            layers[resolved] = _own_settings(module, path, _stack(list(layers.values()), Origin(str(path))))
+            self._known[resolved] = layers
+        return self._known[resolved]
+
+
+def _stack(layers: list[Value], where: Origin) -> Value:
+    merged = collection({}, where)
+    for layer in layers:
+        merged = merge(merged, layer)
+    return merged
+
+
+def _own_settings(module: ast.Module, path: Path, bases: Value) -> Value:
+    """What ``path`` itself assigns; names of ``bases`` may be used in it."""
+    source = str(path)
+    assert isinstance(bases.data, dict)
+    names: dict[str, Entry] = dict(bases.data)
+    own: dict[str, Entry] = {}
+    expressions = Expressions(source, names)
+    for statement in module.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)]):
+                _check_underscores(name, Origin(source, statement.lineno))
+                if name != _BASE:
+                    own[name] = Entry(expressions.value(statement.value), Origin(source, statement.lineno))
+                    names[name] = own[name]
+            case ast.Expr(value=ast.Constant(value=str())):
+                pass  # a string that stands alone is a comment
+            case ast.Assign():
+                raise Origin(source, statement.lineno).error("an assignment has one plain name on its left.")
+            case ast.Expr(value=expression):
+                raise refuse(expression, Origin(source, statement.lineno))
+            case _:
+                raise refuse(statement, Origin(source, statement.lineno))
+    settings = {name: entry for name, entry in own.items() if not name.startswith("_")}
+    return collection(settings, Origin(source))
+
+
+def _check_underscores(name: str, origin: Origin) -> None:
+    """Local variables are free, but one that looks like a misspelt keyword would be lost in silence."""
+    if name != _BASE and name.startswith("_") and name.strip("_") in ("base", "bases", "delete"):
+        raise origin.error(
+            f"{name} has no meaning here; it is {_BASE} = [...] at the top level, or _delete_=True in a dict."
+        )
+
+
+def _bases(module: ast.Module, path: Path) -> list[tuple[Path, Origin]]:
+    """The files named by ``_base_``, each with the place that names it."""
+    found = [
+        statement
+        for statement in module.body
+        if isinstance(statement, ast.Assign)
+        and any(isinstance(target, ast.Name) and target.id == _BASE for target in statement.targets)
+    ]
+    if not found:
+        return []
+    if len(found) > 1:
+        raise Origin(str(path), found[1].lineno).error(f"{_BASE} is assigned twice; make it one list.")
+    value = Expressions(str(path), {}).value(found[0].value)
+    items = value.data if isinstance(value.data, list | tuple) else [value]
+    bases = []
+    for item in items:
+        if not isinstance(item.data, str):
+            raise item.where.error(f"{_BASE} is a path in quotes or a list of them, found {plain(item)!r}.")
+        base = _shown(path.parent / item.data)
+        if not _is_file(base):
+            raise item.where.error(f"{_BASE} names {item.data!r}, but there is no file {base}.")
+        bases.append((base, item.where))
+    return bases
+
+
+def _check_chain(base: Path, chain: list[Path], origin: Origin) -> None:
+    resolved = [_resolve(path) for path in chain]
+    if _resolve(base) in resolved:
+        circle = [*chain[resolved.index(_resolve(base)) :], base]
+        raise origin.error(f"{_BASE} leads in a circle: {' -> '.join(map(str, circle))}. Remove one of them.")
+    if len(chain) > _MAX_CHAIN:
+        raise origin.error(f"more than {_MAX_CHAIN} files, each the base of the one before; merge some.")
+
+
+def _read_text(path: Path) -> str:
+    try:
+        if path.stat().st_size > _MAX_FILE_BYTES:
+            raise UsageError(f"{path}: larger than {_MAX_FILE_BYTES // 1024} kB, no configuration file.")
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not a text file in UTF-8; save it with that encoding.") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{path}: cannot be read: {reason}.") from None
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False  # a name that no file can have
+
+
+def _resolve(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError) as error:  # a circle of links
+        raise UsageError(f"{path}: cannot be read: {error}.") from None
+
+
+def _shown(path: Path) -> Path:
+    """``path`` without its ``..``, where links on the way do not make that another file."""
+    short = Path(os.path.normpath(path))
+    try:
+        return short if short.samefile(path) else path
+    except (OSError, ValueError):
+        return short

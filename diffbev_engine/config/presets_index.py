@@ -1,0 +1,53 @@
+"""The configuration files that come with the package, and finding a file by path or preset name."""
+
+import difflib
+from pathlib import Path
+
+from diffbev_engine.errors import UsageError
+
+PRESETS_DIR = Path(__file__).with_name("presets")
+"""Same tree as ``configs/`` of a workspace: ``_base_/…`` and one folder a kind of experiment."""
+
+
+def preset_names() -> list[str]:
+    """Presets that can be trained, such as ``baseline/lss_swin_nuscenes.py``; bases are left out."""
+    paths = sorted(path.relative_to(PRESETS_DIR) for path in PRESETS_DIR.rglob("*.py"))
+    return [path.as_posix() for path in paths if path.parts[0] != "_base_"]
+
+
+def find_config(path: str | Path) -> Path:
+    """The file at ``path``, else the packaged preset of that name (``.py`` may be left out).
+
+    Raises:
+        UsageError: naming files and presets with similar names, if there is neither.
+    """
+    wanted = Path(path)
+    try:
+        if wanted.is_file():
+            return wanted
+        exists = wanted.exists()
+    except (OSError, ValueError):
+        exists = False  # a name that no file can have
+    if exists:
+        raise UsageError(f"{path}: not a file; name a configuration file such as {path}/….py.")
+    presets = preset_names()
+    name = wanted.as_posix()
+    for candidate in (name, f"{name}.py"):
+        if candidate in presets:
+            return PRESETS_DIR / candidate
+    near = [*_similar_files(wanted), *_similar_presets(wanted, presets)]
+    hint = f" Did you mean {' or '.join(near)}?" if near else ""
+    raise UsageError(f"{path}: no such file.{hint} Packaged presets: {', '.join(presets)}.")
+
+
+def _similar_files(wanted: Path) -> list[str]:
+    try:
+        beside = {entry.name: str(entry) for entry in wanted.parent.iterdir() if entry.suffix == ".py"}
+    except (OSError, ValueError):
+        return []
+    return [beside[name] for name in difflib.get_close_matches(wanted.name, beside, n=2)]
+
+
+def _similar_presets(wanted: Path, presets: list[str]) -> list[str]:
+    stems = {Path(preset).stem: preset for preset in presets}
+    return [f"the preset {stems[stem]}" for stem in difflib.get_close_matches(wanted.stem, stems, n=1)]

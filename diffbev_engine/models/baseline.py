@@ -1,0 +1,112 @@
+"""The baseline LSS-Swin network: backbone, lift-splat, optional BEV encoder, head.
+
+Dimension letters: B batch, C channels, D depth bins, h w feature rows and columns,
+Z X BEV rows (row 0 nearest) and columns.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from diffbev_engine.errors import UsageError
+from diffbev_engine.models.backbone import Backbone
+from diffbev_engine.models.head import PyramidHead
+from diffbev_engine.models.lift_splat import LiftSplat
+from diffbev_engine.models.settings import ModelSettings
+
+
+class ModelOutput(NamedTuple):
+    """What a network returns for a batch."""
+
+    logits: Tensor
+    """(B, 14, Z, X); a class is present where its sigmoid is above one half."""
+    depth_logits: Tensor
+    """(B, D, h, w) unnormalised scores of the depth bins."""
+
+
+class BEVEncoder(nn.Module):
+    """Two residual blocks on the splatted feature, which fill the cells that no feature reaches."""
+
+    def __init__(self, channels: int, groups: int) -> None:
+        super().__init__()
+        if channels % groups:
+            raise UsageError(f"model.head.groups={groups} does not divide model.lift.channels={channels}.")
+        self.block1 = _residual_branch(channels, groups)
+        self.block2 = _residual_branch(channels, groups)
+
+    def forward(self, bev: Tensor) -> Tensor:
+        """(B, C, Z, X) to the same shape."""
+        bev = bev + self.block1(bev)
+        return bev + self.block2(bev)
+
+
+class BaselineModel(nn.Module):
+    """Image and intrinsics to BEV logits.
+
+    Args:
+        settings: The whole network.
+        image_size: (height, width) of the images, in pixels.
+
+    Attributes:
+        pixel_mean, pixel_std: (1, 3, 1, 1) buffers, normalisation of RGB in 0–255 for this backbone.
+    """
+
+    pixel_mean: Tensor
+    pixel_std: Tensor
+
+    def __init__(self, settings: ModelSettings, image_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.image_size = image_size
+        aligned = settings.lift.mode == "aligned"
+        self.backbone = Backbone(settings.backbone, image_size, whole_strides=aligned)
+        self.lift = LiftSplat(self.backbone.channels, settings.lift, image_size, self.backbone.stride)
+        channels = settings.lift.channels
+        self.bev_encoder = BEVEncoder(channels, settings.head.groups) if settings.bev_encoder else nn.Identity()
+        self.head = PyramidHead(channels, settings.head, settings.loss.priors)
+        for name in ("pixel_mean", "pixel_std"):
+            value = torch.tensor(getattr(self.backbone, name)).view(1, 3, 1, 1)
+            self.register_buffer(name, value, persistent=False)
+
+    def forward(self, images: Tensor, intrinsics: Tensor) -> ModelOutput:
+        """Run the network.
+
+        Args:
+            images: (B, 3, height, width) normalised, at the size that the model was built for.
+            intrinsics: (B, 3, 3) pixels, for that size.
+        """
+        if images.shape[-2:] != self.image_size:
+            raise ValueError(f"images are {tuple(images.shape[-2:])}, the model is for {self.image_size}")
+        features = self.backbone(images)  # B x C x h x w
+        bev, depth_logits = self.lift(features, intrinsics)  # B x C x Z/2 x X/2
+        return ModelOutput(self.head(self.bev_encoder(bev)), depth_logits)
+
+
+def build_model(settings: ModelSettings, image_size: tuple[int, int]) -> BaselineModel:
+    """Build the network for images of ``image_size`` (height, width).
+
+    Raises:
+        UsageError: settings that do not fit together.
+        DiffBEVError: pretrained weights that cannot be had or do not fit.
+    """
+    return BaselineModel(settings, image_size)
+
+
+def undecayed_parameters(model: nn.Module) -> frozenset[str]:
+    """Names of the parameters that weight decay must leave alone.
+
+    Norm layers, relative position tables and absolute position embeddings, as in the training
+    of Swin (Liu et al., ICCV 2021).
+    """
+    names = set()
+    for prefix, module in model.named_modules():
+        is_norm = "norm" in type(module).__name__.lower()
+        for name, _ in module.named_parameters(recurse=False):
+            if is_norm or name in ("relative_position_bias_table", "pos_embed", "absolute_pos_embed"):
+                names.add(f"{prefix}.{name}" if prefix else name)
+    return frozenset(names)
+
+
+def _residual_branch(channels: int, groups: int) -> nn.Sequential:
+    conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+    return nn.Sequential(conv, nn.GroupNorm(groups, channels), nn.SiLU())

@@ -1,0 +1,117 @@
+"""Label PNGs: one uint16 a BEV cell, one bit a class, two bits for the two ignore masks.
+
+Bits 0-13 are the classes of ``diffbev_engine.classes`` (several may be set: a car stands on
+drivable area), bit 14 is the ignore mask of PON (outside the view, hidden from LiDAR, or under a
+box of no class) and bit 15 the ignore mask without the LiDAR part.  Class bits stay set where a
+cell is ignored.  Row 0 is nearest to the camera; viewers that show 8 bits show it almost black.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from diffbev_engine.classes import NUM_CLASSES
+from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.files import write_bytes
+from diffbev_engine.grid import LABEL_GRID
+
+IGNORE_BIT = 14
+IGNORE_FOV_BIT = 15
+
+_CLASS_MASKS = (1 << np.arange(NUM_CLASSES, dtype=np.uint16))[:, None, None]
+# Runs of equal cells compress best and fastest with run lengths: 1 ms and 3 kB a label.
+_PNG_PARAMETERS = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
+_PNG_END = b"IEND\xaeB`\x82"
+
+
+class DecodedLabel(NamedTuple):
+    """The planes of one label; row 0 is nearest to the camera."""
+
+    classes: np.ndarray
+    """(14, rows, cols) bool: class c covers the cell, visible or not."""
+    valid: np.ndarray
+    """(rows, cols) bool: seen by camera and LiDAR; scored under ``mask=pon``."""
+    valid_fov: np.ndarray
+    """(rows, cols) bool: within the camera's horizontal view; scored under ``mask=fov``."""
+
+
+def encode_label(classes: np.ndarray, ignore: np.ndarray, outside_fov: np.ndarray) -> np.ndarray:
+    """Pack the planes of a label into one array.
+
+    Args:
+        classes: (14, rows, cols) bool.
+        ignore: (rows, cols) bool, cells that PON's mask drops.
+        outside_fov: (rows, cols) bool, cells that the FOV-only mask drops: outside the view or
+            under a box of no class.
+
+    Returns:
+        (rows, cols) uint16.
+    """
+    if classes.shape != (NUM_CLASSES, *ignore.shape) or outside_fov.shape != ignore.shape:
+        raise ValueError(f"planes do not match: {classes.shape}, {ignore.shape}, {outside_fov.shape}")
+    label = np.zeros(ignore.shape, np.uint16)
+    for bit, plane in enumerate((*classes, ignore, outside_fov)):
+        label |= plane.astype(bool).astype(np.uint16) << np.uint16(bit)
+    return label
+
+
+def decode_label(label: np.ndarray) -> DecodedLabel:
+    """Unpack a (rows, cols) uint16 label; about 0.2 ms for 196 x 200.
+
+    Raises:
+        ValueError: the array is not 2-D uint16. Casting to uint8 would lose the ignore bits and
+            six classes, so nothing is cast.
+    """
+    if label.dtype != np.uint16 or label.ndim != 2:
+        raise ValueError(f"a label is a 2-D uint16 array, not {label.ndim}-D {label.dtype}")
+    return DecodedLabel(
+        classes=(label & _CLASS_MASKS) != 0,
+        valid=(label & np.uint16(1 << IGNORE_BIT)) == 0,
+        valid_fov=(label & np.uint16(1 << IGNORE_FOV_BIT)) == 0,
+    )
+
+
+def write_label(path: Path, label: np.ndarray) -> None:
+    """Write a (rows, cols) uint16 label as a 16-bit greyscale PNG, atomically."""
+    if label.dtype != np.uint16 or label.ndim != 2:
+        raise ValueError(f"a label is a 2-D uint16 array, not {label.ndim}-D {label.dtype}")
+    encoded, content = cv2.imencode(".png", label, _PNG_PARAMETERS)
+    if not encoded:
+        raise DiffBEVError(f"OpenCV could not encode the label {path}")
+    write_bytes(path, content.tobytes())
+
+
+def read_label(path: Path, shape: tuple[int, int] = LABEL_GRID.shape) -> np.ndarray:
+    """Read a label PNG as (rows, cols) uint16.
+
+    Raises:
+        DiffBEVError: naming the file, when it is missing, damaged, not 16-bit or not of ``shape``.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DiffBEVError(f"cannot read the label {path}: {error.strerror or error}") from error
+    whole = content.endswith(_PNG_END)
+    label = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
+    if label is None:
+        raise DiffBEVError(
+            f"the label {path} is damaged or no PNG ({len(content)} bytes). "
+            "Delete it and run `prepare` again: only missing labels are made anew."
+        )
+    if label.dtype != np.uint16:
+        raise DiffBEVError(
+            f"the label {path} is 8-bit; labels must be 16-bit, one bit a class. This looks like a label "
+            "re-saved by an image tool. Delete it and run `prepare` again."
+        )
+    if label.shape != shape:
+        raise DiffBEVError(
+            f"the label {path} has shape {_by(label.shape)} instead of {_by(shape)} (rows × columns); "
+            "labels are never resized. Delete it and run `prepare` again."
+        )
+    return label
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(str(length) for length in shape)

@@ -1,0 +1,146 @@
+"""One BEV label from maps, boxes and LiDAR, by the algorithm of PON (Roddick and Cipolla, CVPR 2020).
+
+The BEV frame is the camera frame without its height (x right, z forward): camera pitch, roll and
+height are neglected, as in the published labels.  ``world_from_bev`` below is the 3 x 3 affine map
+from homogeneous (x, z) to world (X, Y).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import shapely
+
+from diffbev_engine.classes import CATEGORY_TO_CLASS, CLASSES, MAP_LAYERS, NUM_CLASSES
+from diffbev_engine.grid import LABEL_GRID, BEVGrid
+from diffbev_engine.prepare.encoding import encode_label
+from diffbev_engine.prepare.lidar import points_in_camera
+from diffbev_engine.prepare.maps import MapLayers
+from diffbev_engine.prepare.masks import fov_mask, occlusion_mask
+from diffbev_engine.prepare.raster import (
+    RASTERS,
+    Outlines,
+    fill_exact,
+    fill_polygons_pon,
+    fill_pon,
+    polygon_parts,
+    to_cells,
+)
+from diffbev_engine.prepare.tables import Boxes, CameraFrame
+
+_PLANE_OF_CLASS = {name: plane for plane, name in enumerate(CLASSES)}
+# Boxes of no class (animals, strollers, debris, ...) are drawn on a plane of their own, after the classes.
+_NO_CLASS = NUM_CLASSES
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPlanes:
+    """A label before encoding; all planes (rows, cols) bool, row 0 nearest to the camera."""
+
+    classes: np.ndarray
+    """(14, rows, cols) bool."""
+    ignore: np.ndarray
+    """Outside the view, hidden from LiDAR, or under a box of no class."""
+    outside_fov: np.ndarray
+    """Outside the view or under a box of no class."""
+
+    def encode(self) -> np.ndarray:
+        """(rows, cols) uint16, see `encoding`."""
+        return encode_label(self.classes, self.ignore, self.outside_fov)
+
+
+def render_label(
+    frame: CameraFrame,
+    boxes: Boxes,
+    map_layers: MapLayers,
+    points: np.ndarray,
+    raster: str,
+    grid: BEVGrid = LABEL_GRID,
+) -> LabelPlanes:
+    """Draw the label of one image.
+
+    Args:
+        frame: the image.
+        boxes: all boxes of its sample, whatever their visibility.
+        map_layers: of its location.
+        points: (N, 3) of its key-frame sweep, lidar frame.
+        raster: ``exact`` or ``pon``, see `raster`.
+        grid: in the camera frame.
+    """
+    if raster not in RASTERS:
+        raise ValueError(f"raster must be one of {RASTERS}, not {raster!r}")
+    world_from_bev = frame.world_from_camera[np.ix_((0, 1, 3), (0, 2, 3))]
+    bev_from_world = np.linalg.inv(world_from_bev)
+    patch = _to_world_patch(world_from_bev, grid)
+    quads, planes = _footprints(boxes, bev_from_world, grid)
+
+    draw = _draw_exact if raster == "exact" else _draw_pon
+    drawn = draw(map_layers, patch, bev_from_world, quads, planes, grid)
+    outside = drawn[_NO_CLASS] | ~fov_mask(frame.intrinsics, frame.width, grid)
+    hidden = occlusion_mask(points_in_camera(frame, points), grid)
+    return LabelPlanes(classes=drawn[:NUM_CLASSES], ignore=outside | hidden, outside_fov=outside)
+
+
+def _to_world_patch(world_from_bev: np.ndarray, grid: BEVGrid) -> shapely.Polygon:
+    """The extent of the grid as a world polygon."""
+    corners = shapely.get_coordinates(shapely.box(grid.x_min, grid.z_min, grid.x_max, grid.z_max))
+    return shapely.Polygon(_apply(world_from_bev, corners))
+
+
+def _apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(..., 2) points through a 3 x 3 affine map."""
+    return points @ affine[:2, :2].T + affine[:2, 2]
+
+
+def _footprints(boxes: Boxes, bev_from_world: np.ndarray, grid: BEVGrid) -> tuple[np.ndarray, np.ndarray]:
+    """Box footprints near the grid: (Q, 4, 2) in cells, and the plane of each (Q,)."""
+    quads = to_cells(_apply(bev_from_world, boxes.bottom_corners()[:, :, :2]), grid)
+    names = [CATEGORY_TO_CLASS.get(category, "") for category in boxes.categories]
+    planes = np.array([_PLANE_OF_CLASS.get(name, _NO_CLASS) for name in names], np.int64)
+    # One cell of margin, since the raster of PON rounds vertices.
+    near = (quads.max(axis=1) > -1) & (quads.min(axis=1) < np.array(grid.shape[::-1]) + 1)
+    keep = near.all(axis=1)
+    return quads[keep], planes[keep]
+
+
+def _draw_exact(
+    map_layers: MapLayers,
+    patch: shapely.Polygon,
+    bev_from_world: np.ndarray,
+    quads: np.ndarray,
+    planes: np.ndarray,
+    grid: BEVGrid,
+) -> np.ndarray:
+    """All planes, (15, rows, cols) bool; nothing needs clipping, far edges cross no row or column."""
+    picked = [layer.outlines.pick(layer.near(patch)) for layer in map_layers.layers]
+    boxes = Outlines.of_quads(quads)
+    return fill_exact(
+        vertices=np.concatenate(
+            [to_cells(_apply(bev_from_world, vertices), grid) for vertices, _ in picked] + [boxes.vertices]
+        ),
+        turns=np.concatenate([turns for _, turns in picked] + [boxes.turns]),
+        planes=np.concatenate(
+            [np.full(len(turns), plane) for plane, (_, turns) in enumerate(picked)] + [np.repeat(planes, 5)]
+        ),
+        num_planes=NUM_CLASSES + 1,
+        shape=grid.shape,
+    )
+
+
+def _draw_pon(
+    map_layers: MapLayers,
+    patch: shapely.Polygon,
+    bev_from_world: np.ndarray,
+    quads: np.ndarray,
+    planes: np.ndarray,
+    grid: BEVGrid,
+) -> np.ndarray:
+    """All planes, (15, rows, cols) bool: clip in the world, then move to the grid and round."""
+    masks = np.zeros((NUM_CLASSES + 1, *grid.shape), np.uint8)
+    for plane in range(len(MAP_LAYERS)):
+        layer = map_layers.layers[plane]
+        clipped = polygon_parts(shapely.intersection(layer.polygons[layer.near(patch)], patch))
+        in_bev = shapely.transform(clipped, lambda points: _apply(bev_from_world, points))
+        fill_polygons_pon(masks[plane], in_bev, grid)
+    for quad, plane in zip(quads, planes, strict=True):
+        fill_pon(masks[plane], quad, 1)
+    return masks.astype(bool)

@@ -1,0 +1,58 @@
+"""LiDAR sweeps of nuScenes: reading them and bringing them into a camera's frame."""
+
+from pathlib import Path
+
+import numpy as np
+
+from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.prepare.tables import CameraFrame
+
+_POINT_BYTES = 20  # x, y, z, intensity, ring index; float32 each
+
+
+def read_sweep(path: Path) -> np.ndarray:
+    """Read the points of a ``.pcd.bin`` file.
+
+    Returns:
+        (N, 3) float32: x, y, z in metres, LiDAR frame.
+
+    Raises:
+        DiffBEVError: naming the file, if it is missing, empty, cut off or holds NaN or Inf.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DiffBEVError(f"cannot read point cloud {path}: {error.strerror or error}") from error
+    if not content:
+        raise DiffBEVError(f"point cloud {path} is empty: extract it again")
+    if len(content) % _POINT_BYTES:
+        raise DiffBEVError(
+            f"point cloud {path} is damaged: {len(content)} bytes are no whole number of "
+            f"{_POINT_BYTES}-byte points; extract it again"
+        )
+    points = np.frombuffer(content, "<f4").reshape(-1, 5)[:, :3]
+    broken = np.count_nonzero(~np.isfinite(points).all(axis=1))
+    if broken:
+        raise DiffBEVError(
+            f"point cloud {path} is damaged: {broken} of {len(points)} points are NaN or infinite"
+        )
+    return np.ascontiguousarray(points, np.float32)
+
+
+def points_in_camera(frame: CameraFrame, points: np.ndarray) -> np.ndarray:
+    """Bring points of the frame's sweep into the camera frame at the time of the image.
+
+    The chain is LiDAR, ego at the time of the sweep, world, ego at the time of the image,
+    camera; the car moves in between.  Points are taken to stand still in the world.
+
+    Args:
+        frame: a frame that has a sweep.
+        points: (N, 3) metres, LiDAR frame.
+
+    Returns:
+        (N, 3) float64 metres: x right, y down, z forward.
+    """
+    if frame.lidar is None:
+        raise ValueError(f"frame {frame.token} has no LiDAR sweep")
+    camera_from_lidar = np.linalg.inv(frame.world_from_camera) @ frame.lidar.world_from_lidar
+    return points @ camera_from_lidar[:3, :3].T + camera_from_lidar[:3, 3]

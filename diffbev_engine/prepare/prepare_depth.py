@@ -1,0 +1,270 @@
+"""Depth ground truth for every image of a split: one ``.npz`` an image.
+
+``<output_dir>/<split>_depth/<token>.npz`` holds ``depth`` (height, width) float32 in metres
+and ``mask`` (height, width) uint8.  ``depth.json`` beside the files records the settings
+they were made with, so that an interrupted run goes on and changed settings start over.
+"""
+
+import itertools
+import json
+import multiprocessing
+import signal
+import time
+import zipfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from diffbev_engine.errors import DiffBEVError, UsageError
+from diffbev_engine.files import make_writable_dir, write_text
+from diffbev_engine.prepare.depth import empty_depth, project_depth, write_depth
+from diffbev_engine.prepare.lidar import read_sweep
+from diffbev_engine.prepare.tables import CameraFrame, Tables
+from diffbev_engine.progress import track
+
+MANIFEST = "depth.json"
+_FORMAT = 1  # count up when the same settings give other files
+_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+_SWEEPS_PER_TASK = 8
+
+
+@dataclass(frozen=True)
+class DepthJob:
+    """What to make, from what, and where."""
+
+    nuscenes_root: Path
+    output_dir: Path
+    """The ``ann_bev_dir`` folder."""
+    split: str
+    """``train`` or ``val``: names the folder that is written."""
+    img_dir: Path
+    """Folder of the split's images; their stems are tokens."""
+    cameras: tuple[str, ...]
+    """Images of other cameras in ``img_dir`` get no file."""
+    version: str | None = None
+    """Found when the root holds only one."""
+    height: int = 600
+    width: int = 800
+    min_depth: float = 1.0
+    """Metres; nearer points are dropped."""
+    max_depth: float = 50.0
+    """Metres; points at this depth or farther are dropped."""
+    workers: int = 0
+    """Processes; 0 or 1 works in this one."""
+    cache_dir: Path | None = None
+    """Where to keep the table index."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the files go."""
+        return self.output_dir / f"{self.split}_depth"
+
+
+@dataclass
+class DepthSummary:
+    """What a run did."""
+
+    folder: Path
+    written: int = 0
+    skipped: int = 0
+    """Files that were there already."""
+    without_lidar: int = 0
+    """Of those written: images whose sample has no sweep, so that no pixel is known."""
+    other_cameras: int = 0
+    """Images of cameras that were not asked for."""
+    failed: list[str] = field(default_factory=list)
+    """One line for each sweep that could not be read, and one for unknown images."""
+    notes: list[str] = field(default_factory=list)
+    """What the user should know though nothing failed."""
+    mean_valid_ratio: float | None = None
+    """Mean share of pixels with a depth over the files written; None when there were none."""
+    elapsed: float = 0.0
+    """Seconds."""
+
+
+def prepare_depth(job: DepthJob) -> DepthSummary:
+    """Write the depth ground truth of the images in ``job.img_dir``.
+
+    Raises:
+        UsageError: wrong settings, or no image there to make depth for.
+        DiffBEVError: unusable tables, or the output cannot be written (disk full); files
+            finished by then are whole, and the same call goes on from there.
+    """
+    start = time.monotonic()
+    _check_settings(job)
+    summary = DepthSummary(job.folder)
+    tables = Tables.open(job.nuscenes_root, job.version, job.cache_dir)
+    frames = _frames_to_do(job, tables, summary)
+    make_writable_dir(job.folder, "depth folder")
+    _start_over_if_settings_changed(job, summary)
+    missing = [frame for frame in frames if not _is_whole(job.folder / f"{frame.token}.npz")]
+    summary.skipped = len(frames) - len(missing)
+    ratio_sum = 0.0
+    for outcome in _outcomes(job, _by_sweep(missing)):
+        summary.written += outcome.written
+        summary.without_lidar += outcome.without_lidar
+        ratio_sum += outcome.ratio_sum
+        if outcome.failure:
+            summary.failed.append(outcome.failure)
+    if summary.written:
+        summary.mean_valid_ratio = ratio_sum / summary.written
+    summary.elapsed = time.monotonic() - start
+    return summary
+
+
+class _Outcome(NamedTuple):
+    written: int = 0
+    without_lidar: int = 0
+    ratio_sum: float = 0.0
+    failure: str = ""
+
+
+def _write_group(job: DepthJob, frames: Sequence[CameraFrame]) -> _Outcome:
+    """Write the files of frames that share one sweep; runs in a worker process."""
+    lidar = frames[0].lidar
+    try:
+        points = read_sweep(lidar.path) if lidar else None
+    except DiffBEVError as error:
+        tokens = ", ".join(frame.token for frame in frames)
+        return _Outcome(failure=f"{error} (no depth for image {tokens})")
+    ratio_sum = 0.0
+    for frame in frames:
+        if points is None:
+            depth, mask = empty_depth(job.height, job.width)
+        else:
+            depth, mask = project_depth(frame, points, job.height, job.width, job.min_depth, job.max_depth)
+        path = job.folder / f"{frame.token}.npz"
+        try:
+            write_depth(path, depth, mask)
+        except OSError as error:
+            raise DiffBEVError(f"cannot write {path}: {error.strerror or error}") from error
+        ratio_sum += float(mask.mean())
+    return _Outcome(len(frames), len(frames) if lidar is None else 0, ratio_sum)
+
+
+def _outcomes(job: DepthJob, groups: list[list[CameraFrame]]) -> Iterator[_Outcome]:
+    """Run all groups, in this process or in others, with progress."""
+    write = partial(_write_group, job)
+    what = f"depth {job.split}"
+    try:
+        if job.workers <= 1 or len(groups) <= 1:
+            yield from track(map(write, groups), total=len(groups), what=what)
+            return
+        context = multiprocessing.get_context("spawn")  # safe beside threads, the same everywhere
+        # Ctrl-C reaches every process of the terminal: this one winds the others up in order.
+        ignore_interrupt = (signal.SIGINT, signal.SIG_IGN)
+        workers = min(job.workers, len(groups))
+        pool = ProcessPoolExecutor(workers, context, signal.signal, ignore_interrupt)
+        try:
+            results = pool.map(write, groups, chunksize=_SWEEPS_PER_TASK)
+            yield from track(results, total=len(groups), what=what)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    except BrokenProcessPool as error:
+        raise DiffBEVError(
+            "a worker process was killed, perhaps for want of memory. Finished files are kept: run again, "
+            "with fewer workers."
+        ) from error
+    except DiffBEVError as error:
+        raise DiffBEVError(f"{error}. Finished files are kept: mend this and run again to go on.") from error
+
+
+def _frames_to_do(job: DepthJob, tables: Tables, summary: DepthSummary) -> list[CameraFrame]:
+    """Frames of the images in ``img_dir``, of the wanted cameras; the others are counted."""
+    images = _image_tokens(job.img_dir)
+    known = images.intersection(tables.tokens(tables.cameras_present))
+    wanted = known.intersection(tables.tokens(job.cameras))
+    where = tables.root / tables.version
+    if not wanted:
+        cameras = ", ".join(job.cameras)
+        raise UsageError(
+            f"of {len(images)} images in {job.img_dir}, none is a key-frame of {cameras} in {where} "
+            f"({len(known)} are of other cameras). Choose the version and cameras the images were made with."
+        )
+    summary.other_cameras = len(known) - len(wanted)
+    unknown = sorted(images - known)
+    if unknown:
+        shown = ", ".join(unknown[:3]) + (", ..." if len(unknown) > 3 else "")
+        summary.failed.append(f"{len(unknown)} images in {job.img_dir} are not in {where}: {shown}")
+    return tables.frames_of(wanted)
+
+
+def _image_tokens(img_dir: Path) -> set[str]:
+    try:
+        tokens = {path.stem for path in img_dir.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES}
+    except OSError as error:
+        raise UsageError(f"cannot list images in {img_dir}: {error.strerror or error}") from error
+    if not tokens:
+        raise UsageError(f"no images in {img_dir}: run `prepare` first, or choose another folder")
+    return tokens
+
+
+def _by_sweep(frames: list[CameraFrame]) -> list[list[CameraFrame]]:
+    """Group the frames of a sample, so that its sweep is read once for all cameras."""
+    groups = itertools.groupby(frames, key=lambda frame: frame.sample_token)
+    return [list(group) for _, group in groups]
+
+
+def _start_over_if_settings_changed(job: DepthJob, summary: DepthSummary) -> None:
+    """Leave only files made with the same settings, and record the settings.
+
+    Old files go before the new settings are written: whenever this is cut short, no old
+    file can be taken for a new one.
+    """
+    settings = {
+        "format": _FORMAT,
+        "height": job.height,
+        "width": job.width,
+        "min_depth": job.min_depth,
+        "max_depth": job.max_depth,
+    }
+    manifest = job.folder / MANIFEST
+    before = _read_manifest(manifest)
+    if before == settings:
+        return
+    old_files = sorted(job.folder.glob("*.npz"))
+    if old_files and before is None:
+        raise DiffBEVError(
+            f"{job.folder} holds {len(old_files)} .npz files but no {MANIFEST} that says how they were made: "
+            f"move or delete them, then run again"
+        )
+    if before is not None:
+        changed = [name for name in settings if before.get(name) != settings[name]]
+        changes = ", ".join(f"{name} was {before.get(name)}, is {settings[name]}" for name in changed)
+        summary.notes.append(
+            f"settings changed ({changes}): {len(old_files)} files in {job.folder} are made again"
+        )
+    try:
+        for path in old_files:
+            path.unlink()
+        write_text(manifest, json.dumps(settings, indent=2) + "\n")
+    except OSError as error:
+        raise DiffBEVError(f"cannot write {job.folder}: {error.strerror or error}") from error
+
+
+def _read_manifest(path: Path) -> dict[str, float] | None:
+    try:
+        settings = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return settings if isinstance(settings, dict) else None
+
+
+def _is_whole(path: Path) -> bool:
+    """False for an absent file and for one cut off, as a failed copy leaves behind."""
+    return zipfile.is_zipfile(path)
+
+
+def _check_settings(job: DepthJob) -> None:
+    if job.split not in ("train", "val"):
+        raise UsageError(f"split {job.split!r} is neither train nor val")
+    if min(job.height, job.width) < 1:
+        raise UsageError(f"depth images of {job.height} x {job.width} pixels: both must be at least 1")
+    if not 0 <= job.min_depth < job.max_depth:
+        raise UsageError(f"depths from {job.min_depth} to {job.max_depth} m: need 0 <= min < max")
+    if not job.cameras:
+        raise UsageError("no camera chosen for depth")

@@ -1,0 +1,1 @@
+"""The terminal UI of DiffBEV: presentation only, on top of ``diffbev_engine``."""
