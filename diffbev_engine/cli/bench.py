@@ -57,7 +57,7 @@ def train(
 def _synthetic_root(root: Path) -> Path:
     from diffbev_engine.prepare.pipeline import PrepareJob, prepare
     from diffbev_engine.synth.job import SynthJob
-    from diffbev_engine.synth.world import synthesize
+    from diffbev_engine.synth.synthesize import synthesize
 
     synthesize(SynthJob(root, image_size=_FRAMES, workers=os.cpu_count() or 1))
     prepare(PrepareJob(root))

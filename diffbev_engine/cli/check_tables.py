@@ -5,13 +5,15 @@ from pathlib import Path
 import click
 
 from diffbev_engine.cli.options import nuscenes_root_option, version_option
+from diffbev_engine.errors import ExitCode
 
 
 @click.command()
 @nuscenes_root_option
 @version_option
 @click.option("--samples", type=click.IntRange(min=1), help="Samples to compare; default: all of them.")
-def command(nuscenes_root: Path, version: str | None, samples: int | None) -> None:
+@click.pass_context
+def command(ctx: click.Context, nuscenes_root: Path, version: str | None, samples: int | None) -> None:
     """Compare our table index with nuscenes-devkit, on your data.
 
     Poses, calibrations, paths and boxes of every camera key-frame must agree.  The devkit loads
@@ -19,4 +21,7 @@ def command(nuscenes_root: Path, version: str | None, samples: int | None) -> No
     """
     from diffbev_engine.prepare.devkit_check import check_against_devkit
 
-    click.echo(check_against_devkit(nuscenes_root, version, samples))
+    report = check_against_devkit(nuscenes_root, version, samples)
+    click.echo(report.to_text())
+    if not report.agrees:
+        ctx.exit(ExitCode.FAILED)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import click
 
-from diffbev_engine.classes import CAMERAS
 from diffbev_engine.cli.options import json_option, nuscenes_root_option, version_option, workers_option
 from diffbev_engine.errors import ExitCode
 
@@ -70,7 +69,7 @@ def command(
                 output_dir=output_dir or root / "ann_bev_dir",
                 split=part,
                 img_dir=img_dir or root / "img_dir" / part,
-                cameras=CAMERAS if cameras == "all" else tuple(cameras.split(",")),
+                cameras=None if cameras == "all" else tuple(cameras.split(",")),
                 version=version,
                 height=height,
                 width=width,

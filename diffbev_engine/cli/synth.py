@@ -24,7 +24,7 @@ def command(
     `prepare` finds a train and a val part.
     """
     from diffbev_engine.synth.job import SynthJob
-    from diffbev_engine.synth.world import synthesize
+    from diffbev_engine.synth.synthesize import synthesize
 
     summary = synthesize(
         SynthJob(

@@ -4,9 +4,9 @@ Rules
 -----
 * Every top-level name is a setting, but a name that begins with ``_`` is a local variable
   of its file.
-* ``_base_`` names one file or several, relative to the file itself.  Bases are laid over
-  each other in that order, each base after its own bases, and the file over all of them:
-  dicts merge key by key, ``_delete_=True`` inside a dict replaces instead.  A base that is
+* ``_base_`` names one file or several, relative to the file itself, or packaged presets.
+  Bases are laid over each other in that order, each base after its own bases, and the file
+  over all of them: dicts merge key by key, ``_delete_=True`` inside a dict replaces instead.  A base that is
   reached along two ways counts once, at its first place.
 * Settings of the bases can be used as names.
 * Within one file a name works as in Python: the last assignment stands and earlier ones
@@ -20,6 +20,7 @@ import os
 from pathlib import Path
 
 from diffbev_engine.config.expressions import Expressions, parse_syntax, refuse
+from diffbev_engine.config.presets_index import find_preset
 from diffbev_engine.config.values import Entry, Origin, Value, collection, merge, plain
 from diffbev_engine.errors import UsageError
 
@@ -136,7 +137,10 @@ def _bases(module: ast.Module, path: Path) -> list[tuple[Path, Origin]]:
             raise item.where.error(f"{_BASE} is a path in quotes or a list of them, found {plain(item)!r}.")
         base = _shown(path.parent / item.data)
         if not _is_file(base):
-            raise item.where.error(f"{_BASE} names {item.data!r}, but there is no file {base}.")
+            preset = find_preset(item.data)
+            if preset is None:
+                raise item.where.error(f"{_BASE} names {item.data!r}, but there is no file {base}.")
+            base = preset
         bases.append((base, item.where))
     return bases
 

@@ -15,6 +15,14 @@ def preset_names() -> list[str]:
     return [path.as_posix() for path in paths if path.parts[0] != "_base_"]
 
 
+def find_preset(name: str) -> Path | None:
+    """The packaged preset called ``name``; ``.py`` may be left out."""
+    for candidate in (name, f"{name}.py"):
+        if candidate in preset_names():
+            return PRESETS_DIR / candidate
+    return None
+
+
 def find_config(path: str | Path) -> Path:
     """The file at ``path``, else the packaged preset of that name (``.py`` may be left out).
 
@@ -30,11 +38,10 @@ def find_config(path: str | Path) -> Path:
         exists = False  # a name that no file can have
     if exists:
         raise UsageError(f"{path}: not a file; name a configuration file such as {path}/….py.")
+    preset = find_preset(wanted.as_posix())
+    if preset is not None:
+        return preset
     presets = preset_names()
-    name = wanted.as_posix()
-    for candidate in (name, f"{name}.py"):
-        if candidate in presets:
-            return PRESETS_DIR / candidate
     near = [*_similar_files(wanted), *_similar_presets(wanted, presets)]
     hint = f" Did you mean {' or '.join(near)}?" if near else ""
     raise UsageError(f"{path}: no such file.{hint} Packaged presets: {', '.join(presets)}.")

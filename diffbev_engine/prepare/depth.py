@@ -44,13 +44,16 @@ def project_depth(
     # Rounded first: 49.9999999 becomes 50 as float32 and would fall out of the last depth bin.
     z = z.astype(np.float32)
     kept = (z >= min_depth) & (z < max_depth)
+    z = z[kept]
     columns = np.floor(u[kept] * (width / frame.width)).astype(np.intp)
     rows = np.floor(v[kept] * (height / frame.height)).astype(np.intp)
-    nearest = np.full(height * width, np.inf, np.float32)
-    np.minimum.at(nearest, rows * width + columns, z[kept])
-    hit = np.isfinite(nearest)
-    depth = np.where(hit, nearest, np.float32(0))
-    return depth.reshape(height, width), hit.reshape(height, width).astype(np.uint8)
+    pixels = rows * width + columns
+    order = np.lexsort((z, pixels))  # by pixel, the nearest point first
+    nearest = order[np.diff(pixels[order], prepend=-1) > 0]
+    depth, mask = empty_depth(height, width)
+    depth.flat[pixels[nearest]] = z[nearest]
+    mask.flat[pixels[nearest]] = 1
+    return depth, mask
 
 
 def empty_depth(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

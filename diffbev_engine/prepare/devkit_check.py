@@ -32,6 +32,16 @@ class DevkitReport:
         close = all(difference <= _TOLERANCE for difference in self.differences.values())
         return self.frames > 0 and close and not self.mismatches
 
+    def to_text(self) -> str:
+        """Plain lines for a terminal or a log."""
+        lines = [f"differs: {line}" for line in self.mismatches]
+        lines += [f"{quantity}: at most {value:.1e} apart" for quantity, value in self.differences.items()]
+        verdict = "agrees with" if self.agrees else "DIFFERS from"
+        lines.append(
+            f"the index {verdict} nuscenes-devkit: {self.frames} frames, {self.boxes} boxes compared"
+        )
+        return "\n".join(lines)
+
     def _numbers(self, quantity: str, ours: np.ndarray, theirs: Any) -> None:
         theirs = np.asarray(theirs, np.float64)
         if ours.shape != theirs.shape:

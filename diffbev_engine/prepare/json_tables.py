@@ -5,6 +5,7 @@ them are sweeps nobody asks for.  Tables are therefore decoded some megabytes at
 and only the fields declared here become Python objects.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -13,7 +14,9 @@ import msgspec
 
 from diffbev_engine.errors import DiffBEVError
 
-_PIECE_BYTES = 32 << 20
+_PIECE_BYTES = 4 << 20
+_BETWEEN_ROWS = re.compile(rb"}\s*(,)\s*$")
+_BETWEEN_ROWS_BYTES = 256
 
 
 # gc=False: rows hold no cycles, and tracking millions of them doubles the time to decode.
@@ -139,9 +142,12 @@ def _table_of(row_type: type[Row]) -> str:
 
 def _decode_pieces(path: Path, decoder: msgspec.json.Decoder[list[R]]) -> Iterator[list[R]]:
     pending = b""  # not decoded yet; begins with the "[" of the array
+    read_next = _PIECE_BYTES
     with path.open("rb") as file:
-        while piece := file.read(_PIECE_BYTES):
+        while piece := file.read(read_next):
             pending += piece
+            # Without a usable cut, double the text: a damaged table is then read in a few steps.
+            read_next = len(pending)
             comma = _comma_before_last_row(pending)
             if comma is None:
                 continue
@@ -153,6 +159,7 @@ def _decode_pieces(path: Path, decoder: msgspec.json.Decoder[list[R]]) -> Iterat
                 continue  # the comma may stand inside a string: more text decides
             yield rows
             pending = b"[" + pending[comma + 1 :]
+            read_next = _PIECE_BYTES
     yield decoder.decode(pending)
 
 
@@ -160,7 +167,7 @@ def _comma_before_last_row(text: bytes) -> int | None:
     """Where to cut an array of objects so that only whole objects come before the cut."""
     brace = len(text)
     while (brace := text.rfind(b"{", 0, brace)) > 0:
-        before = text[:brace].rstrip()
-        if before.endswith(b",") and before[:-1].rstrip().endswith(b"}"):
-            return len(before) - 1
+        start = max(0, brace - _BETWEEN_ROWS_BYTES)
+        if between := _BETWEEN_ROWS.search(text[start:brace]):
+            return start + between.start(1)
     return None

@@ -74,6 +74,13 @@ def prepare(job: PrepareJob) -> PrepareSummary:
         DiffBEVError: the tables are unusable, or the data root cannot be written.
         PreparationInterrupted: Ctrl-C; running again continues.
     """
+    try:
+        return _prepare(job)
+    except KeyboardInterrupt as error:
+        raise PreparationInterrupted("interrupted. Run the same command again: it continues.") from error
+
+
+def _prepare(job: PrepareJob) -> PrepareSummary:
     started = time.monotonic()
     tables, frames, wanted = _resolve(job)
     root = _open_root(job, wanted, frames)

@@ -30,6 +30,7 @@ MANIFEST = "depth.json"
 _FORMAT = 1  # count up when the same settings give other files
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _SWEEPS_PER_TASK = 8
+_LINES_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class DepthJob:
     """``train`` or ``val``: names the folder that is written."""
     img_dir: Path
     """Folder of the split's images; their stems are tokens."""
-    cameras: tuple[str, ...]
-    """Images of other cameras in ``img_dir`` get no file."""
+    cameras: tuple[str, ...] | None = None
+    """Images of other cameras in ``img_dir`` get no file; None takes every camera."""
     version: str | None = None
     """Found when the root holds only one."""
     height: int = 600
@@ -84,6 +85,22 @@ class DepthSummary:
     """Mean share of pixels with a depth over the files written; None when there were none."""
     elapsed: float = 0.0
     """Seconds."""
+
+    def to_text(self) -> str:
+        """Plain lines for a terminal or a log."""
+        lines = [f"failed: {line}" for line in self.failed[:_LINES_SHOWN]]
+        if len(self.failed) > _LINES_SHOWN:
+            lines.append(f"failed: {len(self.failed) - _LINES_SHOWN} more of the same kind")
+        lines += self.notes
+        if self.without_lidar:
+            lines.append(f"{self.without_lidar} images have no LiDAR sweep: their depth is empty")
+        if self.other_cameras:
+            lines.append(f"{self.other_cameras} images of other cameras were left out")
+        ratio = "" if self.mean_valid_ratio is None else f", {self.mean_valid_ratio:.2%} of pixels have depth"
+        lines.append(
+            f"{self.folder}: {self.written} written, {self.skipped} were there ({self.elapsed:.1f} s{ratio})"
+        )
+        return "\n".join(lines)
 
 
 def prepare_depth(job: DepthJob) -> DepthSummary:
@@ -177,13 +194,13 @@ def _frames_to_do(job: DepthJob, tables: Tables, summary: DepthSummary) -> list[
     """Frames of the images in ``img_dir``, of the wanted cameras; the others are counted."""
     images = _image_tokens(job.img_dir)
     known = images.intersection(tables.tokens(tables.cameras_present))
-    wanted = known.intersection(tables.tokens(job.cameras))
+    cameras = tables.cameras_present if job.cameras is None else job.cameras
+    wanted = known.intersection(tables.tokens(cameras))
     where = tables.root / tables.version
     if not wanted:
-        cameras = ", ".join(job.cameras)
         raise UsageError(
-            f"of {len(images)} images in {job.img_dir}, none is a key-frame of {cameras} in {where} "
-            f"({len(known)} are of other cameras). Choose the version and cameras the images were made with."
+            f"of {len(images)} images in {job.img_dir}, none is a key-frame of {', '.join(cameras)} "
+            f"in {where} ({len(known)} are of other cameras). Choose the version and cameras the images were made with."
         )
     summary.other_cameras = len(known) - len(wanted)
     unknown = sorted(images - known)
@@ -266,5 +283,5 @@ def _check_settings(job: DepthJob) -> None:
         raise UsageError(f"depth images of {job.height} x {job.width} pixels: both must be at least 1")
     if not 0 <= job.min_depth < job.max_depth:
         raise UsageError(f"depths from {job.min_depth} to {job.max_depth} m: need 0 <= min < max")
-    if not job.cameras:
+    if job.cameras is not None and not job.cameras:
         raise UsageError("no camera chosen for depth")

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
@@ -105,7 +106,8 @@ def _keep_busy(
 ) -> Iterator[Outcome]:
     pending: set[Future[list[Outcome]]] = set()
     for chunk in chunks:
-        pending.add(pool.submit(_run_chunk, places, chunk))
+        with _interrupts_held():
+            pending.add(pool.submit(_run_chunk, places, chunk))
         if len(pending) >= ahead:
             done, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in done:
@@ -116,10 +118,22 @@ def _keep_busy(
             yield from future.result()
 
 
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back while a process may start, which inherits that for life.
+
+    Ctrl-C reaches every process of a terminal.  The parent alone decides, and lets chunks finish;
+    a worker would otherwise die of it, with a traceback, while still importing.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker() -> None:
-    # Ctrl-C reaches every process of the terminal; the parent alone decides and lets chunks finish.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(1)  # the processes are the parallelism
 
 
 def _run_chunk(places: Places, chunk: Chunk) -> list[Outcome]:

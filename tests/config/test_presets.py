@@ -1,0 +1,137 @@
+import shutil
+from pathlib import Path
+
+import pytest
+
+from diffbev_engine.classes import CLASS_PRIORS
+from diffbev_engine.config.load import load_settings, settings_to_dict
+from diffbev_engine.config.parser import parse_config
+from diffbev_engine.config.presets_index import PRESETS_DIR, preset_names
+from diffbev_engine.config.settings import Settings
+from diffbev_engine.config.values import plain
+
+MAIN = "baseline/lss_swin_nuscenes.py"
+
+# Step 2.2 of the runbook, between the two EOF marks.
+SMOKE_TEST = """\
+# 冒烟测试：覆盖runner配置，将max_iters设置为300
+runner = dict(type='IterBasedRunner', max_iters=300)
+# 冒烟测试：覆盖checkpoint_config，设置更小的interval以便保存checkpoint
+checkpoint_config = dict(by_epoch=False, interval=100)
+"""
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_preset_loads(name: str) -> None:
+    assert load_settings(name) == load_settings(name.removesuffix(".py"))
+
+
+def test_bases_are_not_offered_as_experiments() -> None:
+    assert preset_names() == ["baseline/lss_swin_demo.py", MAIN]
+
+
+def test_main_preset_is_the_published_recipe() -> None:
+    settings = load_settings(MAIN)
+    assert settings_to_dict(settings) == {
+        "data_root": "data/nuScenes",
+        "model": {
+            "backbone": {
+                "name": "swin_tiny_patch4_window7_224",
+                "pretrained": "imagenet",
+                "out_stage": -1,
+            },
+            "lift": {"mode": "upstream", "channels": 64, "height_limit": 10.0},
+            "bev_encoder": False,
+            "head": {"planes": [128, 64], "blocks": 4, "groups": 16},
+            "loss": {"priors": list(CLASS_PRIORS), "invisible_weight": 0.001},
+        },
+        "data": {
+            "samples_per_gpu": 4,
+            "workers_per_gpu": 4,
+            "image_size": [600, 800],
+            "cameras": "all",
+            "mask": "pon",
+            "photometric": True,
+            "load_depth": False,
+        },
+        "optimizer": {"type": "AdamW", "lr": 2e-4, "betas": [0.9, 0.999], "weight_decay": 0.01},
+        "optimizer_config": {"grad_clip": {"max_norm": 35.0}, "cumulative_iters": 1},
+        "lr_config": {
+            "policy": "poly",
+            "power": 1.0,
+            "min_lr": 0.0,
+            "by_epoch": False,
+            "warmup": "linear",
+            "warmup_iters": 1500,
+            "warmup_ratio": 1e-6,
+        },
+        "runner": {"type": "IterBasedRunner", "max_iters": 200_000},
+        "checkpoint_config": {"by_epoch": False, "interval": 5000, "max_keep_ckpts": 3},
+        "evaluation": {"interval": 20_000, "metric": "mIoU", "mask": "pon", "samples_per_gpu": None},
+        "log_config": {"interval": 50},
+        "precision": "bf16",
+        "compile": "off",
+        "seed": 0,
+        "deterministic": False,
+    }
+
+
+def test_main_preset_writes_every_setting_that_is_not_rare() -> None:
+    """A user changes what is there to see; only the priors and the evaluation batch are left out."""
+
+    def keys(tree: object, above: str = "") -> set[str]:
+        if not isinstance(tree, dict):
+            return {above}
+        return set().union(*(keys(value, f"{above}.{key}") for key, value in tree.items()))
+
+    written = keys(plain(parse_config(PRESETS_DIR / MAIN)))
+    known = keys(Settings(data_root=Path("data")).model_dump())
+    assert known - written == {".model.loss.priors", ".evaluation.samples_per_gpu"}
+
+
+def test_demo_preset_is_small_and_needs_no_download() -> None:
+    settings = load_settings("baseline/lss_swin_demo")
+    assert settings.model.backbone.pretrained is None
+    assert settings.precision == "fp32"
+    assert settings.runner.max_iters == settings.evaluation.interval == 300
+    assert settings.lr_config.warmup_iters < settings.runner.max_iters
+    groups, planes = settings.model.head.groups, settings.model.head.planes
+    assert all(width % groups == 0 for width in planes)
+
+
+def test_smoke_test_of_the_runbook_changes_two_settings_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(PRESETS_DIR, tmp_path / "configs")
+    monkeypatch.chdir(tmp_path)
+    shutil.copy("configs/baseline/lss_swin_nuscenes.py", "configs/baseline/lss_swin_nuscenes_smoke.py")
+    with Path("configs/baseline/lss_swin_nuscenes_smoke.py").open("a", encoding="utf-8") as file:
+        file.write(SMOKE_TEST)
+    full = load_settings("configs/baseline/lss_swin_nuscenes.py")
+    smoke = load_settings("configs/baseline/lss_swin_nuscenes_smoke.py")
+    assert smoke.runner.max_iters == 300
+    assert smoke.checkpoint_config.interval == 100
+    same = {
+        "runner": smoke.runner.model_copy(update={"max_iters": 200_000}),
+        "checkpoint_config": smoke.checkpoint_config.model_copy(update={"interval": 5000}),
+    }
+    assert smoke.model_copy(update=same) == full
+
+
+def test_data_root_is_changed_in_the_dataset_file(tmp_path: Path) -> None:
+    shutil.copytree(PRESETS_DIR, tmp_path / "configs")
+    dataset = tmp_path / "configs/_base_/datasets/nuscene.py"
+    text = dataset.read_text(encoding="utf-8")
+    changed = text.replace('data_root = "data/nuScenes"', "data_root = '/media/data0/nuScenes'")
+    assert changed != text
+    dataset.write_text(changed, encoding="utf-8")
+    for name in preset_names():
+        assert load_settings(tmp_path / "configs" / name).data_root == Path("/media/data0/nuScenes")
+
+
+def test_a_preset_can_be_a_base(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text("_base_ = ['baseline/lss_swin_nuscenes.py']\ndata = dict(samples_per_gpu=8)\n")
+    settings = load_settings(path)
+    assert settings.data.samples_per_gpu == 8
+    assert settings.runner.max_iters == 200_000
