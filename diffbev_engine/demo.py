@@ -18,7 +18,7 @@ from diffbev_engine.prepare.prepare_depth import DepthJob, prepare_depth
 from diffbev_engine.report.predictions import draw_predictions
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.synth.job import SynthJob
-from diffbev_engine.synth.world import synthesize
+from diffbev_engine.synth.synthesize import synthesize
 from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
 from diffbev_engine.train.experiment import TrainingJob, train
 from diffbev_engine.train.processes import join_processes

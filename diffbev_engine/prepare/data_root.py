@@ -6,6 +6,7 @@
 - ``prepare.json``: the settings all labels share, and counts
 """
 
+import os
 from pathlib import Path
 from typing import TypeVar
 
@@ -148,8 +149,10 @@ def as_rows(intrinsics: np.ndarray) -> list[list[float]]:
 def _files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
     if not folder.is_dir():
         return {}
+    # Names, not paths: a trainval folder has 140,000 files, and paths sort 50 times slower.
     # Temporary files of `files.atomic_path` are hidden and end in .tmp.
-    return {path.stem: path for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes}
+    names = (os.path.splitext(name) for name in sorted(os.listdir(folder)))  # noqa: PTH122, PTH208
+    return {stem: folder / (stem + suffix) for stem, suffix in names if suffix.lower() in suffixes}
 
 
 def _decode(path: Path, kind: type[T]) -> T | None:

@@ -200,7 +200,8 @@ def _frames_to_do(job: DepthJob, tables: Tables, summary: DepthSummary) -> list[
     if not wanted:
         raise UsageError(
             f"of {len(images)} images in {job.img_dir}, none is a key-frame of {', '.join(cameras)} "
-            f"in {where} ({len(known)} are of other cameras). Choose the version and cameras the images were made with."
+            f"in {where} ({len(known)} are of other cameras). "
+            "Choose the version and cameras the images were made with."
         )
     summary.other_cameras = len(known) - len(wanted)
     unknown = sorted(images - known)

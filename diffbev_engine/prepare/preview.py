@@ -6,22 +6,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
 
-from diffbev_engine.classes import CLASS_COLOURS, CLASSES, IGNORE_COLOUR
+from diffbev_engine.drawing import FAINT, INK, draw_bev, draw_legend
 from diffbev_engine.errors import DiffBEVError, UsageError
 from diffbev_engine.files import atomic_path, make_writable_dir
-from diffbev_engine.grid import LABEL_GRID
-from diffbev_engine.prepare.colour import colourise
 from diffbev_engine.prepare.data_root import DataRoot, IndexEntry
 from diffbev_engine.prepare.encoding import DecodedLabel, decode_label, read_label
 
 _IMAGE_WIDTH = 900
-_EXTENT = (LABEL_GRID.x_min, LABEL_GRID.x_max, LABEL_GRID.z_min, LABEL_GRID.z_max)
-_INK, _FAINT = "#202020", "#9a9a9a"
 
 
 def preview_labels(
@@ -32,7 +26,7 @@ def preview_labels(
     tokens: Sequence[str] | None = None,
     seed: int = 0,
 ) -> list[Path]:
-    """Write ``<token>.png`` previews: camera, label under PON's mask, label under the FOV-only mask.
+    """Write ``<token>.png`` pictures: camera, label under PON's mask, label under the FOV-only mask.
 
     Args:
         data_root: as written by `prepare`.
@@ -57,14 +51,17 @@ def preview_labels(
             raise DiffBEVError(f"no image of {token} in {root.image_dir(split)}: run `prepare` again")
         label = decode_label(read_label(labels[token]))
         figure = _draw(_read_image(images[token]), label, token, index.get(token))
-        path = out_dir / f"{token}.png"
-        try:
-            with atomic_path(path) as temporary:
-                FigureCanvasAgg(figure).print_png(temporary)
-        except OSError as error:
-            raise DiffBEVError(f"cannot write the preview {path}: {error.strerror or error}") from error
-        written.append(path)
+        written.append(_save(figure, out_dir / f"{token}.png"))
     return written
+
+
+def _save(figure: Figure, path: Path) -> Path:
+    try:
+        with atomic_path(path) as temporary:
+            FigureCanvasAgg(figure).print_png(temporary)
+    except OSError as error:
+        raise DiffBEVError(f"cannot write the preview {path}: {error.strerror or error}") from error
+    return path
 
 
 def _choose(
@@ -95,37 +92,14 @@ def _draw(image: np.ndarray, label: DecodedLabel, token: str, entry: IndexEntry 
     camera, pon, fov = figure.subplots(1, 3, width_ratios=(1.78, 1.02, 1.02))
     figure.subplots_adjust(left=0.012, right=0.99, top=0.85, bottom=0.18, wspace=0.08)
     where = f"{entry.camera}   {entry.scene}   {entry.location}" if entry else "not in index.jsonl"
-    figure.text(0.012, 0.945, where, fontsize=12, fontweight="bold", color=_INK)
-    figure.text(0.99, 0.945, token, fontsize=9, color=_FAINT, ha="right", family="monospace")
+    figure.text(0.012, 0.945, where, fontsize=12, fontweight="bold", color=INK)
+    figure.text(0.99, 0.945, token, fontsize=9, color=FAINT, ha="right", family="monospace")
     camera.imshow(image)
     camera.set_axis_off()
-    camera.set_title("camera", fontsize=10, color=_INK)
-    _draw_bev(pon, label.classes, ~label.valid, "label, mask pon")
-    _draw_bev(fov, label.classes, ~label.valid_fov, "label, mask fov")
+    camera.set_title("camera", fontsize=10, color=INK)
+    for axes, mask, valid in ((pon, "pon", label.valid), (fov, "fov", label.valid_fov)):
+        draw_bev(axes, label.classes, ~valid, f"label, mask {mask}: {valid.mean():.0%} visible")
     fov.set_yticklabels([])
-    _draw_legend(figure, label, entry.unlabelled if entry else ())
-    return figure
-
-
-def _draw_bev(axes: Axes, classes: np.ndarray, ignore: np.ndarray, title: str) -> None:
-    # Nearest row of the grid at the bottom, where the camera is; axes in metres.
-    axes.imshow(colourise(classes, ignore), origin="lower", extent=_EXTENT, interpolation="nearest")
-    axes.set_title(f"{title}: {100 * (1 - ignore.mean()):.0f} % visible", fontsize=10, color=_INK)
-    axes.set_xticks([-20, -10, 0, 10, 20])
-    axes.set_yticks([1, 10, 20, 30, 40, 50])
-    axes.tick_params(labelsize=8, colors=_FAINT, length=2)
-    for spine in axes.spines.values():
-        spine.set_color(_FAINT)
-
-
-def _draw_legend(figure: Figure, label: DecodedLabel, unlabelled: Sequence[str]) -> None:
-    """All classes, always in the same place; those in this picture are written dark."""
     present = (label.classes & label.valid_fov).any(axis=(1, 2))
-    patches = [Patch(facecolor=colour, edgecolor=_FAINT, linewidth=0.5) for colour in CLASS_COLOURS]
-    names = [f"{name} (not annotated)" if name in unlabelled else name for name in CLASSES]
-    patches.append(Patch(facecolor=IGNORE_COLOUR))
-    legend = figure.legend(
-        patches, [*names, "ignored"], loc="lower center", ncols=8, frameon=False, fontsize=9, handlelength=1.4
-    )
-    for text, here in zip(legend.get_texts(), [*present, True], strict=True):
-        text.set_color(_INK if here else _FAINT)
+    draw_legend(figure, present, entry.unlabelled if entry else ())
+    return figure

@@ -54,7 +54,7 @@ def draw_predictions(
         draw_bev(axes[2], predicted[0].cpu().numpy(), hidden, f"prediction, {_score(logits, batch)}")
     known = torch.from_numpy(records[0].known)
     unlabelled = [name for name, annotated in zip(CLASSES, known.tolist(), strict=True) if not annotated]
-    draw_legend(figure, present.numpy(), unlabelled)
+    draw_legend(figure, present.numpy(), unlabelled, loc="outside lower center")
     with atomic_path(path) as temporary:
         FigureCanvasAgg(figure).print_png(temporary)
 
