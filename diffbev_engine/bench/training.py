@@ -54,7 +54,7 @@ class TrainingSpeed:
             f"{self.device}, torch {self.torch}\n"
             f"  {self.precision}, compile {self.compile}, batch {self.batch}, {self.iterations} iterations\n"
             f"  {self.images_per_s:.1f} images/s, {self.step_ms:.1f} ms a step{peak}\n"
-            f"  MFU {self.mfu:.1%}: {self.tflops:.2f} TFLOP/s, a matmul reaches {self.matmul_tflops:.2f} here\n"
+            f"  MFU {self.mfu:.1%}: {self.tflops:.2f} of the {self.matmul_tflops:.2f} TFLOP/s of a matmul\n"
             f"  data wait {self.data_wait:.1%}, warm-up {self.warmup_s:.0f} s"
         )
 

@@ -69,11 +69,27 @@ def read_provenance(data_root: Path) -> dict[str, Any]:
 def _record(
     token: str, image: Path, label: Path, depth: Path, intrinsics: Any, row: dict[str, Any]
 ) -> SampleRecord:
+    matrix = _pinhole(token, intrinsics)
+    known = np.array([name not in row.get("unlabelled", ()) for name in CLASSES])
+    return SampleRecord(token, image, label, depth, matrix, row.get("camera"), row.get("scene"), known)
+
+
+def _pinhole(token: str, intrinsics: Any) -> np.ndarray:
+    """The (3, 3) matrix; the lift relies on a pinhole camera without skew."""
     matrix = np.asarray(intrinsics, dtype=np.float64)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
         raise DiffBEVError(f"calib.json: the intrinsics of {token} are not a finite 3x3 matrix.")
-    known = np.array([name not in row.get("unlabelled", ()) for name in CLASSES])
-    return SampleRecord(token, image, label, depth, matrix, row.get("camera"), row.get("scene"), known)
+    if (
+        matrix[0, 1]
+        or matrix[1, 0]
+        or matrix[2].tolist() != [0.0, 0.0, 1.0]
+        or matrix[[0, 1], [0, 1]].min() <= 0
+    ):
+        raise DiffBEVError(
+            f"calib.json: the intrinsics of {token} are not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]. "
+            "Run `diffbev-engine prepare` again."
+        )
+    return matrix
 
 
 def _read_index(data_root: Path, split: Split, cameras: str) -> dict[str, dict[str, Any]] | None:

@@ -12,7 +12,7 @@ from typing import Any
 import timm
 import torch
 import torch.nn.functional as F
-from timm.layers import set_fused_attn, use_fused_attn
+from timm.layers import DropPath, set_fused_attn, use_fused_attn
 from torch import Tensor, nn
 
 from diffbev_engine.errors import UsageError
@@ -79,7 +79,8 @@ def _build_features(
 ) -> tuple[Any, tuple[int, int]]:
     """The feature extractor and the (height, width) that images have to be padded to for it.
 
-    Many networks take any size, some only whole strides (and say so in their own ways).
+    Many networks take any size, some only whole strides (and say so in their own ways).  Pixels
+    on the right and at the bottom that fill no patch are left out unless ``whole_strides``.
     """
     _check_name(settings.name)
     if not whole_strides:
@@ -107,7 +108,7 @@ def _create_features(settings: BackboneSettings, size: tuple[int, int] | None) -
             settings.name, features_only=True, out_indices=(settings.out_stage,), **model_args
         )
     for module in features.modules():
-        if hasattr(module, "drop_prob"):  # timm's DropPath; the published training does without
+        if isinstance(module, DropPath):  # stochastic depth; the published training does without
             module.drop_prob = 0.0
     if size:
         # A copy without values; a batch of two, since batch norm refuses a single value per channel.

@@ -62,7 +62,9 @@ class BaselineModel(nn.Module):
         self.backbone = Backbone(settings.backbone, image_size, whole_strides=aligned)
         self.lift = LiftSplat(self.backbone.channels, settings.lift, image_size, self.backbone.stride)
         channels = settings.lift.channels
-        self.bev_encoder = BEVEncoder(channels, settings.head.groups) if settings.bev_encoder else nn.Identity()
+        self.bev_encoder = (
+            BEVEncoder(channels, settings.head.groups) if settings.bev_encoder else nn.Identity()
+        )
         self.head = PyramidHead(channels, settings.head, settings.loss.priors)
         for name in ("pixel_mean", "pixel_std"):
             value = torch.tensor(getattr(self.backbone, name)).view(1, 3, 1, 1)
@@ -90,21 +92,6 @@ def build_model(settings: ModelSettings, image_size: tuple[int, int]) -> Baselin
         DiffBEVError: pretrained weights that cannot be had or do not fit.
     """
     return BaselineModel(settings, image_size)
-
-
-def undecayed_parameters(model: nn.Module) -> frozenset[str]:
-    """Names of the parameters that weight decay must leave alone.
-
-    Norm layers, relative position tables and absolute position embeddings, as in the training
-    of Swin (Liu et al., ICCV 2021).
-    """
-    names = set()
-    for prefix, module in model.named_modules():
-        is_norm = "norm" in type(module).__name__.lower()
-        for name, _ in module.named_parameters(recurse=False):
-            if is_norm or name in ("relative_position_bias_table", "pos_embed", "absolute_pos_embed"):
-                names.add(f"{prefix}.{name}" if prefix else name)
-    return frozenset(names)
 
 
 def _residual_branch(channels: int, groups: int) -> nn.Sequential:

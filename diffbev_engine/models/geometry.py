@@ -80,4 +80,3 @@ def frustum(
 
 def _centres(count: int, stride: int) -> np.ndarray:
     return (np.arange(count) + 0.5) * stride - 0.5
-

@@ -69,7 +69,8 @@ class PyramidHead(nn.Module):
         for planes in settings.planes:
             if planes % settings.groups:
                 raise UsageError(
-                    f"model.head.groups={settings.groups} does not divide the width {planes} of model.head.planes."
+                    f"model.head.groups={settings.groups} does not divide "
+                    f"the width {planes} of model.head.planes."
                 )
         first, second = settings.planes
         self.stage1 = _stage(in_channels, first, settings, upsample=False)

@@ -50,6 +50,11 @@ class LiftSplat(nn.Module):
         grid: BEV grid of the output.
     """
 
+    u: Tensor
+    v: Tensor
+    depths: Tensor
+    rows: Tensor
+
     def __init__(
         self,
         in_channels: int,

@@ -45,9 +45,8 @@ def iteration_generator(seed: int, iteration: int, rank: int = 0) -> torch.Gener
 
 def draw_distortion(batch: int, generator: torch.Generator) -> Distortion:
     """Draw the steps and strengths for ``batch`` images, on the generator's device."""
-    options = {"generator": generator, "device": generator.device}
-    strength = torch.rand(4, batch, **options)
-    taken = torch.rand(4, batch, **options) < 0.5
+    uniform = torch.rand(9, batch, generator=generator, device=generator.device)
+    strength, taken = uniform[:4], uniform[4:8] < 0.5  # each 4 x B
     low, high = _FACTOR
     factors = low + (high - low) * strength[1:3]  # 2 x B
     return Distortion(
@@ -55,7 +54,7 @@ def draw_distortion(batch: int, generator: torch.Generator) -> Distortion:
         contrast=torch.where(taken[1], factors[0], 1.0),
         saturation=torch.where(taken[2], factors[1], 1.0),
         hue=taken[3] * (2 * _HUE * strength[3] - _HUE).floor(),
-        contrast_first=torch.rand(batch, **options) < 0.5,
+        contrast_first=uniform[8] < 0.5,
     )
 
 

@@ -43,7 +43,7 @@ def load_weights(
         DiffBEVError: the weights cannot be had, or do not cover the whole backbone.
     """
     whole = _create_whole(name, source == "imagenet", model_args)
-    published = whole.state_dict()
+    published: Mapping[str, Tensor] = whole.state_dict()
     targets = _targets(features, norm, published)
     if source != "imagenet":
         state = read_state_dict(Path(source))
@@ -61,7 +61,9 @@ def read_state_dict(path: Path) -> StateDict:
         DiffBEVError: a missing file, or one that is not a plain checkpoint of tensors.
     """
     if not path.is_file():
-        raise DiffBEVError(f"model.backbone.pretrained: there is no file {path}. Give the path of a checkpoint.")
+        raise DiffBEVError(
+            f"model.backbone.pretrained: there is no file {path}. Give the path of a checkpoint."
+        )
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file
@@ -94,9 +96,10 @@ def _create_whole(name: str, pretrained: bool, model_args: dict[str, Any]) -> nn
         config = timm.get_pretrained_cfg(name, allow_unregistered=True)
         where = config.hf_hub_id if config is not None and config.hf_hub_id else name
         raise DiffBEVError(
-            f"cannot get timm's ImageNet weights of {name}: {error} On a machine with network access, download "
-            f"model.safetensors of {where!r} (or the authors' .pth) and set model.backbone.pretrained to the "
-            "path of that file; model.backbone.pretrained=null starts from random weights instead."
+            f"cannot get timm's ImageNet weights of {name}: {error} On a machine with network access, "
+            f"download model.safetensors of {where!r} (or the authors' .pth) and set "
+            "model.backbone.pretrained to the path of that file; "
+            "model.backbone.pretrained=null starts from random weights instead."
         ) from error
 
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from diffbev_engine.cli.main import cli
 
-HEAVY = {"torch", "torchvision", "timm", "nuscenes", "matplotlib", "cv2", "scipy", "numpy", "shapely", "pydantic"}
+HEAVY = {"torch", "torchvision", "timm", "nuscenes", "matplotlib", "cv2", "scipy", "numpy", "pydantic"}
 COMMANDS = sorted(cli.list_commands(None))  # type: ignore[arg-type]
 
 

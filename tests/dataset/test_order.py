@@ -30,7 +30,8 @@ def test_every_epoch_takes_every_sample_once(samples, batch_size, seed):
 def test_processes_share_one_global_batch(samples, batch_size, seed, world_size, number):
     shards = [Shard(rank, world_size) for rank in range(world_size)]
     parts = [TrainingOrder(samples, batch_size, seed, shard=shard).batch(number) for shard in shards]
-    assert list(itertools.chain(*parts)) == TrainingOrder(samples, batch_size * world_size, seed).batch(number)
+    whole = TrainingOrder(samples, batch_size * world_size, seed).batch(number)
+    assert list(itertools.chain(*parts)) == whole
 
 
 def test_epochs_and_seeds_differ():

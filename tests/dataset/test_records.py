@@ -64,6 +64,16 @@ def test_an_image_without_label_or_calibration_is_named(root):
         read_records(root, "val", "all")
 
 
+@pytest.mark.parametrize("element", [(0, 1), (2, 0), (0, 2)])
+def test_intrinsics_that_are_no_pinhole_are_named(root, element):
+    calibration = json.loads((root / "calib.json").read_text())
+    token = next(iter(calibration))
+    calibration[token][element[0]][element[1]] = float("nan") if element == (0, 2) else 0.5
+    (root / "calib.json").write_text(json.dumps(calibration))
+    with pytest.raises(DiffBEVError, match=f"intrinsics of {token} are not"):
+        read_records(root, "train", "all")
+
+
 @pytest.mark.parametrize("content", ["{not json", "[1, 2]", '{"train": 3'])
 def test_a_damaged_calibration_file_is_named(root, content):
     (root / "calib.json").write_text(content)

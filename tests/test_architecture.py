@@ -1,0 +1,78 @@
+"""The tree tells the story: a room imports only what lies below it, and the engine no UI."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ENGINE = ROOT / "diffbev_engine"
+
+# From the bottom up; rooms on one line do not import each other.
+LAYERS = [
+    {"errors", "classes", "grid"},
+    {"files", "progress", "settings_base", "colour"},
+    {"drawing", "settings"},
+    {"config", "runs", "synth"},
+    {"prepare"},
+    {"dataset"},
+    {"models"},
+    {"train"},
+    {"evaluate"},
+    {"report"},
+    {"bench", "demo"},
+    {"cli"},
+    {"__main__"},
+]
+LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
+MODULES = sorted(ENGINE.rglob("*.py"))
+
+
+def _room(module: str) -> str:
+    """``diffbev_engine.train.loop`` is in train; every ``settings`` module is in settings."""
+    parts = module.split(".")
+    if parts[-1] == "settings" and parts[1] != "config":
+        return "settings"
+    return parts[1] if len(parts) > 1 else ""
+
+
+def _engine_imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("diffbev_"):
+            found.add(node.module)
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names if alias.name.startswith("diffbev_"))
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ENGINE)))
+def test_a_room_imports_only_what_lies_below(path):
+    if path == ENGINE / "__init__.py" or "presets" in path.parts:
+        return
+    relative = path.relative_to(ROOT).with_suffix("")
+    own = _room(".".join(part for part in relative.parts if part != "__init__"))
+    for module in _engine_imports(path):
+        assert not module.startswith("diffbev_tui"), "the engine never imports the UI"
+        other = _room(module)
+        assert other in ("", own) or LEVEL[other] < LEVEL[own], f"{own} must not import {module}"
+
+
+def test_package_files_import_nothing():
+    for path in ENGINE.rglob("__init__.py"):
+        tree = ast.parse(path.read_text())
+        assert not any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(tree)), path
+
+
+def test_functions_fit_a_screen():
+    for path in [*MODULES, *(ROOT / "diffbev_tui").rglob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef) and "cli" not in path.parts:
+                length = (node.end_lineno or 0) - node.body[0].lineno + 1
+                assert length <= 60, f"{path}: {node.name} has {length} lines"
+
+
+def test_modules_hold_one_idea():
+    for path in MODULES:
+        lines = len(path.read_text().splitlines())
+        assert lines <= 320, f"{path} has {lines} lines"
