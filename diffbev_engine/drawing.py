@@ -1,6 +1,7 @@
 """Bird's-eye views in matplotlib, drawn alike in previews and reports."""
 
 from collections.abc import Collection
+from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -27,7 +28,11 @@ def draw_bev(axes: Axes, classes: np.ndarray, ignore: np.ndarray, title: str) ->
 
 
 def draw_legend(
-    figure: Figure, present: np.ndarray, unlabelled: Collection[str], *, loc: str = "lower center"
+    figure: Figure,
+    present: np.ndarray,
+    unlabelled: Collection[str],
+    *,
+    loc: Literal["lower center", "outside lower center"] = "lower center",
 ) -> None:
     """All classes, always in the same order; those that are ``present`` (14,) bool are written dark."""
     patches = [Patch(facecolor=colour, edgecolor=FAINT, linewidth=0.5) for colour in CLASS_COLOURS]

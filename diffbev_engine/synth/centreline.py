@@ -59,7 +59,8 @@ class Centreline:
         knots = self._knots
         index = np.maximum(np.searchsorted(knots[:, 0], s, side="right") - 1, 0)
         start_s = np.where(index == 0, self.s_start, knots[index, 0])
-        x, y, heading = _advance(*(knots[index, column] for column in (1, 2, 3, 4)), s - start_s)
+        _, x, y, heading, curvature = np.moveaxis(knots[index], -1, 0)
+        x, y, heading = _advance(x, y, heading, curvature, s - start_s)
         offset = self.hand * t
         return np.stack(
             [x - offset * np.sin(heading), y + offset * np.cos(heading), heading + self.hand * turn], -1

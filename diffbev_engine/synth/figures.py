@@ -1,12 +1,12 @@
 """People, two-wheelers and the small things of a street, each built of a few convex solids."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from diffbev_engine.synth.solids import (
     Body,
     Material,
     Solid,
-    Vector,
     assemble,
     beam,
     blob,
@@ -54,8 +54,8 @@ def _person(
     rng: np.random.Generator,
     height: float,
     step: float,
-    shirt: Vector,
-    trousers: Vector,
+    shirt: ArrayLike,
+    trousers: ArrayLike,
     material: Material,
 ) -> list[Solid]:
     hip, shoulder = 0.48 * height, 0.83 * height
@@ -63,10 +63,16 @@ def _person(
     hair = np.array([0.06, 0.08, 0.12]) * rng.uniform(0.5, 3.0)
     width = 0.125 * height
     legs = [
-        beam((side * step, side * 0.08, 0.02), (0, side * 0.07, hip + 0.05), 0.13, trousers) for side in (-1, 1)
+        beam((side * step, side * 0.08, 0.02), (0, side * 0.07, hip + 0.05), 0.13, trousers)
+        for side in (-1, 1)
     ]
     arms = [
-        beam((-side * step * 0.8, side * (width + 0.07), 0.45 * height), (0, side * width, shoulder), 0.09, shirt)
+        beam(
+            (-side * step * 0.8, side * (width + 0.07), 0.45 * height),
+            (0, side * width, shoulder),
+            0.09,
+            shirt,
+        )
         for side in (-1, 1)
     ]
     torso = taper(
@@ -84,11 +90,10 @@ def _person(
 
 def bicycle(rng: np.random.Generator, rider: bool) -> Body:
     """Return a bicycle, with its rider when ridden."""
-    frame = np.array([[0.15, 0.15, 0.65], [0.55, 0.3, 0.1], [0.15, 0.5, 0.2], [0.1, 0.1, 0.1], [0.2, 0.65, 0.85]])[
-        rng.integers(5)
-    ]
-    grey = (0.25, 0.25, 0.26)
-    solids = [wheel(x, 0.0, 0.34, 0.05, grey) for x in (-0.53, 0.53)]
+    frame = np.array(
+        [[0.15, 0.15, 0.65], [0.55, 0.3, 0.1], [0.15, 0.5, 0.2], [0.1, 0.1, 0.1], [0.2, 0.65, 0.85]]
+    )[rng.integers(5)]
+    solids = [wheel(x, 0.0, 0.34, 0.05, Material.SPOKES) for x in (-0.53, 0.53)]
     solids += [
         beam((-0.53, 0, 0.36), (-0.1, 0, 0.85), 0.06, frame),
         beam((-0.1, 0, 0.32), (0.42, 0, 0.85), 0.06, frame),
@@ -104,9 +109,9 @@ def bicycle(rng: np.random.Generator, rider: bool) -> Body:
 
 def motorcycle(rng: np.random.Generator, rider: bool) -> Body:
     """Return a motorcycle or scooter, with its rider when ridden."""
-    paint = np.array([[0.12, 0.12, 0.6], [0.12, 0.12, 0.13], [0.6, 0.3, 0.1], [0.75, 0.75, 0.76], [0.15, 0.45, 0.8]])[
-        rng.integers(5)
-    ]
+    paint = np.array(
+        [[0.12, 0.12, 0.6], [0.12, 0.12, 0.13], [0.6, 0.3, 0.1], [0.75, 0.75, 0.76], [0.15, 0.45, 0.8]]
+    )[rng.integers(5)]
     solids = [wheel(x, 0.0, 0.31, 0.16) for x in (-0.68, 0.7)]
     solids += [
         profile([(-0.75, 0.5), (-0.3, 0.25), (0.35, 0.25), (0.45, 0.9), (-0.8, 0.8)], (-0.17, 0.17), paint),
@@ -147,15 +152,32 @@ def barrier(rng: np.random.Generator, style: int) -> Body:
     """Return a temporary barrier: 0 a moulded one, 1 a striped board on feet.  Its width is the long side."""
     half = rng.uniform(1.9, 2.3) / 2
     if style == 0:
-        outline = [(-0.26, 0.0), (0.26, 0.0), (0.24, 0.22), (0.1, 0.45), (0.08, 0.95), (-0.08, 0.95), (-0.24, 0.22)]
-        foot = profile(outline[:3] + [(-0.24, 0.22)], (-half, half), (0.3, 0.3, 0.32), Material.STRIPES)
+        outline = [
+            (-0.26, 0.0),
+            (0.26, 0.0),
+            (0.24, 0.22),
+            (0.1, 0.45),
+            (0.08, 0.95),
+            (-0.08, 0.95),
+            (-0.24, 0.22),
+        ]
+        foot = profile([*outline[:3], (-0.24, 0.22)], (-half, half), (0.3, 0.3, 0.32), Material.STRIPES)
         wall = profile(
-            [(-0.18, 0.2), (0.18, 0.2), (0.08, 0.98), (-0.08, 0.98)], (-half, half), (0.2, 0.2, 0.8), Material.STRIPES
+            [(-0.18, 0.2), (0.18, 0.2), (0.08, 0.98), (-0.08, 0.98)],
+            (-half, half),
+            (0.2, 0.2, 0.8),
+            Material.STRIPES,
         )
         return assemble("movable_object.barrier", [foot, wall])
-    boards = [box((-0.03, -half, z), (0.03, half, z + 0.26), (0.15, 0.3, 0.9), Material.STRIPES) for z in (0.38, 0.8)]
+    boards = [
+        box((-0.03, -half, z), (0.03, half, z + 0.26), (0.15, 0.3, 0.9), Material.STRIPES)
+        for z in (0.38, 0.8)
+    ]
     feet = [box((-0.25, y - 0.04, 0.0), (0.25, y + 0.04, 0.08), _DARK) for y in (-half + 0.15, half - 0.15)]
-    posts = [box((-0.04, y - 0.03, 0.05), (0.04, y + 0.03, 1.08), (0.7, 0.7, 0.7)) for y in (-half + 0.15, half - 0.15)]
+    posts = [
+        box((-0.04, y - 0.03, 0.05), (0.04, y + 0.03, 1.08), (0.7, 0.7, 0.7))
+        for y in (-half + 0.15, half - 0.15)
+    ]
     return assemble("movable_object.barrier", [*boards, *feet, *posts])
 
 
@@ -185,7 +207,9 @@ def bin_on_wheels(rng: np.random.Generator) -> Body:
     tub = taper((-0.3, -0.28, 0.08), (0.3, 0.28, 1.0), (-0.34, -0.3), (0.34, 0.3), colour, Material.PLAIN)
     tub = box(tub.low, tub.high, colour)
     lid = box((-0.34, -0.32, 1.0), (0.36, 0.32, 1.07), colour * 0.7)
-    return assemble("movable_object.pushable_pullable", [tub, lid, *(wheel(-0.26, y, 0.1, 0.05) for y in (-0.2, 0.2))])
+    return assemble(
+        "movable_object.pushable_pullable", [tub, lid, *(wheel(-0.26, y, 0.1, 0.05) for y in (-0.2, 0.2))]
+    )
 
 
 def debris(rng: np.random.Generator) -> Body:
@@ -202,7 +226,10 @@ def stroller(rng: np.random.Generator) -> Body:
     """Return a pushchair."""
     cloth = _CLOTHES[rng.integers(len(_CLOTHES))]
     seat = profile([(-0.3, 0.45), (0.3, 0.35), (0.35, 0.6), (-0.25, 1.0)], (-0.22, 0.22), cloth)
-    return assemble("human.pedestrian.stroller", [seat, *(wheel(x, y, 0.13, 0.05) for x in (-0.3, 0.3) for y in (-0.2, 0.2))])
+    return assemble(
+        "human.pedestrian.stroller",
+        [seat, *(wheel(x, y, 0.13, 0.05) for x in (-0.3, 0.3) for y in (-0.2, 0.2))],
+    )
 
 
 def _on_ground(lump: Solid) -> Solid:

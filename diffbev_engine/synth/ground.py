@@ -53,9 +53,7 @@ def ground_points(rays: CameraRays, first_row: int, shift: float = 0.0) -> tuple
     return np.stack([x * depth, y * depth]), depth
 
 
-def ground_albedo(
-    texture: GroundTexture, rays: CameraRays, first_row: int, focal: float
-) -> np.ndarray:
+def ground_albedo(texture: GroundTexture, rays: CameraRays, first_row: int, focal: float) -> np.ndarray:
     """Return the colour (h, W, 3) float32 of the ground, 0 to 255, from ``first_row`` down."""
     total = np.zeros((rays.shape[0] - first_row, rays.shape[1], 4), dtype=np.float32)
     axes = texture.raster.pixel_from_world[:, :2]
@@ -136,7 +134,7 @@ def ground_shade(
         for outlines, blur in ((cast, light.shadow_blur), (below, 0.3))
     )
     x, y = (np.clip(p, -2, max(shape) + 1) for p in _affine(axes, corner - 0.5, points))
-    shade = [cv2.remap(shadow, x, y, cv2.INTER_LINEAR, borderValue=0) for shadow in (sun, sky)]
+    shade = [cv2.remap(shadow, x, y, cv2.INTER_LINEAR, borderValue=(0,)) for shadow in (sun, sky)]
     return shade[0].astype(np.float32) / 255, shade[1].astype(np.float32) / 255
 
 
@@ -146,5 +144,5 @@ def _soft_map(outlines: np.ndarray, shape: tuple[int, int], sigma: float) -> np.
     low, high = outlines.min(axis=1), outlines.max(axis=1)
     near = (high > 0).all(axis=1) & (low < [shape[1], shape[0]]).all(axis=1)
     for outline in np.round((outlines[near] - 0.5) * 8).astype(np.int32):
-        cv2.fillConvexPoly(image, cv2.convexHull(outline), 255, cv2.LINE_8, 3)
+        cv2.fillConvexPoly(image, cv2.convexHull(outline), (255,), cv2.LINE_8, 3)
     return cv2.GaussianBlur(image, (0, 0), max(sigma, 0.5))

@@ -81,3 +81,12 @@ class SynthSummary:
     """Boxes of each nuScenes category that occurs."""
     already_there: bool
     """True when a finished world with the same settings was found and nothing was written."""
+
+    def to_text(self) -> str:
+        """One line for a terminal or a log."""
+        what = "was there already" if self.already_there else "written"
+        return (
+            f"{self.root} {what}: {len(self.scenes)} scenes ({len(self.val_scenes)} for validation), "
+            f"{self.frames} frames, {self.annotations} boxes "
+            f"of {len(self.annotations_by_category)} categories"
+        )

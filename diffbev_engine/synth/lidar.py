@@ -16,9 +16,15 @@ from diffbev_engine.synth.solids import Material
 BEAMS, COLUMNS = 32, 1080
 RANGE = 70.0  # metres
 NOISE = 0.012  # metres, standard deviation along the beam; cut at three times that
-_ELEVATION = np.radians((-30.67, 10.67))
+_LOWEST, _HIGHEST = np.radians(-30.67), np.radians(10.67)
 _DROPOUT = 0.03
-_SHINE = {Material.CONE: 1.6, Material.STRIPES: 1.5, Material.VEST: 1.8, Material.TYRE: 0.4, Material.LEAVES: 0.6}
+_SHINE = {
+    Material.CONE: 1.6,
+    Material.STRIPES: 1.5,
+    Material.VEST: 1.8,
+    Material.TYRE: 0.4,
+    Material.LEAVES: 0.6,
+}
 
 
 class LidarRays:
@@ -33,7 +39,7 @@ class LidarRays:
         """Set up the rays of a sensor at a 4x4 pose."""
         self.origin = world_from_lidar[:3, 3]
         self._lidar_from_world = np.linalg.inv(world_from_lidar)
-        elevation = np.linspace(*_ELEVATION, BEAMS)[:, None]
+        elevation = np.linspace(_LOWEST, _HIGHEST, BEAMS)[:, None]
         azimuth = self._azimuth(np.arange(COLUMNS))[None]
         self.local = np.stack(
             [
@@ -70,7 +76,9 @@ class LidarRays:
         around = distance < radius  # the sensor is within the box's circle: its corners may lie anywhere
         start[around], stop[around] = 0, COLUMNS
         in_range = distance - radius < RANGE
-        return [_split(int(a), int(b)) if good else [] for a, b, good in zip(start, stop, in_range, strict=True)]
+        return [
+            _split(int(a), int(b)) if good else [] for a, b, good in zip(start, stop, in_range, strict=True)
+        ]
 
     def nearest(self, corners: np.ndarray) -> np.ndarray:
         """Return a range that the bounding boxes (P, 8, 3) do not come closer than."""

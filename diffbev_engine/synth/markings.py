@@ -37,8 +37,7 @@ def _paint_lanes(raster: Raster, street: Street, white: tuple[float, ...], middl
                 t = sign * (street.median / 2 + lane * street.lane_width)
                 for s in np.arange(stretch[0], stretch[1] - 1.5, 6.0):
                     _line(raster, street, (float(s), min(float(s) + 3.0, stretch[1])), t, white, 0.14)
-            if street.side(sign).strip > 0:
-                _line(raster, street, stretch, sign * street.lane_edge(), white, 0.13)
+            _line(raster, street, stretch, sign * street.lane_edge(), white, 0.13)
         _paint_arrows(raster, street, stretch, white)
 
 

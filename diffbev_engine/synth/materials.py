@@ -93,6 +93,16 @@ def _tyre(surface: Surface) -> np.ndarray:
     return _put(surface.colour, hub, np.array([0.5, 0.5, 0.5]))
 
 
+def _spokes(surface: Surface) -> np.ndarray:
+    """A thin tyre around spokes that let some of the ground's grey through."""
+    offset = surface.share[:, (0, 2)] - 0.5
+    radius, angle = np.hypot(offset[:, 0], offset[:, 1]), np.arctan2(offset[:, 1], offset[:, 0])
+    inside = (np.abs(surface.normal[:, 1]) > 0.8) & (radius < 0.4)
+    spoke = (np.mod(angle, np.pi / 6) < 0.12) | (radius < 0.06)
+    tone = np.where(spoke[:, None], 0.62, 0.36) * np.array([1.0, 1.0, 1.0])
+    return np.where(inside[:, None], tone, surface.colour)
+
+
 def _truck_cab(surface: Surface) -> np.ndarray:
     x, y, z = surface.share.T
     front, side = surface.normal[:, 0] > 0.5, np.abs(surface.normal[:, 1]) > 0.7
@@ -100,7 +110,9 @@ def _truck_cab(surface: Surface) -> np.ndarray:
     door_window = side & (z > 0.52) & (z < 0.86) & (x > 0.3) & (x < 0.85)
     colour = _put(surface.colour, windscreen | door_window, 1.2 * _GLASS)
     colour = _put(colour, front & (z < 0.3) & (np.abs(y - 0.5) > 0.32) & (z > 0.12), _WHITE_LAMP)
-    return _put(colour, front & (z > 0.12) & (z < 0.4) & (np.abs(y - 0.5) < 0.25), np.array([0.12, 0.12, 0.12]))
+    return _put(
+        colour, front & (z > 0.12) & (z < 0.4) & (np.abs(y - 0.5) < 0.25), np.array([0.12, 0.12, 0.12])
+    )
 
 
 def _cargo(surface: Surface) -> np.ndarray:
@@ -127,7 +139,11 @@ def _ribs(surface: Surface) -> np.ndarray:
 def _bus(surface: Surface) -> np.ndarray:
     """A band of windows, a windscreen, doors on the right, a destination sign, lamps."""
     x, y, z = surface.share.T
-    side, front, rear = np.abs(surface.normal[:, 1]) > 0.7, surface.normal[:, 0] > 0.6, surface.normal[:, 0] < -0.6
+    side, front, rear = (
+        np.abs(surface.normal[:, 1]) > 0.7,
+        surface.normal[:, 0] > 0.6,
+        surface.normal[:, 0] < -0.6,
+    )
     pane = np.mod(surface.along_wall, 1.5) > 0.12
     window = side & (z > 0.42) & (z < 0.8) & pane & (x > 0.02)
     window |= front & (z > 0.34) & (z < 0.84) & (np.abs(y - 0.5) < 0.46)
@@ -135,7 +151,9 @@ def _bus(surface: Surface) -> np.ndarray:
     colour = _put(surface.colour, window, 1.1 * _GLASS)
     door = (surface.normal[:, 1] < -0.7) & ((np.abs(x - 0.9) < 0.05) | (np.abs(x - 0.5) < 0.055)) & (z < 0.8)
     colour = _put(colour, door, np.array([0.22, 0.2, 0.18]))
-    colour = _put(colour, (front | rear) & (z > 0.87) & (z < 0.97) & (np.abs(y - 0.5) < 0.3), np.array([0.1, 0.6, 0.9]))
+    colour = _put(
+        colour, (front | rear) & (z > 0.87) & (z < 0.97) & (np.abs(y - 0.5) < 0.3), np.array([0.1, 0.6, 0.9])
+    )
     colour = _put(colour, rear & (z > 0.08) & (z < 0.3) & (np.abs(y - 0.5) > 0.38), _RED_LAMP)
     colour = _put(colour, front & (z > 0.08) & (z < 0.2) & (np.abs(y - 0.5) > 0.3), _WHITE_LAMP)
     return np.where((side & (z < 0.12))[:, None], 0.45 * surface.colour, colour)
@@ -154,7 +172,9 @@ def _cone(surface: Surface) -> np.ndarray:
 
 def _vest(surface: Surface) -> np.ndarray:
     z = surface.share[:, 2]
-    return _put(surface.colour, ((z > 0.2) & (z < 0.32)) | ((z > 0.55) & (z < 0.67)), np.array([0.88, 0.88, 0.88]))
+    return _put(
+        surface.colour, ((z > 0.2) & (z < 0.32)) | ((z > 0.55) & (z < 0.67)), np.array([0.88, 0.88, 0.88])
+    )
 
 
 def _leaves(surface: Surface) -> np.ndarray:
@@ -162,20 +182,31 @@ def _leaves(surface: Surface) -> np.ndarray:
     return surface.colour * (0.45 + 1.1 * fleck)[:, None]
 
 
-def _wall(surface: Surface, pane: tuple[float, float], spacing: float, ledge: float, top: float) -> np.ndarray:
+def _wall(
+    surface: Surface, pane: tuple[float, float], spacing: float, ledge: float, top: float
+) -> np.ndarray:
     """Return the window grid of a wall: 3.2 m storeys, panes every ``spacing`` metres."""
     across = np.mod(surface.along_wall, spacing) / spacing
     z = np.mod(surface.point[:, 2], 3.2)
     glass = surface.upright & (across > pane[0]) & (across < pane[1]) & (z > ledge) & (z < top)
     glass &= surface.point[:, 2] < surface.high[:, 2] - 0.8
-    lit = speckle(np.stack([np.floor(surface.along_wall / spacing), np.floor(surface.point[:, 2] / 3.2), surface.brand], -1), 1.0)
+    lit = speckle(
+        np.stack(
+            [np.floor(surface.along_wall / spacing), np.floor(surface.point[:, 2] / 3.2), surface.brand], -1
+        ),
+        1.0,
+    )
     tone = _GLASS[None] * (0.8 + 1.6 * lit)[:, None] + np.array([0.1, 0.06, 0.03]) * (lit > 0.6)[:, None]
-    return np.where(glass[:, None], tone, surface.colour * (0.93 + 0.14 * speckle(surface.point, 0.8))[:, None])
+    return np.where(
+        glass[:, None], tone, surface.colour * (0.93 + 0.14 * speckle(surface.point, 0.8))[:, None]
+    )
 
 
 def _house(surface: Surface) -> np.ndarray:
     colour = _wall(surface, (0.3, 0.7), 2.8, 0.9, 2.3)
-    door = surface.upright & (np.abs(np.mod(surface.along_wall, 8.4) - 0.55) < 0.5) & (surface.point[:, 2] < 2.1)
+    door = (
+        surface.upright & (np.abs(np.mod(surface.along_wall, 8.4) - 0.55) < 0.5) & (surface.point[:, 2] < 2.1)
+    )
     return _put(colour, door, np.array([0.15, 0.2, 0.3]))
 
 
@@ -201,6 +232,7 @@ _PATTERNS: dict[Material, Callable[[Surface], np.ndarray]] = {
     Material.CAR_BODY: _car_body,
     Material.GLASS_CABIN: _glass_cabin,
     Material.TYRE: _tyre,
+    Material.SPOKES: _spokes,
     Material.TRUCK_CAB: _truck_cab,
     Material.CARGO: _cargo,
     Material.RIBS: _ribs,

@@ -9,7 +9,7 @@ from diffbev_engine.synth.polygons import StreetPolygons
 from diffbev_engine.synth.raster import Raster, blank_raster
 from diffbev_engine.synth.street import Street
 
-CELL = 0.06  # metres a texture pixel
+CELL = 0.05  # metres a texture pixel
 _BEHIND, _SIGHT, _REACH = 8.0, 95.0, 40.0  # metres of texture behind, ahead and beside
 
 Colour = tuple[float, float, float, float]  # blue, green, red, roughness; 0 to 255
@@ -31,11 +31,13 @@ class Palette:
 
 
 def draw_palette(rng: np.random.Generator) -> Palette:
-    """Draw the colours: asphalt is grey and dark, walkways are lighter or reddish, the rest is green or brown."""
+    """Draw the colours: dark grey asphalt, light or reddish walkways, the rest green or brown."""
     terrain = np.array([[38, 78, 62], [46, 92, 88], [58, 88, 104], [34, 68, 48]])[rng.integers(4)]
     asphalt = rng.uniform(58, 92) + rng.normal(0, 2, 3)
     side = asphalt + rng.uniform(-10, 16)
-    park = rng.uniform(52, 84) * np.array([1.0, 1.0, 1.0]) if rng.random() < 0.6 else np.array([92, 108, 116.0])
+    park = (
+        rng.uniform(52, 84) * np.array([1.0, 1.0, 1.0]) if rng.random() < 0.6 else np.array([92, 108, 116.0])
+    )
     walkway = np.array([[142, 150, 154], [118, 138, 156], [92, 104, 142], [160, 164, 164]])[rng.integers(4)]
     walkway = walkway * rng.uniform(0.9, 1.08)
     return Palette(
@@ -94,9 +96,13 @@ def _paint_joints(raster: Raster, street: Street, palette: Palette) -> None:
     stretches += [(plaza.s, plaza.sign * plaza.near, plaza.sign * plaza.far) for plaza in street.plazas]
     for (low, high), near, far in stretches:
         for s in np.arange(low, high, palette.joint_spacing):
-            raster.line(street.centreline.points(np.array([s, s]), np.array([near, far])), 0.05, palette.joint)
+            raster.line(
+                street.centreline.points(np.array([s, s]), np.array([near, far])), 0.05, palette.joint
+            )
         for t in np.arange(min(near, far), max(near, far), 2 * palette.joint_spacing)[1:]:
-            raster.line(street.centreline.points(street.centreline.stations(low, high), float(t)), 0.05, palette.joint)
+            raster.line(
+                street.centreline.points(street.centreline.stations(low, high), float(t)), 0.05, palette.joint
+            )
 
 
 def _paint_wear(raster: Raster, street: Street, palette: Palette, rng: np.random.Generator) -> None:
@@ -120,8 +126,11 @@ def _paint_wear(raster: Raster, street: Street, palette: Palette, rng: np.random
             cover = street.centreline.points(s + 0.35 * np.cos(angle), t + 0.35 * np.sin(angle))
             raster.fill(cover, _rough(base * 0.55, 20))
         else:
-            steps = np.cumsum(rng.normal(0, 0.35, (8, 2)) + [0.5 * rng.choice([-1, 1]), 0], axis=0)
-            path = street.centreline.points(s + steps[:, 0], np.clip(t + steps[:, 1], -street.right.kerb, street.left.kerb))
+            drift = np.array([0.5 * rng.choice([-1, 1]), 0.0])
+            steps = np.cumsum(rng.normal(0, 0.35, (8, 2)) + drift, axis=0)
+            path = street.centreline.points(
+                s + steps[:, 0], np.clip(t + steps[:, 1], -street.right.kerb, street.left.kerb)
+            )
             raster.line(path, 0.06, _rough(base * 0.62, 20))
 
 

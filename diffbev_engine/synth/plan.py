@@ -58,14 +58,14 @@ def plan_street(rng: np.random.Generator, travel: float, mirrored: bool, heading
 
 
 def _side(rng: np.random.Generator, sign: int, edge: float) -> Side:
-    strip = float(rng.uniform(2.7, 3.0)) if sign == RIGHT or rng.random() < 0.7 else 0.0
+    strip = float(rng.uniform(2.7, 3.0))
     verge = float(rng.uniform(0.8, 1.8)) if rng.random() < 0.4 else 0.0
     return Side(sign, edge + strip + 0.3, strip, verge, walk=float(rng.uniform(2.2, 3.6)))
 
 
 def _junctions(rng: np.random.Generator, extent: Interval, left: Side, right: Side) -> list[Junction]:
     radius = max(side.verge + side.walk for side in (left, right)) + float(rng.uniform(0.8, 2.0))
-    s = float(rng.uniform(34, 55) if rng.random() < 0.6 else rng.uniform(75, 110))
+    s = float(rng.uniform(60, 70) if rng.random() < 0.6 else rng.uniform(85, 115))
     junctions = []
     while s < extent[1] - 30:
         arms = ((LEFT, RIGHT), (LEFT,), (RIGHT,))[int(rng.choice(3, p=[0.5, 0.2, 0.3]))]
@@ -109,7 +109,7 @@ def _crossings(
             t = (min(sign * near, sign * far), max(sign * near, sign * far))
             crossings.append(Crossing(width, t, False, stripes))
     blocked = [(j.s - j.mouth - 22, j.s + j.mouth + 22) for j in junctions]
-    for low, high in free_intervals(blocked, (13.0, extent[1] - 25), 6.0):
+    for low, high in free_intervals(blocked, (13.0, extent[1] - 25), 36.0):
         # One crossing early in every free stretch, so that short scenes show one as well.
         s = float(rng.uniform(low, min(low + 14, high - 4)))
         crossings.append(Crossing((s, s + float(rng.uniform(2.8, 4.0))), over, True, stripes))
@@ -130,7 +130,10 @@ def _beside_walkway(
     first = LEFT if rng.random() < 0.35 else RIGHT
     for side in (left, right):
         taken = [
-            (j.s - j.half_width - side.verge - side.walk - 1.5, j.s + j.half_width + side.verge + side.walk + 1.5)
+            (
+                j.s - j.half_width - side.verge - side.walk - 1.5,
+                j.s + j.half_width + side.verge + side.walk + 1.5,
+            )
             for j in junctions
             if side.sign in j.arms
         ]
@@ -141,7 +144,7 @@ def _beside_walkway(
             if stretch is None:
                 break
             s = (stretch[0], stretch[0] + length)
-            gate = _gate(s, crossings) if park_next else None
+            gate = _gate(rng, s, crossings) if park_next else None
             if gate:
                 parks.append(CarPark(side.sign, s, side.walk_to + float(rng.uniform(0.5, 1.5)), gate))
             else:
@@ -150,16 +153,17 @@ def _beside_walkway(
     return parks, plazas
 
 
-def _gate(s: Interval, crossings: list[Crossing], width: float = 5.5) -> Interval | None:
-    """Return the most central gate that meets no crossing of the street."""
+def _gate(
+    rng: np.random.Generator, s: Interval, crossings: list[Crossing], width: float = 5.5
+) -> Interval | None:
+    """Return a gate at one end of a car park that meets no crossing of the street."""
     blocked = [(c.s[0] - 1.5, c.s[1] + 1.5) for c in crossings if c.over_street]
     choices = free_intervals(blocked, (s[0] + 1, s[1] - 1), width)
     if not choices:
         return None
-    middle = sum(s) / 2
-    starts = [min(max(middle - width / 2, low), high - width) for low, high in choices]
-    start = min(starts, key=lambda value: abs(value + width / 2 - middle))
-    return start, start + width
+    if rng.random() < 0.5:
+        return choices[0][0], choices[0][0] + width
+    return choices[-1][1] - width, choices[-1][1]
 
 
 def _plaza(rng: np.random.Generator, side: Side, s: Interval) -> Plaza:

@@ -97,7 +97,9 @@ def _strip(street: Street, s: Interval, sign: int, distance: Interval) -> Polygo
 
 def _road(street: Street) -> Polygon:
     outline = street.centreline.strip(*street.s, -street.right.kerb, street.left.kerb)
-    return Polygon(outline, tuple(_island_outline(street, island.s, island.half_width) for island in street.islands))
+    return Polygon(
+        outline, tuple(_island_outline(street, island.s, island.half_width) for island in street.islands)
+    )
 
 
 def _island_outline(street: Street, s: Interval, half_width: float) -> np.ndarray:

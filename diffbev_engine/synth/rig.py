@@ -43,9 +43,30 @@ class Rig:
 # vehicle: focal length, principal point (of 1600x900), camera position, camera yaw pitch roll in degrees,
 # LiDAR position, LiDAR yaw pitch roll
 _VEHICLES = {
-    "n101": (1266.4, (816.3, 491.5), (1.70, 0.016, 1.51), (0.3, 0.4, -0.2), (0.94, 0.0, 1.84), (-0.1, 0.5, 0.2)),
-    "n102": (1252.8, (826.6, 470.0), (1.72, 0.005, 1.49), (-0.4, 1.1, 0.3), (0.99, 0.0, 1.84), (0.2, -0.3, 0.1)),
-    "n103": (1289.0, (794.0, 458.0), (1.58, -0.03, 1.64), (0.2, 1.8, 0.1), (0.90, 0.02, 1.91), (0.0, 0.2, -0.3)),
+    "n101": (
+        1266.4,
+        (816.3, 491.5),
+        (1.70, 0.016, 1.51),
+        (0.3, 0.4, -0.2),
+        (0.94, 0.0, 1.84),
+        (-0.1, 0.5, 0.2),
+    ),
+    "n102": (
+        1252.8,
+        (826.6, 470.0),
+        (1.72, 0.005, 1.49),
+        (-0.4, 1.1, 0.3),
+        (0.99, 0.0, 1.84),
+        (0.2, -0.3, 0.1),
+    ),
+    "n103": (
+        1289.0,
+        (794.0, 458.0),
+        (1.58, -0.03, 1.64),
+        (0.2, 1.8, 0.1),
+        (0.90, 0.02, 1.91),
+        (0.0, 0.2, -0.3),
+    ),
 }
 VEHICLES = tuple(_VEHICLES)
 
@@ -59,7 +80,11 @@ def make_rig(vehicle: str, image_size: tuple[int, int]) -> Rig:
     focal, centre, camera_position, camera_angles, lidar_position, lidar_angles = _VEHICLES[vehicle]
     scale = width / _REFERENCE_WIDTH
     intrinsics = np.array(
-        [[focal * scale, 0.0, centre[0] * scale], [0.0, focal * scale, centre[1] / 900.0 * height], [0.0, 0.0, 1.0]]
+        [
+            [focal * scale, 0.0, centre[0] * scale],
+            [0.0, focal * scale, centre[1] / 900.0 * height],
+            [0.0, 0.0, 1.0],
+        ]
     )
     return Rig(
         vehicle,

@@ -20,7 +20,11 @@ _STEEL = (0.34, 0.35, 0.35)
 def building(rng: np.random.Generator, length: float, depth: float) -> Body:
     """Return a building of ``length`` (x) by ``depth`` (y) metres: house, brick block or office."""
     material = (Material.HOUSE, Material.BRICKS, Material.OFFICE)[int(rng.choice(3, p=[0.4, 0.35, 0.25]))]
-    floors = {Material.HOUSE: rng.integers(1, 4), Material.BRICKS: rng.integers(2, 6), Material.OFFICE: rng.integers(3, 10)}
+    floors = {
+        Material.HOUSE: rng.integers(1, 4),
+        Material.BRICKS: rng.integers(2, 6),
+        Material.OFFICE: rng.integers(3, 10),
+    }
     height = 3.2 * float(floors[material]) + 0.8
     wall = _WALLS[rng.integers(len(_WALLS))] * rng.uniform(0.8, 1.15, 3)
     half = (length / 2, depth / 2)
@@ -40,7 +44,8 @@ def _gable_roof(half: tuple[float, float], height: float, rng: np.random.Generat
     rise = 0.55 * half[1]
     normal = np.array([rise, half[1]]) / np.hypot(rise, half[1])
     normals = np.array(
-        [[1, 0, 0], [-1, 0, 0], [0, normal[0], normal[1]], [0, -normal[0], normal[1]], [0, 0, -1]], dtype=float
+        [[1, 0, 0], [-1, 0, 0], [0, normal[0], normal[1]], [0, -normal[0], normal[1]], [0, 0, -1]],
+        dtype=float,
     )
     slope = normal[0] * half[1] + normal[1] * height
     offsets = np.array([half[0], half[0], slope, slope, -height])
@@ -65,7 +70,9 @@ def tree(rng: np.random.Generator) -> Body:
 def bush(rng: np.random.Generator, length: float) -> Body:
     """Return a clipped hedge."""
     green = np.array([0.13, 0.36, 0.22]) * rng.uniform(0.8, 1.2, 3)
-    return assemble("", [box((-length / 2, -0.4, 0), (length / 2, 0.4, rng.uniform(0.7, 1.2)), green, Material.LEAVES)])
+    return assemble(
+        "", [box((-length / 2, -0.4, 0), (length / 2, 0.4, rng.uniform(0.7, 1.2)), green, Material.LEAVES)]
+    )
 
 
 def lamp(rng: np.random.Generator) -> Body:

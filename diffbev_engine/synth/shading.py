@@ -47,7 +47,9 @@ def make_studio(
     return Studio(light, texture, clouds, grain * light.sensor_noise, annotated, sizes)
 
 
-def photograph(view: View, solids: PlacedSolids, studio: Studio, focal: float, rng: np.random.Generator) -> np.ndarray:
+def photograph(
+    view: View, solids: PlacedSolids, studio: Studio, focal: float, rng: np.random.Generator
+) -> np.ndarray:
     """Return the image (H, W, 3) uint8, BGR, of what a view sees."""
     light = studio.light
     image = _sky(view, studio)
@@ -121,14 +123,14 @@ def _objects(view: View, solids: PlacedSolids, light: Light, seen: np.ndarray) -
     for material in np.unique(table.material[index]):
         pick = table.material[index] == material
         of = index[pick]
-        surface = Surface(
-            local[pick], normals[of, face[pick]], low[of], high[of], colour[of], brand[of]
-        )
+        surface = Surface(local[pick], normals[of, face[pick]], low[of], high[of], colour[of], brand[of])
         albedo[pick] = paint(Material(material), surface)
     facing = np.maximum(solids.normals @ light.to_sun, 0.0).astype(np.float32)[index, face]
     openness = (0.66 + 0.34 * solids.normals[..., 2]).astype(np.float32)[index, face]
     openness = openness * (0.7 + 0.3 * np.clip(local[:, 2] / 0.6, 0, 1))
-    lit = facing[:, None] * light.sun.astype(np.float32) + openness[:, None] * light.sky_light.astype(np.float32)
+    lit = facing[:, None] * light.sun.astype(np.float32) + openness[:, None] * light.sky_light.astype(
+        np.float32
+    )
     return albedo * lit
 
 
@@ -146,5 +148,9 @@ def _develop(image: np.ndarray, view: View, studio: Studio, rng: np.random.Gener
     x = (np.arange(width, dtype=np.float32) / width - 0.5)[None]
     image *= (1 - studio.light.vignette * 2 * (x**2 + y**2))[..., None]
     top, left = rng.integers(0, 128, 2)
-    image = 255.0 * image + studio.grain[top : top + height, left : left + width]
+    # A camera lifts the shadows.
+    image = (
+        255.0 * np.maximum(image, 0.0) ** np.float32(0.85)
+        + studio.grain[top : top + height, left : left + width]
+    )
     return np.clip(np.round(image), 0, 255).astype(np.uint8)

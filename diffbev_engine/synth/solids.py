@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum, auto
 
 import numpy as np
-
-Vector = Sequence[float] | np.ndarray
+from numpy.typing import ArrayLike
 
 
 class Material(IntEnum):
@@ -22,6 +21,7 @@ class Material(IntEnum):
     CAR_BODY = auto()
     GLASS_CABIN = auto()
     TYRE = auto()
+    SPOKES = auto()
     TRUCK_CAB = auto()
     CARGO = auto()
     RIBS = auto()
@@ -52,7 +52,7 @@ class Solid:
     material: Material
 
 
-def box(low: Vector, high: Vector, colour: Vector, material: Material = Material.PLAIN) -> Solid:
+def box(low: ArrayLike, high: ArrayLike, colour: ArrayLike, material: Material = Material.PLAIN) -> Solid:
     """Return the box between two corners."""
     low, high = np.asarray(low, float), np.asarray(high, float)
     normals = np.concatenate([np.eye(3), -np.eye(3)])
@@ -60,10 +60,16 @@ def box(low: Vector, high: Vector, colour: Vector, material: Material = Material
 
 
 def taper(
-    low: Vector, high: Vector, top_low: Vector, top_high: Vector, colour: Vector, material: Material
+    low: ArrayLike,
+    high: ArrayLike,
+    top_low: ArrayLike,
+    top_high: ArrayLike,
+    colour: ArrayLike,
+    material: Material,
 ) -> Solid:
     """Return a box whose top face is the (x, y) rectangle from ``top_low`` to ``top_high``."""
     low, high = np.asarray(low, float), np.asarray(high, float)
+    top_low, top_high = np.asarray(top_low, float), np.asarray(top_high, float)
     rise = high[2] - low[2]
     normals, offsets = [np.array([0, 0, 1.0]), np.array([0, 0, -1.0])], [high[2], -low[2]]
     for axis in (0, 1):
@@ -77,7 +83,7 @@ def taper(
 
 
 def profile(
-    outline: Vector, y: tuple[float, float], colour: Vector, material: Material = Material.PLAIN
+    outline: ArrayLike, y: tuple[float, float], colour: ArrayLike, material: Material = Material.PLAIN
 ) -> Solid:
     """Return a convex counter-clockwise (x, z) outline (N, 2), extruded along y."""
     points = np.asarray(outline, float)
@@ -91,18 +97,18 @@ def profile(
     return _solid(normals, offsets, [x_low, y[0], z_low], [x_high, y[1], z_high], colour, material)
 
 
-def wheel(x: float, y: float, radius: float, width: float, colour: Vector = (0.07, 0.07, 0.07)) -> Solid:
+def wheel(x: float, y: float, radius: float, width: float, material: Material = Material.TYRE) -> Solid:
     """Return a wheel that stands on the ground and rolls along x."""
     angle = (np.arange(8) + 0.5) * (np.pi / 4)
     rim = np.stack([x + radius * np.cos(angle), radius + radius * np.sin(angle)], -1)
-    return profile(rim, (y - width / 2, y + width / 2), colour, Material.TYRE)
+    return profile(rim, (y - width / 2, y + width / 2), (0.07, 0.07, 0.07), material)
 
 
 def column(
-    centre: Vector,
+    centre: ArrayLike,
     z: tuple[float, float],
     radii: tuple[float, float],
-    colour: Vector,
+    colour: ArrayLike,
     material: Material = Material.PLAIN,
     sides: int = 8,
 ) -> Solid:
@@ -111,7 +117,7 @@ def column(
     slope = (radii[0] - radii[1]) / (z[1] - z[0])
     normals = np.stack([np.cos(angle), np.sin(angle), np.full(sides, slope)], -1)
     normals /= np.linalg.norm(normals, axis=1, keepdims=True)
-    x, y = float(centre[0]), float(centre[1])
+    x, y = np.asarray(centre, float)
     foot = np.stack([x + radii[0] * np.cos(angle), y + radii[0] * np.sin(angle), np.full(sides, z[0])], -1)
     offsets = (normals * foot).sum(axis=1)
     normals = np.concatenate([normals, [[0, 0, 1.0], [0, 0, -1.0]]])
@@ -124,7 +130,7 @@ def column(
 
 
 def beam(
-    start: Vector, end: Vector, thickness: float, colour: Vector, material: Material = Material.PLAIN
+    start: ArrayLike, end: ArrayLike, thickness: float, colour: ArrayLike, material: Material = Material.PLAIN
 ) -> Solid:
     """Return a square bar between two points."""
     start, end = np.asarray(start, float), np.asarray(end, float)
@@ -150,9 +156,9 @@ _BLOB_NORMALS /= np.linalg.norm(_BLOB_NORMALS, axis=1, keepdims=True)
 
 
 def blob(
-    centre: Vector,
-    radii: Vector,
-    colour: Vector,
+    centre: ArrayLike,
+    radii: ArrayLike,
+    colour: ArrayLike,
     material: Material = Material.PLAIN,
     rng: np.random.Generator | None = None,
 ) -> Solid:
@@ -166,7 +172,12 @@ def blob(
 
 
 def _solid(
-    normals: np.ndarray, offsets: np.ndarray, low: Vector, high: Vector, colour: Vector, material: Material
+    normals: np.ndarray,
+    offsets: np.ndarray,
+    low: ArrayLike,
+    high: ArrayLike,
+    colour: ArrayLike,
+    material: Material,
 ) -> Solid:
     return Solid(
         normals, offsets, np.asarray(low, float), np.asarray(high, float), np.asarray(colour, float), material

@@ -22,7 +22,7 @@ class Side:
     kerb: float
     """Distance of the kerb from the centre line."""
     strip: float
-    """Parking strip inside the kerb; 0 for none."""
+    """Parking strip inside the kerb."""
     verge: float
     """Grass between kerb and walkway."""
     walk: float
@@ -177,7 +177,8 @@ class Street:
             if sign in junction.arms:
                 reach = junction.half_width + side.verge + side.walk + 0.5
                 taken.append((junction.s - reach, junction.s + reach))
-        taken += [place.s for place in (*self.car_parks, *self.plazas) if place.sign == sign]
+        taken += [park.s for park in self.car_parks if park.sign == sign]
+        taken += [plaza.s for plaza in self.plazas if plaza.sign == sign]
         return sorted(taken)
 
 

@@ -50,7 +50,9 @@ def _trees(street: Street, side: Side, cast: Cast, rng: np.random.Generator) -> 
         at = float(s + rng.uniform(-2, 2))
         blocked = [*street.occupied(side.sign), *street.kerb_gaps(side.sign)]
         if all(not low - 1.5 < at < high + 1.5 for low, high in blocked):
-            cast.add_scenery(scenery.tree(rng), Motion(at, side.sign * (side.walk_to + 0.9), rng.uniform(0, 6)))
+            cast.add_scenery(
+                scenery.tree(rng), Motion(at, side.sign * (side.walk_to + 0.9), rng.uniform(0, 6))
+            )
 
 
 def _posts(street: Street, side: Side, cast: Cast, rng: np.random.Generator) -> None:
@@ -64,7 +66,9 @@ def _posts(street: Street, side: Side, cast: Cast, rng: np.random.Generator) -> 
     for junction in street.junctions:
         if len(junction.arms) == 2:
             end = junction.s + side.sign * (junction.mouth + 0.3)
-            cast.add_scenery(scenery.traffic_light(), Motion(end, side.sign * (side.walk_to + 0.2), against_traffic))
+            cast.add_scenery(
+                scenery.traffic_light(), Motion(end, side.sign * (side.walk_to + 0.2), against_traffic)
+            )
 
 
 def _behind_places(street: Street, cast: Cast, rng: np.random.Generator) -> None:
@@ -77,7 +81,9 @@ def _behind_places(street: Street, cast: Cast, rng: np.random.Generator) -> None
         middle, length = sum(plaza.s) / 2, plaza.s[1] - plaza.s[0]
         cast.add_scenery(scenery.building(rng, length, 9.0), Motion(middle, plaza.sign * (plaza.far + 5.3)))
         for s, distance in plaza.planters:
-            cast.add_scenery(scenery.tree(rng), Motion(sum(s) / 2, plaza.sign * sum(distance) / 2, rng.uniform(0, 6)))
+            cast.add_scenery(
+                scenery.tree(rng), Motion(sum(s) / 2, plaza.sign * sum(distance) / 2, rng.uniform(0, 6))
+            )
 
 
 def _second_row(street: Street, cast: Cast, rng: np.random.Generator) -> None:

@@ -1,74 +1,104 @@
 """What moves, and who is about: vehicles in lanes, riders, people on walkways and crossings, car parks."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from diffbev_engine.synth import figures, vehicles
 from diffbev_engine.synth.actors import Cast, Motion
-from diffbev_engine.synth.kerbside import PARKED, RIDDEN, STANDING, STOPPED, WALKING
+from diffbev_engine.synth.kerbside import MOVING, PARKED, RIDDEN, STANDING, STOPPED, WALKING
 from diffbev_engine.synth.solids import Body
 from diffbev_engine.synth.street import LEFT, RIGHT, Crossing, Side, Street
 
+_COUPLING = 0.35  # metres between the halves of an articulated bus
 EGO_SIZE = (1.85, 4.6, 1.6)  # metres: width, length, height
 
 
 def add_traffic(street: Street, cast: Cast, ego: Motion, duration: float, rng: np.random.Generator) -> None:
     """Add moving vehicles: one column a lane, all of its vehicles equally fast."""
-    ego_lane_t = ego.t
     for sign in (RIGHT, LEFT):
         for lane in range(street.lanes):
             t = street.lane_centre(sign, lane)
-            own = sign == RIGHT and abs(t - ego_lane_t) < 0.1
-            speed = ego.speed_s if own else float(rng.uniform(3.5, 9.0))
-            _add_column(street, cast, sign, t, speed, duration, rng, own)
+            if sign == RIGHT and abs(t - ego.t) < 0.1:
+                _add_own_column(street, cast, ego, duration, rng)
+            else:
+                _add_column(street, cast, sign, t, duration, rng)
     _add_riders(street, cast, ego.speed_s, duration, rng)
     _add_waiting(street, cast, rng)
 
 
-def _add_column(
-    street: Street,
-    cast: Cast,
-    sign: int,
-    t: float,
-    speed: float,
-    duration: float,
-    rng: np.random.Generator,
-    own: bool,
+def _add_own_column(
+    street: Street, cast: Cast, ego: Motion, duration: float, rng: np.random.Generator
 ) -> None:
-    along = -sign * speed  # vehicles of the left side come towards the ego vehicle
-    first = 0.0 if own else max(0.0, along * duration)
-    s_low = street.s[0] + max(0.0, -along) * duration + 8
-    s_high = street.s[1] - 15 - first if not own else street.s[1] - 15 - speed * duration
-    s = -38.0 if own else s_low + float(rng.uniform(0, 20))
-    while s < s_high:
-        body, attribute = _lane_vehicle(rng)
-        if not (own and abs(s) < 14.0):  # room ahead of and behind the ego vehicle
-            wobble = float(rng.uniform(-0.15, 0.15))
-            cast.add(body, Motion(s, t + wobble, np.pi if sign == LEFT else 0.0, along), attribute, clearance=0.3)
-        s += body.size[1] + float(rng.uniform(7, 30))
+    """Add the vehicles ahead of and behind the ego vehicle, as fast as it is."""
+    s, end = -38.0, street.s[1] - 15 - ego.speed_s * duration
+    while s < end:
+        bodies, attribute = _lane_vehicle(rng)
+        if abs(s) > 14.0:
+            _add_vehicle(cast, bodies, attribute, Motion(s, ego.t, 0.0, ego.speed_s), rng)
+        s += _length(bodies) + float(rng.uniform(6, 28))
 
 
-def _lane_vehicle(rng: np.random.Generator) -> tuple[Body, str]:
-    kind = rng.choice(["car", "truck", "bus", "motorcycle", "emergency"], p=[0.66, 0.13, 0.09, 0.09, 0.03])
+def _add_column(
+    street: Street, cast: Cast, sign: int, t: float, duration: float, rng: np.random.Generator
+) -> None:
+    """Add the vehicles of another lane; a bus and a truck are among the first that come towards the ego."""
+    along = -sign * float(rng.uniform(3.5, 8.5))  # vehicles of the left side come towards the ego vehicle
+    s = street.s[0] + max(0.0, -along) * duration + 8 + float(rng.uniform(0, 20))
+    end = street.s[1] - 15 - max(0.0, along) * duration
+    wanted = list(map(str, rng.permutation(["bus", "truck"]))) if sign == LEFT else []
+    while s < end:
+        in_view = s > 26.0 + 2 * abs(t)
+        bodies, attribute = _lane_vehicle(rng, wanted.pop() if wanted and in_view else None)
+        _add_vehicle(cast, bodies, attribute, Motion(s, t, np.pi if sign == LEFT else 0.0, along), rng)
+        s += _length(bodies) + float(rng.uniform(6, 12 if wanted else 28))
+
+
+def _add_vehicle(
+    cast: Cast, bodies: list[Body], attribute: str, motion: Motion, rng: np.random.Generator
+) -> None:
+    """Add the bodies of a vehicle one behind the other, a little off the lane's middle."""
+    t, s = motion.t + float(rng.uniform(-0.15, 0.15)), motion.s
+    for body in bodies:
+        cast.add(body, replace(motion, s=s, t=t), attribute, clearance=0.1)
+        s += body.size[1] + _COUPLING
+
+
+def _length(bodies: list[Body]) -> float:
+    return sum(body.size[1] for body in bodies) + _COUPLING * (len(bodies) - 1)
+
+
+def _lane_vehicle(rng: np.random.Generator, kind: str | None = None) -> tuple[list[Body], str]:
+    """Return the bodies of a vehicle in the order they are met along s, and its attribute."""
+    kinds = ["car", "truck", "bus", "bendy bus", "motorcycle", "emergency"]
+    kind = kind or str(rng.choice(kinds, p=[0.65, 0.13, 0.07, 0.03, 0.09, 0.03]))
     if kind == "truck":
-        return vehicles.truck(rng), "vehicle.moving"
+        return [vehicles.truck(rng)], MOVING
     if kind == "bus":
-        return vehicles.bus(rng), "vehicle.moving"
+        return [vehicles.bus(rng)], MOVING
+    if kind == "bendy bus":
+        return vehicles.bendy_bus(rng), MOVING
     if kind == "motorcycle":
-        return figures.motorcycle(rng, rider=True), RIDDEN
+        return [figures.motorcycle(rng, rider=True)], RIDDEN
     if kind == "emergency":
-        category = str(rng.choice(["vehicle.emergency.ambulance", "vehicle.emergency.police"]))
-        return vehicles.emergency_car(rng, category), "vehicle.moving"
-    return vehicles.car(rng), "vehicle.moving"
+        return [vehicles.emergency_car(rng)], MOVING
+    return [vehicles.car(rng)], MOVING
 
 
-def _add_riders(street: Street, cast: Cast, ego_speed: float, duration: float, rng: np.random.Generator) -> None:
+def _add_riders(
+    street: Street, cast: Cast, ego_speed: float, duration: float, rng: np.random.Generator
+) -> None:
     """Add cyclists and motorcyclists at the outer edge of the outermost lanes."""
     edge = street.lane_edge() - 0.35
     for sign in (RIGHT, LEFT):
         for _ in range(int(rng.integers(1, 4))):
             cycle = rng.random() < 0.7
             body = figures.bicycle(rng, rider=True) if cycle else figures.motorcycle(rng, rider=True)
-            speed = min(float(rng.uniform(3.5, 6.0)), ego_speed) if sign == RIGHT else float(rng.uniform(3.5, 6.0))
+            speed = (
+                min(float(rng.uniform(3.5, 6.0)), ego_speed)
+                if sign == RIGHT
+                else float(rng.uniform(3.5, 6.0))
+            )
             s = float(rng.uniform(11, 45) if sign == RIGHT else rng.uniform(18, 55 + speed * duration))
             cast.add(body, Motion(s, sign * edge, np.pi if sign == LEFT else 0.0, -sign * speed), RIDDEN)
 
@@ -79,9 +109,7 @@ def _add_waiting(street: Street, cast: Cast, rng: np.random.Generator) -> None:
         for sign in junction.arms:
             distance = street.side(sign).kerb + junction.radius + 5.0
             for _ in range(int(rng.integers(0, 3))):
-                body, _ = _lane_vehicle(rng)
-                if body.category == "vehicle.motorcycle":
-                    continue
+                body = vehicles.car(rng) if rng.random() < 0.8 else vehicles.truck(rng)
                 distance += body.size[1] / 2
                 lane = sign * 0.5 * junction.half_width
                 place = Motion(junction.s + lane, sign * distance, -sign * np.pi / 2)
@@ -126,7 +154,7 @@ def _add_walker(side: Side, s: float, cast: Cast, rng: np.random.Generator) -> N
     kind = str(rng.choice(["adult", "child", "police_officer"], p=[0.9, 0.08, 0.02]))
     walks = Motion(s, t, turn, forward * speed)
     added = cast.add(figures.pedestrian(rng, kind), walks, WALKING)
-    if added and rng.random() < 0.12:
+    if added and rng.random() < 0.2:
         companion = [figures.dog, figures.stroller, figures.bin_on_wheels][int(rng.integers(3))]
         cast.add(companion(rng), Motion(s + forward * 0.9, t, turn, forward * speed), clearance=0.0)
 

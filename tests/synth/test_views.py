@@ -1,0 +1,181 @@
+"""The picture, the sweep, the boxes and the map show one and the same world."""
+
+import cv2
+import numpy as np
+import pytest
+
+from diffbev_engine.synth.actors import footprints
+from diffbev_engine.synth.camera import CameraRays, View, look
+from diffbev_engine.synth.ground import ground_albedo, make_texture
+from diffbev_engine.synth.lidar import NOISE, RANGE, scan
+from diffbev_engine.synth.names import generator
+from diffbev_engine.synth.paint import draw_palette, paint_ground
+from diffbev_engine.synth.rig import ego_pose, make_rig, transform
+from diffbev_engine.synth.world import build_site, populate
+
+SHAPE = (225, 400)
+TIMES = (0.0, 1.5)
+
+
+class Stage:
+    def __init__(self, number: int) -> None:
+        scene = f"scene-{number:04d}"
+        self.world = populate(build_site(3, scene, 6, number % 2 == 1, (300.0, 300.0)), 3, scene)
+        site, rng = self.world.site, generator(3, scene, "paint")
+        self.palette = draw_palette(rng)
+        self.ground = paint_ground(site.street, site.polygons, site.travel, self.palette, rng)
+        self.rig = make_rig("n103", SHAPE)
+
+    def camera(self, time: float) -> np.ndarray:
+        position, rotation = ego_pose(self.world.ego_pose_at(time), time)
+        return transform(rotation, position) @ self.rig.ego_from_camera
+
+    def view(self, time: float, lead: float = 0.04) -> View:
+        rays = CameraRays(self.camera(time - lead), self.rig.intrinsics, SHAPE)
+        return look(self.world.solids_at(time), rays, self.world.annotated)
+
+    def project(self, points: np.ndarray, time: float, lead: float = 0.04) -> np.ndarray:
+        """Pixel coordinates and depth (..., 3) of world points, by the textbook."""
+        camera_from_world = np.linalg.inv(self.camera(time - lead))
+        local = points @ camera_from_world[:3, :3].T + camera_from_world[:3, 3]
+        pixel = local @ self.rig.intrinsics.T
+        return np.concatenate([pixel[..., :2] / pixel[..., 2:], local[..., 2:]], axis=-1)
+
+
+@pytest.fixture(scope="module", params=[0, 1])
+def stage(request: pytest.FixtureRequest) -> Stage:
+    return Stage(request.param)
+
+
+@pytest.mark.parametrize("time", TIMES)
+def test_projected_boxes_surround_the_pixels_of_their_objects(stage: Stage, time: float):
+    view, world = stage.view(time), stage.world
+    poses = world.solids_at(time).poses
+    actor = np.where(view.objects, world.table.actor[view.hits.solid], -1)
+    checked = 0
+    for index in np.nonzero(world.annotated)[0]:
+        rows, columns = np.nonzero(actor == index)
+        base = footprints(poses[index], tuple(world.sizes[index]))
+        corners = np.concatenate([np.c_[base, np.zeros(4)], np.c_[base, np.full(4, world.sizes[index][2])]])
+        pixel = stage.project(corners, time)
+        if len(rows) < 4 or pixel[:, 2].min() < 0.5:
+            continue
+        (left, top), (right, bottom) = pixel[:, :2].min(axis=0), pixel[:, :2].max(axis=0)
+        assert left - 0.51 <= columns.min() + 0.5
+        assert columns.max() + 0.5 <= right + 0.51
+        assert top - 0.51 <= rows.min() + 0.5
+        assert rows.max() + 0.5 <= bottom + 0.51
+        if view.hits.seen[index] == view.hits.reachable[index] and left > 2 and right < SHAPE[1] - 2:
+            # Unhidden: the box is not much larger than what it surrounds.
+            assert columns.max() - columns.min() + 3 > 0.6 * (right - left)
+        checked += 1
+    assert checked > 10
+
+
+@pytest.mark.parametrize("time", TIMES)
+def test_lidar_points_have_the_depth_of_the_picture(stage: Stage, time: float):
+    # Both sensors at one place in time here; the objects stand still between the sensors anyway.
+    view, solids = stage.view(time), stage.world.solids_at(time)
+    position, rotation = ego_pose(stage.world.ego_pose_at(time), time)
+    world_from_lidar = transform(rotation, position) @ stage.rig.ego_from_lidar
+    sweep = scan(solids, world_from_lidar, stage.world.annotated, stage.ground, np.random.default_rng(0))
+    points = sweep.points[:, :3] @ world_from_lidar[:3, :3].T + world_from_lidar[:3, 3]
+    pixel = stage.project(points, time)
+    column, row = np.floor(pixel[:, 0]).astype(int), np.floor(pixel[:, 1]).astype(int)
+    inside = (pixel[:, 2] > 1) & (column >= 1) & (column < SHAPE[1] - 1) & (row >= 1) & (row < SHAPE[0] - 1)
+    column, row, depth, actor = column[inside], row[inside], pixel[inside, 2], sweep.actor[inside]
+    seen = np.where(view.objects, stage.world.table.actor[view.hits.solid], -1)[row, column]
+    expected = 1 / np.maximum(view.inverse_depth[row, column], 1e-6)
+    # A LiDAR above the camera sees some ground and walls that the camera does not, and the other way round.
+    same = (seen == actor) & (actor >= 0)
+    assert same.sum() > 200
+    assert np.median(np.abs(depth - expected)[same]) < 3 * NOISE
+    assert (np.abs(depth - expected)[same] < 0.25).mean() > 0.9
+    ground = (seen == -1) & (actor == -1)
+    assert ground.sum() > 500
+    # One pixel of ground covers a stretch of depth.
+    height = stage.rig.camera_position[2]
+    stretch = depth**2 / (stage.rig.intrinsics[0, 0] * height)
+    assert (np.abs(depth - expected)[ground] < stretch[ground] + 4 * NOISE).mean() > 0.99
+
+
+def test_lidar_points_lie_on_the_surface_of_their_objects(stage: Stage):
+    world, solids = stage.world, stage.world.solids_at(0.5)
+    position, rotation = ego_pose(world.ego_pose_at(0.5), 0.5)
+    pose = transform(rotation, position) @ stage.rig.ego_from_lidar
+    sweep = scan(solids, pose, world.annotated, stage.ground, np.random.default_rng(0))
+    points = sweep.points[:, :3].astype(float) @ pose[:3, :3].T + pose[:3, 3]
+    assert sweep.points.dtype == np.float32
+    assert sweep.points.shape[1] == 5
+    assert 15_000 < len(points) < 35_000
+    assert np.linalg.norm(sweep.points[:, :3], axis=1).max() < RANGE + 3 * NOISE
+    assert set(np.unique(sweep.points[:, 4])) <= set(range(32))
+    assert np.abs(points[sweep.actor == -1, 2]).max() < 3 * NOISE
+    for index in np.unique(sweep.actor[sweep.actor >= 0]):
+        mine = points[sweep.actor == index]
+        distances = []
+        for solid in np.nonzero(world.table.actor == index)[0]:
+            planes = slice(0, world.table.planes[solid])
+            # Signed distance to a convex solid, exact where the nearest point lies on a face.
+            distances.append(
+                (mine @ solids.normals[solid, planes].T - solids.offsets[solid, planes]).max(axis=1)
+            )
+        assert np.abs(np.min(distances, axis=0)).max() < 3.1 * NOISE + 1e-3
+        if world.annotated[index]:
+            cos, sin = np.cos(solids.poses[index, 2]), np.sin(solids.poses[index, 2])
+            flat = (mine[:, :2] - solids.poses[index, :2]) @ np.array([[cos, -sin], [sin, cos]])
+            width, length, height = world.sizes[index]
+            assert (np.abs(flat) <= [length / 2, width / 2]).all()
+            assert (mine[:, 2] <= height).all()
+
+
+def test_ground_in_the_picture_has_the_colour_of_its_map_class(stage: Stage):
+    view = stage.view(0.0)
+    texture = make_texture(stage.ground, np.random.default_rng(0))
+    first_row = int(np.argmax(view.ground.any(axis=1)))
+    albedo = ground_albedo(texture, view.rays, first_row, stage.rig.intrinsics[0, 0])
+    polygons = stage.world.site.polygons
+    walkways = _pixels_within(view, [(p.exterior, p.holes) for p in polygons.walkways])[first_row:]
+    # Away from the edges of a class, and of nothing but plain surface.
+    walkways = cv2.erode(walkways.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(bool)
+    walkways &= view.ground[first_row:]
+    assert walkways.sum() > 50
+    colour = np.median(albedo[walkways], axis=0)
+    np.testing.assert_allclose(colour, stage.palette.walkway[:3], atol=22)
+    asphalt = np.array(stage.palette.asphalt[:3])
+    assert np.linalg.norm(colour - asphalt) > 2 * np.linalg.norm(colour - stage.palette.walkway[:3])
+
+
+def _pixels_within(view: View, polygons) -> np.ndarray:
+    """Pixels whose ground point lies in one of the polygons, by casting rays against z = 0."""
+    columns, rows = np.meshgrid(view.rays.columns, view.rays.rows)
+    direction = view.rays.directions(rows, columns)
+    depth = np.where(
+        direction[..., 2] < -1e-3, -view.rays.origin[2] / np.minimum(direction[..., 2], -1e-3), 1e3
+    )
+    points = view.rays.origin[:2] + depth[..., None] * direction[..., :2]
+    near = depth < 25
+    within = np.zeros(SHAPE, bool)
+    for exterior, holes in polygons:
+        inside = _contains(exterior, points[near])
+        for hole in holes:
+            inside &= ~_contains(hole, points[near])
+        within[near] |= inside
+    return within
+
+
+def _contains(outline: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Even-odd rule."""
+    inside = np.zeros(len(points), bool)
+    for (ax, ay), (bx, by) in zip(outline, np.roll(outline, -1, axis=0), strict=True):
+        crosses = (ay > points[:, 1]) != (by > points[:, 1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            at = ax + (points[:, 1] - ay) / (by - ay) * (bx - ax)
+        inside ^= crosses & (points[:, 0] < at)
+    return inside
+
+
+def test_the_camera_moves_between_its_own_and_the_lidar_moment(stage: Stage):
+    ego_from_ego = np.linalg.inv(stage.camera(1.5)) @ stage.camera(1.46)
+    moved = np.linalg.norm(ego_from_ego[:3, 3])
+    assert moved == pytest.approx(0.04 * stage.world.site.ego.speed_s, rel=0.1)
