@@ -1,5 +1,7 @@
 """Loader processes: the files of a data root as batches, in a given order."""
 
+import atexit
+import multiprocessing
 import random
 import signal
 from collections.abc import Generator, Iterable, Sequence
@@ -92,6 +94,17 @@ def _checked(batches: Iterable[Batch | DiffBEVError]) -> Generator[Batch, None, 
         if isinstance(batch, DiffBEVError):
             raise batch
         yield batch
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End loaders that an unexpected error left open.
+
+    multiprocessing's own exit handler would send them SIGTERM, which they do not heed, and wait.
+    """
+    for child in multiprocessing.active_children():
+        if child.daemon:
+            child.kill()
 
 
 def _start_worker(worker: int, seed: int) -> None:

@@ -175,10 +175,10 @@ def _cast_one(
     count = solids.table.planes[index]
     normals = solids.normals[index, :count]
     clearance = solids.offsets[index, :count] - normals @ rays.origin
+    clearance = np.where(np.abs(clearance) < 1e-9, 1e-9, clearance)
     outside = clearance < 0
     if not outside.any():
         return False  # the sensor is inside
-    clearance = np.where(np.abs(clearance) < 1e-9, 1e-9, clearance)
     fields = rays.fields(normals / clearance[:, None], window)
     entering = fields[outside]
     near = entering.min(axis=0)

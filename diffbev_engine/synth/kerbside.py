@@ -31,8 +31,9 @@ _LENGTHS = {
     "bicycles": 5.5,
     "motorcycles": 4.5,
 }
-# One group of every row stands early along every route, the first of the row if there is room.
-_REQUIRED = (("road_works",), ("trailer", "lone_trailer"), ("bicycles",), ("motorcycles",), ("bus_stop",))
+# One group of every row stands early along every route, the first of the row if there is room;
+# small things first, so that nothing large hides them.
+_REQUIRED = (("bicycles",), ("motorcycles",), ("road_works",), ("trailer", "lone_trailer"), ("bus_stop",))
 _EARLY = 42.0  # metres
 _FILLERS = {
     "cars": 0.5,
@@ -84,7 +85,7 @@ def _early_place(
     best = []
     for name in names:
         choices = [
-            (low + float(rng.uniform(0, 12)), name, sign, (low, high))
+            (low + float(rng.uniform(0, 6)), name, sign, (low, high))
             for sign, intervals in free.items()
             for low, high in intervals
             if low >= first[sign] and high - low >= _LENGTHS[name]

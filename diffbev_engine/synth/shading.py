@@ -57,9 +57,9 @@ def photograph(
     if first_row < view.rays.shape[0]:
         seen = view.ground[first_row:]
         image[first_row:][seen] = _ground(view, solids, studio, first_row, focal)[seen]
-    seen = view.objects
-    if seen.any():
-        image[seen] = _objects(view, solids, light, seen)
+    pixels = np.flatnonzero(view.objects)
+    if len(pixels):
+        image.reshape(-1, 3)[pixels] = _objects(view, solids, light, pixels)
     depth = 1.0 / np.maximum(view.inverse_depth, 1e-4)
     clear = np.where(view.inverse_depth > 0, np.exp(-depth / light.haze_length), 1.0)[..., None]
     image = image * clear + light.horizon.astype(np.float32) * (1 - clear)
@@ -105,12 +105,13 @@ def _ground(view: View, solids: PlacedSolids, studio: Studio, first_row: int, fo
     return albedo * (sun + sky)
 
 
-def _objects(view: View, solids: PlacedSolids, light: Light, seen: np.ndarray) -> np.ndarray:
-    """Return the lit colours (N, 3) of the pixels that show solids."""
-    index, face = view.hits.solid[seen], view.hits.face[seen]
+def _objects(view: View, solids: PlacedSolids, light: Light, pixels: np.ndarray) -> np.ndarray:
+    """Return the lit colours (N, 3) of the pixels (N,), flat indices, that show solids."""
+    index, face = view.hits.solid.ravel()[pixels], view.hits.face.ravel()[pixels]
     table, actor = solids.table, solids.table.actor[index]
     everywhere = (slice(0, view.rays.shape[0]), slice(0, view.rays.shape[1]))
-    x, y, z = view.rays.fields(np.eye(3), everywhere)[:, seen] / view.inverse_depth[seen]
+    direction = view.rays.fields(np.eye(3), everywhere).reshape(3, -1)[:, pixels]
+    x, y, z = direction / view.inverse_depth.ravel()[pixels]
     pose = solids.poses - [*view.rays.origin[:2], 0.0]
     x, y = x - pose[actor, 0].astype(np.float32), y - pose[actor, 1].astype(np.float32)
     cos, sin = np.cos(pose[:, 2]).astype(np.float32)[actor], np.sin(pose[:, 2]).astype(np.float32)[actor]
@@ -120,18 +121,17 @@ def _objects(view: View, solids: PlacedSolids, light: Light, seen: np.ndarray) -
     normals, low, high, colour = (
         array.astype(np.float32) for array in (table.normals, table.low, table.high, table.colour)
     )
-    for material in np.unique(table.material[index]):
-        pick = table.material[index] == material
+    painted = table.material[index]
+    for material in np.unique(painted):
+        pick = np.flatnonzero(painted == material)
         of = index[pick]
         surface = Surface(local[pick], normals[of, face[pick]], low[of], high[of], colour[of], brand[of])
         albedo[pick] = paint(Material(material), surface)
     facing = np.maximum(solids.normals @ light.to_sun, 0.0).astype(np.float32)[index, face]
     openness = (0.66 + 0.34 * solids.normals[..., 2]).astype(np.float32)[index, face]
     openness = openness * (0.7 + 0.3 * np.clip(local[:, 2] / 0.6, 0, 1))
-    lit = facing[:, None] * light.sun.astype(np.float32) + openness[:, None] * light.sky_light.astype(
-        np.float32
-    )
-    return albedo * lit
+    sun, sky = light.sun.astype(np.float32), light.sky_light.astype(np.float32)
+    return albedo * (facing[:, None] * sun + openness[:, None] * sky)
 
 
 def _develop(image: np.ndarray, view: View, studio: Studio, rng: np.random.Generator) -> np.ndarray:

@@ -10,7 +10,7 @@ from diffbev_engine.synth.kerbside import MOVING, PARKED, RIDDEN, STANDING, STOP
 from diffbev_engine.synth.solids import Body
 from diffbev_engine.synth.street import LEFT, RIGHT, Crossing, Side, Street
 
-_COUPLING = 0.35  # metres between the halves of an articulated bus
+_COUPLING = 0.35  # metres between what is coupled
 EGO_SIZE = (1.85, 4.6, 1.6)  # metres: width, length, height
 
 
@@ -34,7 +34,7 @@ def _add_own_column(
     s, end = -38.0, street.s[1] - 15 - ego.speed_s * duration
     while s < end:
         bodies, attribute = _lane_vehicle(rng)
-        if abs(s) > 14.0:
+        if s > 11.0 or s + _length(bodies) < -11.0:  # the ego vehicle is here
             _add_vehicle(cast, bodies, attribute, Motion(s, ego.t, 0.0, ego.speed_s), rng)
         s += _length(bodies) + float(rng.uniform(6, 28))
 
@@ -42,11 +42,11 @@ def _add_own_column(
 def _add_column(
     street: Street, cast: Cast, sign: int, t: float, duration: float, rng: np.random.Generator
 ) -> None:
-    """Add the vehicles of another lane; a bus and a truck are among the first that come towards the ego."""
+    """Add the vehicles of another lane; among the first oncoming ones are a bus and a towing truck."""
     along = -sign * float(rng.uniform(3.5, 8.5))  # vehicles of the left side come towards the ego vehicle
     s = street.s[0] + max(0.0, -along) * duration + 8 + float(rng.uniform(0, 20))
     end = street.s[1] - 15 - max(0.0, along) * duration
-    wanted = list(map(str, rng.permutation(["bus", "truck"]))) if sign == LEFT else []
+    wanted = list(map(str, rng.permutation(["bus", "towing truck"]))) if sign == LEFT else []
     while s < end:
         in_view = s > 26.0 + 2 * abs(t)
         bodies, attribute = _lane_vehicle(rng, wanted.pop() if wanted and in_view else None)
@@ -57,10 +57,14 @@ def _add_column(
 def _add_vehicle(
     cast: Cast, bodies: list[Body], attribute: str, motion: Motion, rng: np.random.Generator
 ) -> None:
-    """Add the bodies of a vehicle one behind the other, a little off the lane's middle."""
+    """Add the bodies of a vehicle one behind the other, a little off the lane's middle.
+
+    ``motion.s`` is where the vehicle begins, seen along s.
+    """
     t, s = motion.t + float(rng.uniform(-0.15, 0.15)), motion.s
-    for body in bodies:
-        cast.add(body, replace(motion, s=s, t=t), attribute, clearance=0.1)
+    for body in bodies if motion.speed_s < 0 else bodies[::-1]:
+        middle = s + body.size[1] / 2
+        cast.add(body, replace(motion, s=middle, t=t), attribute, clearance=0.1)
         s += body.size[1] + _COUPLING
 
 
@@ -69,11 +73,13 @@ def _length(bodies: list[Body]) -> float:
 
 
 def _lane_vehicle(rng: np.random.Generator, kind: str | None = None) -> tuple[list[Body], str]:
-    """Return the bodies of a vehicle in the order they are met along s, and its attribute."""
-    kinds = ["car", "truck", "bus", "bendy bus", "motorcycle", "emergency"]
-    kind = kind or str(rng.choice(kinds, p=[0.65, 0.13, 0.07, 0.03, 0.09, 0.03]))
+    """Return the bodies of a vehicle, the front one first, and its attribute."""
+    kinds = ["car", "truck", "towing truck", "bus", "bendy bus", "motorcycle", "emergency"]
+    kind = kind or str(rng.choice(kinds, p=[0.64, 0.1, 0.04, 0.07, 0.03, 0.09, 0.03]))
     if kind == "truck":
         return [vehicles.truck(rng)], MOVING
+    if kind == "towing truck":
+        return [vehicles.truck(rng, tractor=True), vehicles.trailer(rng)], MOVING
     if kind == "bus":
         return [vehicles.bus(rng)], MOVING
     if kind == "bendy bus":
