@@ -102,6 +102,7 @@ def _end_workers() -> None:
 
     multiprocessing's own exit handler would send them SIGTERM, which they do not heed, and wait.
     """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch would report each as a crash
     for child in multiprocessing.active_children():
         if child.daemon:
             child.kill()
