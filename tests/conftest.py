@@ -2,6 +2,8 @@ import json
 import os
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in parallel processes already
+
 import cv2
 import numpy as np
 import pytest

@@ -73,6 +73,16 @@ class Backbone(nn.Module):
             features = features.permute(0, 3, 1, 2)  # B x C x H x W
         return features.contiguous()
 
+    def unfuse_attention(self) -> None:
+        """Write attention out as matrix products, for torch.compile.
+
+        Inductor of torch 2.11 gives the fused kernel's backward a bias (Swin's position table) in
+        a layout that the kernel refuses.
+        """
+        for module in self.features.modules():
+            if hasattr(module, "fused_attn"):
+                module.fused_attn = False
+
 
 def _build_features(
     settings: BackboneSettings, image_size: tuple[int, int], whole_strides: bool

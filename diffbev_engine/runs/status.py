@@ -2,6 +2,7 @@
 
 import json
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -66,4 +67,6 @@ class StatusWriter:
 
     def _write(self) -> None:
         self.current = replace(self.current, updated=time.time())
-        write_text(self._path, json.dumps(asdict(self.current), indent=1) + "\n")
+        # A full disk must not end a run for the sake of its heartbeat; the next write may succeed.
+        with suppress(OSError):
+            write_text(self._path, json.dumps(asdict(self.current), indent=1) + "\n")

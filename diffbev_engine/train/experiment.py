@@ -90,9 +90,11 @@ def _train(
         failure = _as_failure(error)
         if recorder:
             recorder.finish(_FINAL_STATES.get(failure.exit_code, RunState.FAILED), str(failure))
-        if failure is error or isinstance(error, torch.OutOfMemoryError):
+        if isinstance(error, DiffBEVError):
+            raise
+        if isinstance(error, torch.OutOfMemoryError | OSError):
             raise failure from error
-        raise
+        raise  # a defect: its traceback is the message
     if recorder:
         logger.info(f"finished after {settings.runner.max_iters} iterations")
         recorder.finish(RunState.FINISHED, "")
@@ -106,8 +108,11 @@ def build_step(settings: Settings, processes: Processes, *, resuming: bool) -> T
     network = settings.model.without_pretrained() if resuming else settings.model
     model = build_model(network, settings.data.image_size).to(processes.device)
     random_state.seed_everything(settings.seed, processes.shard.rank)
-    if settings.compile != "off":
-        (model.head if settings.compile == "head" else model).compile()
+    if settings.compile == "all":
+        model.backbone.unfuse_attention()
+        model.compile()
+    elif settings.compile == "head":
+        model.head.compile()
     return TrainingStep(model, settings, processes)
 
 
@@ -153,6 +158,8 @@ def _as_failure(error: BaseException) -> DiffBEVError:
             f"out of GPU memory: {error} Lower data.samples_per_gpu and raise "
             "optimizer_config.cumulative_iters by the same factor, or set compile='head'; then --resume."
         )
+    if isinstance(error, OSError):
+        return DiffBEVError(f"training stopped: {error}. Continue with --resume once that is mended.")
     return DiffBEVError(f"{type(error).__name__}: {error}")
 
 

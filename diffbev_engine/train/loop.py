@@ -160,7 +160,11 @@ class TrainingLoop:
         if self._recorder:
             best = self.progress.best
             self._recorder.status.update(
-                state=RunState.TRAINING, last_miou=scores.miou, best_miou=best.miou, best_step=best.step
+                state=RunState.TRAINING,
+                evaluated=None,
+                last_miou=scores.miou,
+                best_miou=best.miou,
+                best_step=best.step,
             )
 
     def _after_evaluated_batch(self, images: int) -> None:

@@ -16,6 +16,18 @@ def test_a_change_of_state_is_written_at_once(tmp_path):
     assert writer.current.step == 4
 
 
+def test_a_full_disk_does_not_end_the_run(tmp_path):
+    path = tmp_path / "run" / "status.json"
+    path.parent.mkdir()
+    writer = StatusWriter(path, max_iters=10, interval_s=0)
+    path.unlink()
+    path.parent.rmdir()  # as good as unwritable, for root too
+    writer.update(state=RunState.TRAINING, step=3)
+    path.parent.mkdir()
+    writer.update(step=4)
+    assert json.loads(path.read_text())["step"] == 4
+
+
 def test_other_changes_wait_for_the_interval(tmp_path):
     path = tmp_path / "status.json"
     writer = StatusWriter(path, max_iters=10, interval_s=0)

@@ -11,11 +11,12 @@ model = dict(
     # 随机初始化的小型 CNN，步长 16 的特征层 / a small CNN, random weights, its stage of stride 16
     backbone=dict(name="regnetx_002", pretrained=None, out_stage=-2),
     lift=dict(mode="aligned"),
+    bev_encoder=True,
     head=dict(planes=(32, 16), blocks=1, groups=8),
 )
 
 # 批大小、加载进程数、图像大小 / batch size, loader processes, image size
-data = dict(samples_per_gpu=4, workers_per_gpu=2, image_size=(192, 320))
+data = dict(samples_per_gpu=2, workers_per_gpu=2, image_size=(192, 320))
 
 # 迭代数与学习率 / iterations and learning rate
 runner = dict(max_iters=300)

@@ -1,0 +1,23 @@
+"""The benchmark measures the real path and its figures are consistent."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from diffbev_engine.cli.main import cli
+from diffbev_engine.config.load import dump_config
+
+
+def test_figures_are_consistent(tiny_settings, tiny_root, tmp_path):
+    config = tmp_path / "tiny.py"
+    config.write_text(dump_config(tiny_settings))
+    arguments = ["bench", "train", str(config), "--data-root", str(tiny_root)]
+    result = CliRunner().invoke(cli, [*arguments, "--iterations", "3", "--warmup", "1", "--json"])
+
+    assert result.exit_code == 0, result.output
+    figures = json.loads(result.stdout.splitlines()[-1])
+    assert figures["batch"] == 2
+    assert figures["images_per_s"] == pytest.approx(2 / (figures["step_ms"] / 1000))
+    assert figures["mfu"] == pytest.approx(figures["tflops"] / figures["matmul_tflops"])
+    assert 0 <= figures["data_wait"] <= 1
