@@ -8,7 +8,7 @@ from diffbev_engine.cli.options import nuscenes_root_option, version_option
 from diffbev_engine.errors import ExitCode
 
 
-@click.command()
+@click.command(short_help="Compare our table index with the devkit.")
 @nuscenes_root_option
 @version_option
 @click.option("--samples", type=click.IntRange(min=1), help="Samples to compare; default: all of them.")

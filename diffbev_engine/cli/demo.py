@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 
-@click.command()
+@click.command(short_help="The whole procedure, synthetic, in minutes.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),

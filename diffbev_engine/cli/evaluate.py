@@ -9,7 +9,7 @@ import click
 from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
 
 
-@click.command()
+@click.command(short_help="Per-class IoU and mIoU of a checkpoint.")
 @config_argument
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(["val", "train"]), default="val", show_default=True)

@@ -9,7 +9,7 @@ from diffbev_engine.cli.options import json_option, nuscenes_root_option, versio
 from diffbev_engine.errors import ExitCode
 
 
-@click.command()
+@click.command(short_help="Raw nuScenes to images, BEV labels, index.")
 @nuscenes_root_option
 @version_option
 @click.option(

@@ -11,7 +11,7 @@ from diffbev_engine.cli.options import json_option, nuscenes_root_option, versio
 from diffbev_engine.errors import ExitCode
 
 
-@click.command()
+@click.command(short_help="LiDAR depth ground truth for every image.")
 @nuscenes_root_option
 @version_option
 @click.option(

@@ -9,7 +9,7 @@ from diffbev_engine.cli.options import data_root_option, json_option
 from diffbev_engine.errors import ExitCode
 
 
-@click.command()
+@click.command(short_help="Labels in colour, and a validity report.")
 @data_root_option
 @click.option("--split", type=click.Choice(["train", "val"]), default="train", show_default=True)
 @click.option(

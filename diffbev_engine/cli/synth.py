@@ -8,7 +8,7 @@ import click
 from diffbev_engine.cli.options import workers_option
 
 
-@click.command()
+@click.command(short_help="A small synthetic world in nuScenes format.")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--version", default="v1.0-mini", show_default=True, help="Name of the table folder.")
 @click.option("--scenes", type=click.IntRange(min=2), default=8, show_default=True)

@@ -7,7 +7,7 @@ import click
 from diffbev_engine.cli.options import config_argument, gpu_ids_option, set_option
 
 
-@click.command()
+@click.command(short_help="Train, with evaluation and checkpoints.")
 @config_argument
 @click.option(
     "--work-dir", type=click.Path(path_type=Path), required=True, help="Run directory; made if missing."
