@@ -35,7 +35,8 @@ def tiny_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
             token = f"{split}{number:027d}"
             _write_tiny_sample(root, split, token, np.random.default_rng([number, count]))
             calibration[token] = [[80.0, 0.0, 48.0], [0.0, 80.0, 32.0], [0.0, 0.0, 1.0]]
-            index.append({"token": token, "camera": "CAM_FRONT", "scene": "scene-0061", "split": split})
+            entry = {"token": token, "camera": "CAM_FRONT", "scene": "scene-0061", "split": split}
+            index.append(entry | {"sample": token, "timestamp": number, "location": "boston-seaport"})
     (root / "calib.json").write_text(json.dumps(calibration))
     (root / "index.jsonl").write_text("".join(json.dumps(row) + "\n" for row in index))
     return root

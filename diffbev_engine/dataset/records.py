@@ -1,18 +1,18 @@
 """The list of samples of a data root: which files belong to which token."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Container
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 
 from diffbev_engine.classes import CLASSES
 from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.prepare.data_root import DataRoot, IndexEntry
 
 Split = Literal["train", "val"]
-_IMAGE_SUFFIXES = (".jpg", ".png", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,25 @@ def read_records(data_root: Path, split: Split, cameras: Literal["front", "all"]
         DiffBEVError: a missing data root or folder, an empty split, an image without label
             or intrinsics; the message says which command writes what is missing.
     """
-    image_dir = _require(data_root / "img_dir" / split)
-    label_dir = _require(data_root / "ann_bev_dir" / split)
-    images = {path.stem: path for path in image_dir.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES}
-    index = _read_index(data_root, split, cameras)
+    root = DataRoot(data_root)
+    _require(root.image_dir(split))
+    _require(root.label_dir(split))
+    images, labels = root.images(split), root.labels(split)
+    index = _index_of(root, split, cameras)
     tokens = sorted(images if index is None else images.keys() & index.keys())
     if not tokens:
         raise DiffBEVError(_empty_split_message(data_root, split, cameras, len(images)))
-    calibration = _read_json(data_root / "calib.json")
-    _check_complete(tokens, calibration, label_dir)
+    calibration = root.read_calib()
+    _check_complete(tokens, calibration, labels, root.label_dir(split))
+    depth_dir = data_root / "ann_bev_dir" / f"{split}_depth"
     return [
         _record(
             token,
             images[token],
-            label_dir / f"{token}.png",
-            data_root / "ann_bev_dir" / f"{split}_depth" / f"{token}.npz",
+            labels[token],
+            depth_dir / f"{token}.npz",
             calibration[token],
-            index[token] if index is not None else {},
+            index[token] if index is not None else None,
         )
         for token in tokens
     ]
@@ -62,21 +64,37 @@ def read_records(data_root: Path, split: Split, cameras: Literal["front", "all"]
 
 def read_provenance(data_root: Path) -> dict[str, Any]:
     """How the data root was made (``prepare.json``); empty for one made by other tools."""
-    path = data_root / "prepare.json"
-    return _read_json(path) if path.exists() else {}
+    record = DataRoot(data_root).read_record()
+    return {} if record is None else msgspec.structs.asdict(record)
 
 
 def _record(
-    token: str, image: Path, label: Path, depth: Path, intrinsics: Any, row: dict[str, Any]
+    token: str,
+    image: Path,
+    label: Path,
+    depth: Path,
+    intrinsics: list[list[float]],
+    entry: IndexEntry | None,
 ) -> SampleRecord:
-    matrix = _pinhole(token, intrinsics)
-    known = np.array([name not in row.get("unlabelled", ()) for name in CLASSES])
-    return SampleRecord(token, image, label, depth, matrix, row.get("camera"), row.get("scene"), known)
+    unlabelled = entry.unlabelled if entry else ()
+    return SampleRecord(
+        token=token,
+        image=image,
+        label=label,
+        depth=depth,
+        intrinsics=_pinhole(token, intrinsics),
+        camera=entry.camera if entry else None,
+        scene=entry.scene if entry else None,
+        known=np.array([name not in unlabelled for name in CLASSES]),
+    )
 
 
-def _pinhole(token: str, intrinsics: Any) -> np.ndarray:
+def _pinhole(token: str, intrinsics: list[list[float]]) -> np.ndarray:
     """The (3, 3) matrix; the lift relies on a pinhole camera without skew."""
-    matrix = np.asarray(intrinsics, dtype=np.float64)
+    try:
+        matrix = np.array(intrinsics, dtype=np.float64)
+    except ValueError:  # rows of different lengths
+        matrix = np.empty(0)
     if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
         raise DiffBEVError(f"calib.json: the intrinsics of {token} are not a finite 3x3 matrix.")
     if (
@@ -92,34 +110,21 @@ def _pinhole(token: str, intrinsics: Any) -> np.ndarray:
     return matrix
 
 
-def _read_index(data_root: Path, split: Split, cameras: str) -> dict[str, dict[str, Any]] | None:
-    path = data_root / "index.jsonl"
-    if not path.exists():
+def _index_of(root: DataRoot, split: str, cameras: str) -> dict[str, IndexEntry] | None:
+    if not root.index_path.exists():
         if cameras == "front":
             raise DiffBEVError(
-                f"{path} is missing, so front-camera images cannot be told from the others. "
+                f"{root.index_path} is missing, so front-camera images cannot be told from the others. "
                 "Write it with `diffbev-engine prepare`, or set data.cameras='all'."
             )
         return None
-    rows = (row for row in _index_rows(path) if row["split"] == split)
-    return {row["token"]: row for row in rows if cameras == "all" or row["camera"] == "CAM_FRONT"}
+    entries = (entry for entry in root.read_index() if entry.split == split)
+    return {entry.token: entry for entry in entries if cameras == "all" or entry.camera == "CAM_FRONT"}
 
 
-def _index_rows(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                row = json.loads(line)
-                _ = row["token"], row["split"], row["camera"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise DiffBEVError(
-                    f"{path}, line {number} is damaged ({error}). Run `diffbev-engine prepare` again."
-                ) from error
-            yield row
-
-
-def _check_complete(tokens: list[str], calibration: dict[str, Any], label_dir: Path) -> None:
-    labels = {path.stem for path in label_dir.iterdir() if path.suffix == ".png"}
+def _check_complete(
+    tokens: list[str], calibration: Container[str], labels: Container[str], label_dir: Path
+) -> None:
     unlabelled = [token for token in tokens if token not in labels]
     if unlabelled:
         raise DiffBEVError(
@@ -146,9 +151,9 @@ def _empty_split_message(data_root: Path, split: str, cameras: str, images: int)
     )
 
 
-def _require(folder: Path) -> Path:
+def _require(folder: Path) -> None:
     if folder.is_dir():
-        return folder
+        return
     missing = next(path for path in [*reversed(folder.parents), folder] if not path.is_dir())
     hint = "Check data_root in the configuration (its case too), or run `diffbev-engine prepare`."
     twin = _same_name_other_case(missing)
@@ -162,15 +167,3 @@ def _same_name_other_case(path: Path) -> Path | None:
         return None
     twins = (other for other in path.parent.iterdir() if other.name.lower() == path.name.lower())
     return next(twins, None)
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DiffBEVError(f"{path} is missing. `diffbev-engine prepare` writes it.") from error
-    except ValueError as error:
-        raise DiffBEVError(f"{path} is not JSON ({error}). Run `diffbev-engine prepare` again.") from error
-    if not isinstance(content, dict):
-        raise DiffBEVError(f"{path} must hold one JSON object. Run `diffbev-engine prepare` again.")
-    return content
