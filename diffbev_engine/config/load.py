@@ -51,11 +51,6 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
     raise UsageError(f"{path}: {len(found)} problems\n" + "\n".join(f"  {line}" for line in found))
 
 
-def settings_to_dict(settings: Settings) -> dict[str, object]:
-    """The settings as JSON can hold them: tuples become lists, paths become strings."""
-    return settings.model_dump(mode="json")
-
-
 def dump_config(settings: Settings) -> str:
     """The settings as the text of a configuration file without bases.
 

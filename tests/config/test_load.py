@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from diffbev_engine.config.explain import expected
-from diffbev_engine.config.load import dump_config, load_settings, settings_to_dict
+from diffbev_engine.config.load import dump_config, load_settings
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.errors import UsageError
 from diffbev_engine.models.settings import BackboneSettings
@@ -131,8 +131,10 @@ def test_overrides_are_literals_or_else_text(override: str, key: str, value: obj
 
 
 def test_an_override_leaves_everything_else_and_the_last_one_wins() -> None:
-    plain = settings_to_dict(load_settings(DEMO))
-    changed = settings_to_dict(load_settings(DEMO, ["data.samples_per_gpu=9", "data.samples_per_gpu=2"]))
+    plain = load_settings(DEMO).model_dump(mode="json")
+    changed = load_settings(DEMO, ["data.samples_per_gpu=9", "data.samples_per_gpu=2"]).model_dump(
+        mode="json"
+    )
     assert isinstance(plain["data"], dict)
     assert changed == {**plain, "data": {**plain["data"], "samples_per_gpu": 2}}
 
@@ -218,7 +220,7 @@ def test_dumped_settings_load_as_they_were(tmp_path: Path, values: dict[str, obj
     path = tmp_path / "dumped.py"
     path.write_text(dump_config(original), encoding="utf-8")
     assert load_settings(path) == original
-    assert Settings.model_validate(settings_to_dict(original)) == original
+    assert Settings.model_validate(original.model_dump(mode="json")) == original
 
 
 def test_types_are_described_in_words() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from diffbev_engine.classes import CLASS_PRIORS
-from diffbev_engine.config.load import load_settings, settings_to_dict
+from diffbev_engine.config.load import load_settings
 from diffbev_engine.config.parser import parse_config
 from diffbev_engine.config.presets_index import PRESETS_DIR, preset_names
 from diffbev_engine.config.settings import Settings
@@ -32,7 +32,7 @@ def test_bases_are_not_offered_as_experiments() -> None:
 
 def test_main_preset_is_the_published_recipe() -> None:
     settings = load_settings(MAIN)
-    assert settings_to_dict(settings) == {
+    assert settings.model_dump(mode="json") == {
         "data_root": "data/nuScenes",
         "model": {
             "backbone": {
