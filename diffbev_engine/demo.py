@@ -12,7 +12,7 @@ from diffbev_engine.dataset.records import SampleRecord, read_records
 from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.evaluate.result import EvaluationResult
 from diffbev_engine.evaluate.run import evaluate_model, evaluation_in_training, predictor
-from diffbev_engine.models.baseline import BaselineModel, build_model
+from diffbev_engine.models.model import BEVModel, build_model
 from diffbev_engine.prepare.pipeline import PrepareJob, prepare
 from diffbev_engine.prepare.prepare_depth import DepthJob, prepare_depth
 from diffbev_engine.report.predictions import draw_predictions
@@ -119,7 +119,7 @@ def _val_records(settings: Settings) -> list[SampleRecord]:
     return read_records(settings.data_root, "val", settings.data.cameras)
 
 
-def _trained(settings: Settings, run: RunFolder) -> BaselineModel:
+def _trained(settings: Settings, run: RunFolder) -> BEVModel:
     model = build_model(settings.model.without_pretrained(), settings.data.image_size)
     load_weights(model, load_checkpoint(run.latest).model, run.latest)
     return model

@@ -97,6 +97,8 @@ def _missing(model: type[BaseModel], location: Location) -> str:
 def _wrong(
     model: type[BaseModel], location: Location, config: Value, reason: str | None
 ) -> tuple[Origin, str]:
+    if not location and reason:  # two settings that do not fit together
+        return config.where, f"{reason}."
     value = _value_at(config, location)
     shown = "" if value is None else f", found {_brief(plain(value))}"
     what = reason or f"expected {expected(*_field_at(model, location))}"

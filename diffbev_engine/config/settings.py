@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt
+from pydantic import Field, NonNegativeInt, model_validator
 
 from diffbev_engine.dataset.settings import DataSettings
 from diffbev_engine.evaluate.settings import EvaluationSettings
@@ -40,3 +40,12 @@ class Settings(StrictSettings):
     seed: NonNegativeInt = 0
     deterministic: bool = False
     """Only deterministic kernels: slower on a GPU, the same numbers in every run."""
+
+    @model_validator(mode="after")
+    def _depth_supervision_has_depth(self) -> "Settings":
+        if self.model.depth_loss and not self.data.load_depth:
+            raise ValueError(
+                "model.depth_loss needs depth ground truth: set data.load_depth=True (and run "
+                "`diffbev-engine prepare-depth`), or model.depth_loss=None"
+            )
+        return self

@@ -96,6 +96,16 @@ class LiftSplat(nn.Module):
         depth = depth_logits.float().softmax(dim=1)  # B x D x H x W
         return LiftOutput(self.splat(depth, context, intrinsics), depth_logits)
 
+    def depth_mass(self, depth_logits: Tensor, intrinsics: Tensor) -> Tensor:
+        """The splatted depth distribution: probability in each cell, (B, 1, Z, X) float32.
+
+        Args:
+            depth_logits: (B, D, H, W) as :meth:`forward` returns them.
+            intrinsics: (B, 3, 3) pixels.
+        """
+        depth = depth_logits.float().softmax(dim=1)  # B x D x H x W
+        return self.splat(depth, torch.ones_like(depth[:, :1]), intrinsics)
+
     def splat(self, depth: Tensor, context: Tensor, intrinsics: Tensor) -> Tensor:
         """Sum depth * context over all points of each cell, in float32.
 

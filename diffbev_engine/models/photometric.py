@@ -11,7 +11,6 @@ distortion on every device.  Dimension letters: B batch, H W image rows and colu
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -34,13 +33,6 @@ class Distortion(NamedTuple):
     """Whole steps of 2 degrees; 0 is identity."""
     contrast_first: Tensor
     """bool: contrast comes before saturation and hue, else after."""
-
-
-def iteration_generator(seed: int, iteration: int, rank: int = 0) -> torch.Generator:
-    """A generator whose draws are a pure function of its arguments, all non-negative."""
-    # The CPU generator uses 32 bits of its seed only, so the arguments are hashed, not packed.
-    mixed = np.random.SeedSequence([seed, iteration, rank]).generate_state(1)[0]
-    return torch.Generator().manual_seed(int(mixed))
 
 
 def draw_distortion(batch: int, generator: torch.Generator) -> Distortion:

@@ -59,13 +59,67 @@ class SegmentationLossSettings(StrictSettings):
     """Weight of the term that pulls invisible cells to the prior."""
 
 
+class DepthLossSettings(StrictSettings):
+    """Ldepth: LiDAR supervision of the lift's depth distribution."""
+
+    form: Literal["bce_mean", "ce"] = "bce_mean"
+    """``bce_mean``: binary cross entropy, mean over bins; ``ce``: -log of the true bin's probability."""
+    weight: PositiveFloat = 10.0
+    """Weight in the total loss; ``ce`` is about 40 times larger, so give it at most 1."""
+
+
+class FusionSettings(StrictSettings):
+    """How the denoised BEV feature joins the original one; each starts as the identity."""
+
+    type: Literal["cross_attn", "concat", "add"] = "cross_attn"
+    heads: PositiveInt = 4
+    """Attention heads, for ``cross_attn``."""
+    key_stride: PositiveInt = 1
+    """``cross_attn`` averages keys and values over squares of this many cells; 1 keeps every cell."""
+
+
+class DiffusionSettings(StrictSettings):
+    """The conditional diffusion module: what is denoised, under which condition, in how many steps."""
+
+    condition: Literal["O", "S", "O+S"] = "S"
+    """``O``: the original BEV feature; ``S``: the splatted depth distribution; or their sum."""
+    timesteps: Annotated[int, Field(ge=10)] = 1000
+    """Length T of the noise schedule."""
+    schedule: Literal["linear", "cosine"] = "linear"
+    prediction: Literal["epsilon", "v"] = "epsilon"
+    """What the U-Net predicts; Ldiff is the error of the noise in both cases."""
+    start: Probability = 0.3
+    """The feature is noised to ``start * timesteps`` and denoised from there."""
+    train_steps: PositiveInt = 1
+    """DDIM steps in training; gradients flow through the last one."""
+    steps: PositiveInt = 3
+    """DDIM steps in evaluation."""
+    clamp: PositiveFloat = 4.0
+    """Limit of the denoised feature, in standard deviations of the original one."""
+    widths: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], Field(strict=False)] = (64, 128, 256)
+    """Channels of the U-Net's levels."""
+    blocks: PositiveInt = 2
+    """Residual blocks a level."""
+    groups: PositiveInt = 32
+    """Groups of every group norm of the U-Net."""
+    xt_encoding: Literal["conv", "self_attn"] = "conv"
+    """How the noised feature is encoded before it weighs the condition; the finest level always by conv."""
+    fusion: FusionSettings = FusionSettings()
+    weight: PositiveFloat = 1.0
+    """Weight of Ldiff in the total loss."""
+
+
 class ModelSettings(StrictSettings):
     """The whole network."""
 
     backbone: BackboneSettings = BackboneSettings()
     lift: LiftSettings = LiftSettings()
-    bev_encoder: bool = False
+    bev_encoder: bool = True
     """Two residual blocks on the splatted feature before the head."""
+    diffusion: DiffusionSettings | None = None
+    """DiffBEV's denoising between BEV encoder and head; ``None``: the baseline."""
+    depth_loss: DepthLossSettings | None = None
+    """LiDAR supervision of the depth distribution; ``None``: none."""
     head: HeadSettings = HeadSettings()
     loss: SegmentationLossSettings = SegmentationLossSettings()
 

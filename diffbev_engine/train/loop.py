@@ -10,7 +10,7 @@ import torch
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.errors import DiffBEVError, InterruptedTraining
-from diffbev_engine.models.baseline import BaselineModel
+from diffbev_engine.models.model import BEVModel
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.train import random_state
@@ -20,9 +20,9 @@ from diffbev_engine.train.interrupt import StopRequest
 from diffbev_engine.train.meter import Meter
 from diffbev_engine.train.processes import Processes
 from diffbev_engine.train.recorder import Recorder, Scores, logger
-from diffbev_engine.train.step import LOSS_NAMES, TrainingStep
+from diffbev_engine.train.step import TrainingStep, loss_names
 
-Evaluate = Callable[[BaselineModel, Callable[[int], None]], Scores]
+Evaluate = Callable[[BEVModel, Callable[[int], None]], Scores]
 """Scores the model; calls back with the number of images done, which may raise to stop it."""
 
 
@@ -62,7 +62,9 @@ class TrainingLoop:
         self._evaluate = evaluate
         self._stop = stop
         self._recorder = recorder
-        self._meter = Meter(LOSS_NAMES, processes.device, guard_grad_norm=settings.precision != "fp16")
+        self._meter = Meter(
+            loss_names(settings.model), processes.device, guard_grad_norm=settings.precision != "fp16"
+        )
         self._clock = StepClock()
         self.progress = Progress()
 

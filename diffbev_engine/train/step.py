@@ -11,16 +11,42 @@ from torch import Tensor, nn
 
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.models.baseline import BaselineModel
+from diffbev_engine.models.depth import depth_loss, depth_target
+from diffbev_engine.models.diffbev import Draws
 from diffbev_engine.models.losses import SegmentationLoss
-from diffbev_engine.models.photometric import distort, draw_distortion, iteration_generator, normalise
+from diffbev_engine.models.model import BEVModel, ModelOutput
+from diffbev_engine.models.photometric import distort, draw_distortion, normalise
+from diffbev_engine.models.seeding import seeded_generator
+from diffbev_engine.models.settings import ModelSettings
 from diffbev_engine.train.optimizer import build_optimizer, set_learning_rate
 from diffbev_engine.train.processes import Processes
 from diffbev_engine.train.schedule import learning_rate
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-LOSS_NAMES = ("Lwce", "loss")
-"""The terms, then their weighted sum."""
+_DIFFUSION_STREAM = 1  # apart from the numbers of the photometric distortion
+
+
+def loss_terms(settings: ModelSettings) -> dict[str, float]:
+    """The terms of the loss and their weights."""
+    terms = {"Lwce": 1.0}
+    if settings.depth_loss:
+        terms["Ldepth"] = settings.depth_loss.weight
+    if settings.diffusion:
+        terms["Ldiff"] = settings.diffusion.weight
+    return terms
+
+
+def loss_names(settings: ModelSettings) -> tuple[str, ...]:
+    """What a training step returns: the terms, unweighted, then their weighted sum."""
+    return (*loss_terms(settings), "loss")
+
+
+def loss_composition(settings: ModelSettings) -> str:
+    """Such as ``loss = Lwce + 10·Ldepth + 1·Ldiff``."""
+    terms = [
+        name if name == "Lwce" else f"{weight:g}·{name}" for name, weight in loss_terms(settings).items()
+    ]
+    return f"loss = {' + '.join(terms)}"
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -31,7 +57,7 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 class TrainingStep:
     """Model, optimizer and loss scaler, advanced one iteration at a time."""
 
-    def __init__(self, model: BaselineModel, settings: Settings, processes: Processes) -> None:
+    def __init__(self, model: BEVModel, settings: Settings, processes: Processes) -> None:
         """Take the bare model; with several processes gradients are averaged by DDP."""
         self.model = model
         self._settings = settings
@@ -74,14 +100,33 @@ class TrainingStep:
         settings, device = self._settings, self._processes.device
         images = batch.images  # B x 3 x H x W
         if settings.data.photometric:
-            generator = iteration_generator(settings.seed, draw, self._processes.shard.rank)
+            generator = seeded_generator("cpu", settings.seed, draw, self._processes.shard.rank)
             images = distort(images, draw_distortion(len(images), generator))
         images = normalise(images, self.model.pixel_mean, self.model.pixel_std)
         with autocast(device, settings.precision):
-            output = self._parallel(images, batch.intrinsics)
+            output: ModelOutput = self._parallel(images, batch.intrinsics, self._draws(len(images), draw))
         valid = batch.valid(settings.data.mask)
-        lwce = self._segmentation_loss(output.logits, batch.classes(), valid, batch.known)
-        return {"Lwce": lwce, "loss": lwce}
+        losses = {"Lwce": self._segmentation_loss(output.logits, batch.classes(), valid, batch.known)}
+        if settings.model.depth_loss:
+            losses["Ldepth"] = self._depth_loss(output.depth_logits, batch)
+        if output.noise_error is not None:
+            losses["Ldiff"] = output.noise_error
+        weights = loss_terms(settings.model)
+        return losses | {"loss": torch.stack([weights[name] * term for name, term in losses.items()]).sum()}
+
+    def _draws(self, batch: int, draw: int) -> Draws | None:
+        """Noise of the diffusion: a pure function of seed, draw and process, made on the device."""
+        if self.model.diffusion is None:
+            return None
+        key = (self._settings.seed, draw, self._processes.shard.rank, _DIFFUSION_STREAM)
+        return self.model.diffusion.training_draws(batch, seeded_generator(self._processes.device, *key))
+
+    def _depth_loss(self, depth_logits: Tensor, batch: Batch) -> Tensor:
+        assert self._settings.model.depth_loss is not None
+        assert batch.depth is not None, "settings with a depth loss load depth"
+        lift, stride = self.model.lift, self.model.backbone.stride
+        target = depth_target(batch.depth, lift.depths, lift.feature_size, stride)
+        return depth_loss(depth_logits, target, self._settings.model.depth_loss.form)
 
     def _apply_gradients(self) -> Tensor:
         clip = self._settings.optimizer_config.grad_clip

@@ -9,8 +9,10 @@ from diffbev_engine.config.parser import parse_config
 from diffbev_engine.config.presets_index import PRESETS_DIR, preset_names
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.config.values import plain
+from diffbev_engine.errors import UsageError
 
 MAIN = "baseline/lss_swin_nuscenes.py"
+DIFFBEV = "diffbev/diffbev_lss_swin_nuscenes.py"
 
 # Step 2.2 of the runbook, between the two EOF marks.
 SMOKE_TEST = """\
@@ -27,7 +29,13 @@ def test_every_preset_loads(name: str) -> None:
 
 
 def test_bases_are_not_offered_as_experiments() -> None:
-    assert preset_names() == ["baseline/lss_swin_demo.py", MAIN]
+    assert preset_names() == [
+        "baseline/lss_swin_demo.py",
+        MAIN,
+        "diffbev/diffbev_lss_swin_demo.py",
+        DIFFBEV,
+        "diffbev/diffbev_lss_swin_synth.py",
+    ]
 
 
 def test_main_preset_is_the_published_recipe() -> None:
@@ -41,7 +49,9 @@ def test_main_preset_is_the_published_recipe() -> None:
                 "out_stage": -1,
             },
             "lift": {"mode": "upstream", "channels": 64, "height_limit": 10.0},
-            "bev_encoder": False,
+            "bev_encoder": True,
+            "diffusion": None,
+            "depth_loss": None,
             "head": {"planes": [128, 64], "blocks": 4, "groups": 16},
             "loss": {"priors": list(CLASS_PRIORS), "invisible_weight": 0.001},
         },
@@ -87,6 +97,38 @@ def test_main_preset_writes_every_setting_that_is_not_rare() -> None:
     written = keys(plain(parse_config(PRESETS_DIR / MAIN)))
     known = keys(Settings(data_root=Path("data")).model_dump())
     assert known - written == {".model.loss.priors", ".evaluation.samples_per_gpu"}
+
+
+def test_diffbev_preset_differs_from_the_baseline_in_the_method_alone() -> None:
+    baseline, diffbev = load_settings(MAIN).model_dump(), load_settings(DIFFBEV).model_dump()
+    assert diffbev["model"].pop("diffusion")["steps"] == 3
+    assert diffbev["model"].pop("depth_loss") == {"form": "bce_mean", "weight": 10.0}
+    assert diffbev["data"].pop("load_depth") is True
+    for settings in (baseline["model"], baseline["data"]):
+        for key in ("diffusion", "depth_loss", "load_depth"):
+            settings.pop(key, None)
+    assert diffbev == baseline
+
+
+def test_diffbev_preset_writes_every_setting_of_the_method() -> None:
+    model = plain(parse_config(PRESETS_DIR / DIFFBEV))["model"]
+    known = load_settings(DIFFBEV).model
+    assert model["diffusion"].keys() == known.diffusion.model_dump().keys()
+    assert model["diffusion"]["fusion"].keys() == known.diffusion.fusion.model_dump().keys()
+    assert model["depth_loss"].keys() == known.depth_loss.model_dump().keys()
+
+
+def test_demo_presets_share_one_small_network() -> None:
+    baseline = load_settings("baseline/lss_swin_demo")
+    diffbev = load_settings("diffbev/diffbev_lss_swin_demo")
+    method = {"diffusion": None, "depth_loss": None}
+    assert diffbev.model.model_copy(update=method) == baseline.model
+    assert diffbev.data.model_copy(update={"load_depth": False}) == baseline.data
+
+
+def test_depth_supervision_without_depth_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"model\.depth_loss needs depth .* data\.load_depth=True"):
+        load_settings(DIFFBEV, ["data.load_depth=False"])
 
 
 def test_demo_preset_is_small_and_needs_no_download() -> None:

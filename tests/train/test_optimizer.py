@@ -1,6 +1,6 @@
 """Weight decay leaves norms and position tables alone."""
 
-from diffbev_engine.models.baseline import build_model
+from diffbev_engine.models.model import build_model
 from diffbev_engine.models.settings import ModelSettings
 from diffbev_engine.train.optimizer import decay_groups
 

@@ -19,8 +19,13 @@ model = dict(
         # 丢弃高于或低于光轴这么多米的点 / drops points this many metres above or below the optical axis
         height_limit=10.0,
     ),
-    # 是否在解码头之前加两个残差块 / two residual blocks before the head
-    bev_encoder=False,
+    # 解码头之前的两个残差块；与 DiffBEV 比较时两者必须一致
+    # two residual blocks before the head; a comparison with DiffBEV is fair only if both have them
+    bev_encoder=True,
+    # 深度监督与扩散模块：基线都不用（见 diffbev.py）
+    # depth supervision and diffusion module: the baseline has neither (see diffbev.py)
+    depth_loss=None,
+    diffusion=None,
     head=dict(
         # 两级的内部宽度，输出为其四倍 / inner width of the two stages, their output is four times wider
         planes=(128, 64),

@@ -1,4 +1,4 @@
-"""The baseline LSS-Swin network: backbone, lift-splat, optional BEV encoder, head.
+"""The network: backbone, lift-splat, BEV encoder, DiffBEV, head; the baseline is the one without DiffBEV.
 
 Dimension letters: B batch, C channels, D depth bins, h w feature rows and columns,
 Z X BEV rows (row 0 nearest) and columns.
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from diffbev_engine.errors import UsageError
 from diffbev_engine.models.backbone import Backbone
+from diffbev_engine.models.diffbev import DiffBEV, Draws
 from diffbev_engine.models.head import PyramidHead
 from diffbev_engine.models.lift_splat import LiftSplat
 from diffbev_engine.models.settings import ModelSettings
@@ -23,6 +24,8 @@ class ModelOutput(NamedTuple):
     """(B, 14, Z, X); a class is present where its sigmoid is above one half."""
     depth_logits: Tensor
     """(B, D, h, w) unnormalised scores of the depth bins."""
+    noise_error: Tensor | None = None
+    """Ldiff, a float32 scalar; None where no draws for it were given."""
 
 
 class BEVEncoder(nn.Module):
@@ -41,7 +44,7 @@ class BEVEncoder(nn.Module):
         return bev + self.block2(bev)
 
 
-class BaselineModel(nn.Module):
+class BEVModel(nn.Module):
     """Image and intrinsics to BEV logits.
 
     Args:
@@ -49,6 +52,7 @@ class BaselineModel(nn.Module):
         image_size: (height, width) of the images, in pixels.
 
     Attributes:
+        diffusion: The denoising between BEV encoder and head, None in a baseline.
         pixel_mean, pixel_std: (1, 3, 1, 1) buffers, normalisation of RGB in 0–255 for this backbone.
     """
 
@@ -66,32 +70,42 @@ class BaselineModel(nn.Module):
             BEVEncoder(channels, settings.head.groups) if settings.bev_encoder else nn.Identity()
         )
         self.head = PyramidHead(channels, settings.head, settings.loss.priors)
+        size = (self.lift.grid.rows, self.lift.grid.cols)
+        # Built last: the other parts start with the weights that a baseline of the same seed has.
+        self.diffusion = DiffBEV(channels, size, settings.diffusion) if settings.diffusion else None
         for name in ("pixel_mean", "pixel_std"):
             value = torch.tensor(getattr(self.backbone, name)).view(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
-    def forward(self, images: Tensor, intrinsics: Tensor) -> ModelOutput:
+    def forward(self, images: Tensor, intrinsics: Tensor, draws: Draws | None = None) -> ModelOutput:
         """Run the network.
 
         Args:
             images: (B, 3, height, width) normalised, at the size that the model was built for.
             intrinsics: (B, 3, 3) pixels, for that size.
+            draws: Noise of the diffusion, from ``diffusion``'s own methods; a baseline needs none.
         """
         if images.shape[-2:] != self.image_size:
             raise ValueError(f"images are {tuple(images.shape[-2:])}, the model is for {self.image_size}")
         features = self.backbone(images)  # B x C x h x w
-        bev, depth_logits = self.lift(features, intrinsics)  # B x C x Z/2 x X/2
-        return ModelOutput(self.head(self.bev_encoder(bev)), depth_logits)
+        bev, depth_logits = self.lift(features, intrinsics)  # B x C x Z x X
+        bev = self.bev_encoder(bev)
+        if self.diffusion is None:
+            return ModelOutput(self.head(bev), depth_logits)
+        if draws is None:
+            raise ValueError("a model with diffusion needs draws")
+        refined = self.diffusion(bev, self.lift.depth_mass(depth_logits, intrinsics), draws)
+        return ModelOutput(self.head(refined.feature), depth_logits, refined.noise_error)
 
 
-def build_model(settings: ModelSettings, image_size: tuple[int, int]) -> BaselineModel:
+def build_model(settings: ModelSettings, image_size: tuple[int, int]) -> BEVModel:
     """Build the network for images of ``image_size`` (height, width).
 
     Raises:
         UsageError: settings that do not fit together.
         DiffBEVError: pretrained weights that cannot be had or do not fit.
     """
-    return BaselineModel(settings, image_size)
+    return BEVModel(settings, image_size)
 
 
 def _residual_branch(channels: int, groups: int) -> nn.Sequential:

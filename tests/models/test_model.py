@@ -8,8 +8,8 @@ from torch import Tensor
 from diffbev_engine.classes import CLASS_PRIORS
 from diffbev_engine.errors import UsageError
 from diffbev_engine.grid import LABEL_GRID
-from diffbev_engine.models.baseline import BaselineModel, build_model
 from diffbev_engine.models.losses import SegmentationLoss
+from diffbev_engine.models.model import BEVModel, build_model
 from diffbev_engine.models.settings import BackboneSettings, HeadSettings, LiftSettings, ModelSettings
 
 SIZE = (96, 160)
@@ -38,10 +38,10 @@ def num_parameters(module: torch.nn.Module) -> int:
 def test_default_model_has_the_published_size_and_shapes():
     settings = ModelSettings(backbone=BackboneSettings(pretrained=None))
     model = build_model(settings, (600, 800)).eval()
-    assert num_parameters(model) == 29_558_009
+    assert num_parameters(model) == 29_631_993
     intrinsics = torch.tensor([[[633.0, 0, 408], [0, 844.0, 328], [0, 0, 1]]])
     with torch.inference_mode():
-        logits, depth_logits = model(torch.randn(1, 3, 600, 800), intrinsics)
+        logits, depth_logits, _ = model(torch.randn(1, 3, 600, 800), intrinsics)
     assert logits.shape == (1, 14, 196, 200)
     assert depth_logits.shape == (1, 49, 18, 25)
     torch.testing.assert_close(logits[0, :, 7, 9].sigmoid(), torch.tensor(CLASS_PRIORS))
@@ -50,7 +50,7 @@ def test_default_model_has_the_published_size_and_shapes():
 @pytest.mark.parametrize(("mode", "depth_shape"), [("upstream", (49, 3, 4)), ("aligned", (98, 4, 5))])
 def test_any_image_size_works_in_both_modes(mode: str, depth_shape: tuple[int, int, int]):
     model = build_model(tiny_settings(mode), (100, 150)).eval()
-    logits, depth_logits = model(torch.randn(2, 3, 100, 150), INTRINSICS.expand(2, 3, 3))
+    logits, depth_logits, _ = model(torch.randn(2, 3, 100, 150), INTRINSICS.expand(2, 3, 3))
     assert logits.shape == (2, 14, 196, 200)
     assert depth_logits.shape == (2, *depth_shape)
 
@@ -137,7 +137,7 @@ def cells_in_view() -> Tensor:
     return torch.from_numpy((u >= 0) & (u < SIZE[1]))
 
 
-def iou(model: BaselineModel, inputs: tuple[Tensor, Tensor], classes: Tensor, valid: Tensor) -> Tensor:
+def iou(model: BEVModel, inputs: tuple[Tensor, Tensor], classes: Tensor, valid: Tensor) -> Tensor:
     """Intersection over union of each class of one sample, (14,); 1 where it is absent from both."""
     predicted = (model(*inputs).logits > 0) & valid
     wanted = classes & valid

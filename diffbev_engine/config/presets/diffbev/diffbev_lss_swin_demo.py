@@ -1,0 +1,9 @@
+# CPU 演示：与 baseline/lss_swin_demo.py 相同的小网络，加上 DiffBEV 的各部分
+# CPU demo: the small network of baseline/lss_swin_demo.py with all parts of DiffBEV
+_base_ = ["../baseline/lss_swin_demo.py"]
+
+model = dict(
+    depth_loss=dict(form="bce_mean", weight=10.0),
+    diffusion=dict(widths=(32, 48, 64), blocks=1, groups=16, fusion=dict(key_stride=4)),
+)
+data = dict(load_depth=True)
