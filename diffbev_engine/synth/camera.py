@@ -47,6 +47,11 @@ class CameraRays:
         pixel = np.stack([columns, rows, np.ones_like(rows)], -1)
         return pixel @ self._world_from_pixel.T
 
+    def slopes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return x/z of every column (W,) and y/z of every row (H,) in the camera frame, float32."""
+        k = self._intrinsics.astype(np.float32)
+        return (self.columns - k[0, 2]) / k[0, 0], (self.rows - k[1, 2]) / k[1, 1]
+
     def windows(self, corners: np.ndarray) -> Sequence[Sequence[Window]]:
         """Return the pixels that the bounding boxes (P, 8, 3) may cover."""
         local = corners @ self._camera_from_world[:3, :3].T + self._camera_from_world[:3, 3]

@@ -1,4 +1,4 @@
-"""The ground as the camera sees it: texture, grain and shadows, looked up for every pixel."""
+"""The ground as the camera sees it: texture and grain, looked up for every pixel."""
 
 from dataclasses import dataclass
 
@@ -6,14 +6,10 @@ import cv2
 import numpy as np
 
 from diffbev_engine.synth.camera import CameraRays
-from diffbev_engine.synth.caster import PlacedSolids
-from diffbev_engine.synth.light import Light
 from diffbev_engine.synth.raster import Raster, cloudy_noise, pyramid
 
 _LEVELS = 6
 _TAPS = 3  # looks along the line of sight: far ground is squeezed far more along than across it
-_SHADOW_CELL = 0.1  # metres
-_SHADOW_AHEAD, _SHADOW_BESIDE = 85.0, 34.0  # metres covered by the shadow map
 _TILE = 512
 _GRAIN_CELLS = (0.025, 0.4, 3.0)  # metres a noise pixel
 _GRAIN_SHARES = (0.5, 0.45, 0.55)
@@ -60,7 +56,7 @@ def ground_albedo(texture: GroundTexture, rays: CameraRays, first_row: int, foca
     origin = texture.raster.pixels(rays.origin[:2])
     for tap in range(_TAPS):
         points, depth = ground_points(rays, first_row, (tap + 0.5) / _TAPS - 0.5)
-        pixel = _affine(axes, origin, points)
+        pixel = affine(axes, origin, points)
         level = _levels(depth[:, depth.shape[1] // 2], rays.origin[2], focal, texture.raster.cell)
         for value in range(level.min(), level.max() + 1):
             rows = np.nonzero(level == value)[0]
@@ -73,8 +69,8 @@ def ground_albedo(texture: GroundTexture, rays: CameraRays, first_row: int, foca
     return total[..., :3]
 
 
-def _affine(axes: np.ndarray, origin: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Return axes @ points + origin in float32, for points (2, h, W)."""
+def affine(axes: np.ndarray, origin: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Return axes @ points + origin in float32, for points (2, ...)."""
     (a, b), (c, d) = axes.astype(np.float32)
     x, y = points
     return np.stack([a * x + b * y + np.float32(origin[0]), c * x + d * y + np.float32(origin[1])])
@@ -105,44 +101,3 @@ def _grain(
         seen = np.minimum(np.float32(2.0 * cell * focal) / depth, 1.0)
         grain += np.float32(0.5 * share) * seen * tile
     return grain
-
-
-def ground_shade(
-    solids: PlacedSolids, below: np.ndarray, points: np.ndarray, rays: CameraRays, light: Light
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return how much the ground is shaded from the sun and from the sky.
-
-    Args:
-        solids: Everything that casts shadows.
-        below: Footprints (N, 4, 2) in the world that are dark for want of sky.
-        points: (2, h, W) points of the ground relative to the camera.
-        rays: The camera, whose surroundings are covered.
-        light: Sun direction and softness.
-
-    Returns:
-        Two (h, W) float32 arrays, 0 (open) to 1 (shaded).
-    """
-    shape = (int(_SHADOW_AHEAD / _SHADOW_CELL), int(2 * _SHADOW_BESIDE / _SHADOW_CELL))
-    forward = rays.directions(np.array(rays.shape[0] / 2), np.array(rays.shape[1] / 2))[:2]
-    forward = forward / np.linalg.norm(forward)
-    axes = np.array([[forward[1], -forward[0]], forward]) / _SHADOW_CELL
-    corner = np.array([_SHADOW_BESIDE, 4.0]) / _SHADOW_CELL  # the camera's place on the map, in pixels
-    drop = light.to_sun[:2] / light.to_sun[2]
-    cast = solids.corners[..., :2] - drop * solids.corners[..., 2:]
-    sun, sky = (
-        _soft_map((outlines - rays.origin[:2]) @ axes.T + corner, shape, blur / _SHADOW_CELL)
-        for outlines, blur in ((cast, light.shadow_blur), (below, 0.3))
-    )
-    x, y = (np.clip(p, -2, max(shape) + 1) for p in _affine(axes, corner - 0.5, points))
-    shade = [cv2.remap(shadow, x, y, cv2.INTER_LINEAR, borderValue=(0,)) for shadow in (sun, sky)]
-    return shade[0].astype(np.float32) / 255, shade[1].astype(np.float32) / 255
-
-
-def _soft_map(outlines: np.ndarray, shape: tuple[int, int], sigma: float) -> np.ndarray:
-    """Fill the convex hulls of outlines (N, V, 2), given in pixels, and blur their edges."""
-    image = np.zeros(shape, dtype=np.uint8)
-    low, high = outlines.min(axis=1), outlines.max(axis=1)
-    near = (high > 0).all(axis=1) & (low < [shape[1], shape[0]]).all(axis=1)
-    for outline in np.round((outlines[near] - 0.5) * 8).astype(np.int32):
-        cv2.fillConvexPoly(image, cv2.convexHull(outline), (255,), cv2.LINE_8, 3)
-    return cv2.GaussianBlur(image, (0, 0), max(sigma, 0.5))

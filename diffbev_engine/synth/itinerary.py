@@ -6,14 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffbev_engine.synth.job import SynthJob
-from diffbev_engine.synth.names import LOCATIONS, scene_names
+from diffbev_engine.synth.light import weather_at
+from diffbev_engine.synth.names import LOCATIONS, generator, scene_names
 from diffbev_engine.synth.plan import AHEAD, ARM_REACH, BEHIND
-from diffbev_engine.synth.rig import VEHICLES
+from diffbev_engine.synth.rig import FLEETS, VEHICLES
 from diffbev_engine.synth.world import MAX_EGO_SPEED, SAMPLE_PERIOD
 
 _FIRST_DAY_US = 1_600_000_000_000_000  # microseconds; any day after nuScenes was recorded
 _LOG_SPACING_US = 86_400_000_000
 _SCENE_SPACING_US = 60_000_000
+_GOLDEN = 0.6180339887
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Recording:
     """Timestamp of the first key-frame, microseconds."""
     centre: tuple[float, float]
     """World position around which the scene's street is laid, metres."""
+    weather: str
+    """A key of ``light.WEATHER``."""
 
     @property
     def mirrored(self) -> bool:
@@ -52,26 +56,38 @@ class Canvas:
 def arrange(job: SynthJob) -> tuple[list[Recording], dict[str, Canvas]]:
     """Return the recordings in the order of their names, and the canvas of every location in use.
 
-    Locations and vehicles take turns within training and validation alike, so neither gives
-    away the split.
+    Locations, vehicles and weather take turns within training and validation alike, so none gives
+    away the split.  Left-hand and right-hand traffic have fleets of their own.
     """
     train, val = scene_names(job.scenes)
     places = {name: index for index, name in enumerate((*train, *val))}
+    turns = {name: index for part in (train, val) for index, name in enumerate(part)}
     of_location = {name: LOCATIONS[places[name] % len(LOCATIONS)] for name in sorted(places)}
     counts = Counter(of_location.values())
     canvases = {location: _canvas(job, counts[location]) for location in LOCATIONS if counts[location]}
     recordings = []
     met: Counter[str] = Counter()
+    weather_start = float(generator(job.seed, "world", "weather").uniform())
     for number, (name, location) in enumerate(of_location.items()):
         canvas, tile = canvases[location], met[location]
         met[location] += 1
-        vehicle = VEHICLES[number % len(VEHICLES)]
+        vehicle = _vehicle(location, places[name])
         day = LOCATIONS.index(location) * len(VEHICLES) + VEHICLES.index(vehicle)
         start = _FIRST_DAY_US + day * _LOG_SPACING_US + number * _SCENE_SPACING_US
         column, row = tile % canvas.columns, tile // canvas.columns
         centre = ((column + 0.5) * canvas.cell, (row + 0.5) * canvas.cell)
-        recordings.append(Recording(name, location, vehicle, f"{vehicle}-synth-{location}", start, centre))
+        # Multiples of the golden ratio spread evenly, however few there are; and validation
+        # follows the same turns as training, so it meets nothing that training lacks.
+        weather = weather_at((weather_start + _GOLDEN * turns[name]) % 1.0)
+        logfile = f"{vehicle}-synth-{location}"
+        recordings.append(Recording(name, location, vehicle, logfile, start, centre, weather))
     return recordings, canvases
+
+
+def _vehicle(location: str, turn: int) -> str:
+    """Return the vehicle that records the ``turn``-th scene, at its location."""
+    fleet = FLEETS[int(location.startswith("singapore"))]
+    return fleet[(turn // len(LOCATIONS) + LOCATIONS.index(location)) % len(fleet)]
 
 
 def _canvas(job: SynthJob, scenes: int) -> Canvas:

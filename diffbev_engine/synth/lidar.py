@@ -10,21 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffbev_engine.synth.caster import Hits, PlacedSolids, Window, cast_rays
+from diffbev_engine.synth.lidarunit import BEAMS, LidarUnit, reflectivities
 from diffbev_engine.synth.raster import Raster
-from diffbev_engine.synth.solids import Material
 
-BEAMS, COLUMNS = 32, 1080
+COLUMNS = 1080
 RANGE = 70.0  # metres
-NOISE = 0.012  # metres, standard deviation along the beam; cut at three times that
 _LOWEST, _HIGHEST = np.radians(-30.67), np.radians(10.67)
-_DROPOUT = 0.03
-_SHINE = {
-    Material.CONE: 1.6,
-    Material.STRIPES: 1.5,
-    Material.VEST: 1.8,
-    Material.TYRE: 0.4,
-    Material.LEAVES: 0.6,
-}
 
 
 class LidarRays:
@@ -76,9 +67,22 @@ class LidarRays:
         around = distance < radius  # the sensor is within the box's circle: its corners may lie anywhere
         start[around], stop[around] = 0, COLUMNS
         in_range = distance - radius < RANGE
+        rows = self._rows(local[..., 2], distance - radius, distance + radius)
         return [
-            _split(int(a), int(b)) if good else [] for a, b, good in zip(start, stop, in_range, strict=True)
+            _split(int(a), int(b), beams) if good else []
+            for a, b, beams, good in zip(start, stop, rows, in_range, strict=True)
         ]
+
+    def _rows(self, height: np.ndarray, near: np.ndarray, far: np.ndarray) -> list[slice]:
+        """Return the beams that may meet what lies at ``height`` (P, 8) between two distances (P,)."""
+        near = np.maximum(near, 1e-3)
+        low, high = height.min(axis=1), height.max(axis=1)
+        lowest = np.arctan2(low, np.where(low < 0, near, far))
+        highest = np.arctan2(high, np.where(high > 0, near, far))
+        step = (_HIGHEST - _LOWEST) / (BEAMS - 1)
+        start = np.clip(np.floor((lowest - _LOWEST) / step), 0, BEAMS).astype(int)
+        stop = np.clip(np.ceil((highest - _LOWEST) / step) + 1, 0, BEAMS).astype(int)
+        return [slice(int(a), int(b)) for a, b in zip(start, stop, strict=True)]
 
     def nearest(self, corners: np.ndarray) -> np.ndarray:
         """Return a range that the bounding boxes (P, 8, 3) do not come closer than."""
@@ -87,9 +91,10 @@ class LidarRays:
         return np.maximum(np.linalg.norm(middle - self.origin, axis=-1) - radius, 0.0)
 
 
-def _split(start: int, stop: int) -> list[Window]:
+def _split(start: int, stop: int, rows: slice) -> list[Window]:
     """Return the windows of columns start..stop, which may begin below 0 or end past the last one."""
-    rows = slice(0, BEAMS)
+    if rows.start >= rows.stop:
+        return []
     pieces = [(start, stop), (start + COLUMNS, stop + COLUMNS), (start - COLUMNS, stop - COLUMNS)]
     clipped = [(max(a, 0), min(b, COLUMNS)) for a, b in pieces]
     return [(rows, slice(a, b)) for a, b in clipped if a < b]
@@ -112,6 +117,8 @@ def scan(
     world_from_lidar: np.ndarray,
     counted: np.ndarray,
     ground: Raster,
+    unit: LidarUnit,
+    haze_length: float,
     rng: np.random.Generator,
 ) -> Sweep:
     """Take one turn.
@@ -120,7 +127,9 @@ def scan(
         solids: Everything that stands on the ground.
         world_from_lidar: 4x4 pose of the sensor.
         counted: (A,) bool, the actors whose visibility matters.
-        ground: Its brightness becomes the ground's intensity.
+        ground: Its brightness becomes the ground's reflectivity.
+        unit: The sensor.
+        haze_length: Metres after which the air leaves 1/e of the light.
         rng: Random stream of range noise and lost returns.
     """
     rays = LidarRays(world_from_lidar)
@@ -128,15 +137,12 @@ def scan(
     ground_inverse = np.maximum(rays.world[..., 2] / -rays.origin[2], 0.0)
     on_ground = ground_inverse > hits.inverse
     inverse = np.maximum(ground_inverse, hits.inverse)
-    returned = (inverse > 1.0 / RANGE) & (rng.random(rays.shape) > _DROPOUT)
-    noise = np.clip(rng.standard_normal(rays.shape), -3, 3) * NOISE
     distance = 1.0 / np.maximum(inverse, 1e-6)
-    # Ground far away is hit at a grazing angle and often sends nothing back.
-    weak = on_ground & (rng.random(rays.shape) < np.clip((distance - 25) / 60, 0, 0.7))
-    returned &= ~weak
-    points = rays.local[returned] * (distance + noise)[returned][:, None]
+    reflectivity, incidence = _surfaces(solids, hits, ground, on_ground, rays, distance)
+    returned = unit.returns(distance, reflectivity, incidence, haze_length, rng) & (inverse > 1.0 / RANGE)
+    points = rays.local[returned] * unit.disturb(distance, rng)[returned][:, None]
     actor = np.where(on_ground, -1, solids.table.actor[hits.solid])[returned]
-    intensity = _intensity(solids, hits, ground, on_ground, rays.origin + rays.world * distance[..., None])
+    intensity = unit.intensity(reflectivity, incidence)
     ring = np.broadcast_to(np.arange(BEAMS)[:, None], rays.shape)[returned]
     rows = np.concatenate([points, intensity[returned][:, None], ring[:, None]], axis=1)
     # nuScenes stores column after column; so does this.
@@ -144,13 +150,20 @@ def scan(
     return Sweep(rows[order].astype(np.float32), actor[order], hits)
 
 
-def _intensity(
-    solids: PlacedSolids, hits: Hits, ground: Raster, on_ground: np.ndarray, world: np.ndarray
-) -> np.ndarray:
-    """Return intensities (R, C): how bright a surface is, more for what is made to shine back."""
-    bright = np.mean(solids.table.colour, axis=1)
-    shine = np.array([_SHINE.get(Material(material), 1.0) for material in solids.table.material])
-    intensity = 60.0 * (bright * shine)[hits.solid]
-    grey = ground.at(world[on_ground][:, :2])[:, :3].mean(axis=1)
-    intensity[on_ground] = np.where(grey > 150, 0.3 * grey, 0.12 * grey)
-    return np.clip(np.round(intensity), 0, 255)
+def _surfaces(
+    solids: PlacedSolids,
+    hits: Hits,
+    ground: Raster,
+    on_ground: np.ndarray,
+    rays: LidarRays,
+    distance: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the reflectivity (R, C) of what the rays meet, and the cosine at which they meet it."""
+    reflectivity = reflectivities(solids.table.colour, solids.table.material)[hits.solid]
+    normal = solids.normals[hits.solid, hits.face]
+    incidence = np.abs(np.einsum("rci,rci->rc", normal, rays.world))
+    places = rays.origin[:2] + rays.world[on_ground][:, :2] * distance[on_ground][:, None]
+    grey = ground.at(places)[:, :3].mean(axis=1) / 255
+    reflectivity[on_ground] = np.where(grey > 0.6, 1.2 * grey, 0.4 * grey)  # lane paint shines back
+    incidence[on_ground] = np.abs(rays.world[on_ground][:, 2])
+    return reflectivity, incidence

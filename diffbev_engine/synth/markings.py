@@ -2,14 +2,16 @@
 
 import numpy as np
 
-from diffbev_engine.synth.raster import Raster
+from diffbev_engine.synth.raster import Raster, cloudy_noise
 from diffbev_engine.synth.street import LEFT, RIGHT, CarPark, Crossing, Interval, Street, free_intervals
 
 _ROUGHNESS = 14.0
+_TILE = 512
 
 
 def paint_markings(raster: Raster, street: Street, rng: np.random.Generator) -> None:
-    """Paint all markings of a street onto its raster."""
+    """Paint all markings of a street onto its raster, new ones or worn ones."""
+    before = raster.image.copy()
     shade = float(rng.uniform(185, 225))
     white = (shade, shade, shade, _ROUGHNESS)
     yellow = (0.3 * shade, 0.72 * shade, 0.85 * shade, _ROUGHNESS)
@@ -23,6 +25,25 @@ def paint_markings(raster: Raster, street: Street, rng: np.random.Generator) -> 
         _paint_crossing(raster, street, crossing, white)
     for park in street.car_parks:
         _paint_bays(raster, street, park, white)
+    wear_off(raster, before, float(rng.uniform(0, 1)), rng)
+
+
+def wear_off(raster: Raster, before: np.ndarray, wear: float, rng: np.random.Generator) -> None:
+    """Let what was painted since ``before`` fade and flake off.
+
+    Args:
+        raster: The ground, changed in place.
+        before: Its image (H, W, 4) without the paint.
+        wear: 0 for new paint, 1 for paint that is half gone.
+        rng: Random stream.
+    """
+    noise = cloudy_noise(rng, _TILE, ((256, 0.7), (64, 0.8), (16, 0.7)))
+    noise = np.clip(2.5 * (noise / noise.std() + 2.4 * (1 - wear)) + 0.5, 0, 1) * (1 - 0.3 * wear)
+    rows, columns = np.nonzero(raster.image[..., 0] != before[..., 0])
+    left = noise[rows % _TILE, columns % _TILE][:, None]
+    worn = before[rows, columns]
+    fresh = raster.image[rows, columns].astype(np.float32)
+    raster.image[rows, columns] = np.round(worn + left * (fresh - worn)).astype(np.uint8)
 
 
 def _paint_lanes(raster: Raster, street: Street, white: tuple[float, ...], middle: tuple[float, ...]) -> None:

@@ -70,6 +70,19 @@ def blank_raster(points: np.ndarray, heading: float, cell: float, colour: tuple[
     return Raster(image, axes.T @ low, heading, cell)
 
 
+def sample(image: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return pixels of an image (H, W[, C]) at coordinates of any shape; 0 outside."""
+    # OpenCV wants coordinates in a rectangle, of less than 2^15 rows.
+    columns = 1024
+    rows = -(-x.size // columns)
+    grid = np.zeros((2, rows * columns), dtype=np.float32)
+    grid[0, : x.size], grid[1, : x.size] = x.ravel(), y.ravel()
+    found = cv2.remap(
+        image, grid[0].reshape(rows, -1), grid[1].reshape(rows, -1), cv2.INTER_LINEAR, borderValue=(0,) * 4
+    )
+    return found.reshape(rows * columns, *image.shape[2:])[: x.size].reshape(*x.shape, *image.shape[2:])
+
+
 def pyramid(image: np.ndarray, levels: int) -> list[np.ndarray]:
     """Return the image and its halvings, coarsest last."""
     images = [image]

@@ -9,9 +9,11 @@ import numpy as np
 from diffbev_engine.files import write_bytes
 from diffbev_engine.synth.camera import CameraRays, look
 from diffbev_engine.synth.ground import make_texture
+from diffbev_engine.synth.imager import Imager, draw_imager, expose, noise_tile
 from diffbev_engine.synth.itinerary import Recording
 from diffbev_engine.synth.job import SynthJob
 from diffbev_engine.synth.lidar import scan
+from diffbev_engine.synth.lidarunit import LidarUnit, draw_lidar_unit
 from diffbev_engine.synth.light import draw_light
 from diffbev_engine.synth.names import generator
 from diffbev_engine.synth.paint import draw_palette, paint_ground
@@ -21,7 +23,6 @@ from diffbev_engine.synth.shading import Studio, make_studio, photograph
 from diffbev_engine.synth.world import SAMPLE_PERIOD, World, build_site, populate
 
 CAMERA, LIDAR = "CAM_FRONT", "LIDAR_TOP"
-_JPEG_QUALITY = 90
 _CAMERA_LEAD = 0.036  # seconds: the camera fires before the LiDAR has come round, as in nuScenes
 _MIN_PIXELS = 30  # fewer pixels say nothing about visibility
 
@@ -80,6 +81,10 @@ class _Set:
     ground: Raster
     studio: Studio
     rig: Rig
+    imager: Imager
+    noise: np.ndarray
+    """What ``imager.noise_tile`` made."""
+    lidar: LidarUnit
 
 
 def record_scene(job: SynthJob, recording: Recording) -> SceneRecord:
@@ -104,10 +109,18 @@ def _build(job: SynthJob, recording: Recording) -> _Set:
     world = populate(site, job.seed, scene)
     paint = generator(job.seed, scene, "paint")
     ground = paint_ground(site.street, site.polygons, site.travel, draw_palette(paint), paint)
-    light = draw_light(generator(job.seed, scene, "light"))
+    light = draw_light(generator(job.seed, scene, "light"), recording.weather)
     texture = make_texture(ground, paint)
-    studio = make_studio(light, texture, world.annotated, world.sizes, job.image_size, paint)
-    return _Set(world, ground, studio, make_rig(recording.vehicle, job.image_size))
+    return _Set(
+        world=world,
+        ground=ground,
+        studio=make_studio(light, texture, world, paint),
+        rig=make_rig(recording.vehicle, job.image_size),
+        # The same vehicle carries the same sensors in every scene.
+        imager=draw_imager(generator(job.seed, recording.vehicle, "camera")),
+        noise=noise_tile(job.image_size, paint),
+        lidar=draw_lidar_unit(generator(job.seed, recording.vehicle, "lidar")),
+    )
 
 
 def _record_frame(
@@ -122,12 +135,21 @@ def _record_frame(
 
     world_from_camera = transform(camera.rotation, camera.position) @ stage.rig.ego_from_camera
     view = look(solids, CameraRays(world_from_camera, stage.rig.intrinsics, job.image_size), world.annotated)
-    image = photograph(view, solids, stage.studio, float(stage.rig.intrinsics[0, 0]), rng)
-    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])[1]
+    scene_light = photograph(view, solids, stage.studio, float(stage.rig.intrinsics[0, 0]))
+    image = expose(scene_light, stage.imager, stage.studio.light.gain, stage.noise, rng)
+    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, stage.imager.jpeg_quality])[1]
     write_bytes(job.out / camera.file, encoded.tobytes())
 
     world_from_lidar = transform(lidar.rotation, lidar.position) @ stage.rig.ego_from_lidar
-    sweep = scan(solids, world_from_lidar, world.annotated, stage.ground, rng)
+    sweep = scan(
+        solids,
+        world_from_lidar,
+        world.annotated,
+        stage.ground,
+        stage.lidar,
+        stage.studio.light.haze_length,
+        rng,
+    )
     write_bytes(job.out / lidar.file, sweep.points.tobytes())
 
     pixels = np.bincount(solids.table.actor[view.hits.solid[view.objects]], minlength=len(world.actors))

@@ -40,59 +40,93 @@ class Rig:
         return transform(self.lidar_rotation, self.lidar_position)
 
 
-# vehicle: focal length, principal point (of 1600x900), camera position, camera yaw pitch roll in degrees,
-# LiDAR position, LiDAR yaw pitch roll
+@dataclass(frozen=True)
+class _Build:
+    """How one vehicle was put together; lengths in metres, angles (yaw, pitch, roll) in degrees."""
+
+    focal: float
+    """Horizontal focal length of a 1600 pixels wide image, pixels."""
+    aspect: float
+    """Vertical focal length over the horizontal one."""
+    centre: tuple[float, float]
+    """Principal point of a 1600x900 image."""
+    camera: tuple[float, float, float]
+    camera_angles: tuple[float, float, float]
+    lidar: tuple[float, float, float]
+    lidar_angles: tuple[float, float, float]
+
+
+# The first fleet drives in Boston, the second, of another model, in Singapore.
 _VEHICLES = {
-    "n101": (
+    "n101": _Build(
         1266.4,
+        1.0,
         (816.3, 491.5),
         (1.70, 0.016, 1.51),
         (0.3, 0.4, -0.2),
         (0.94, 0.0, 1.84),
         (-0.1, 0.5, 0.2),
     ),
-    "n102": (
+    "n102": _Build(
         1252.8,
+        1.003,
         (826.6, 470.0),
         (1.72, 0.005, 1.49),
         (-0.4, 1.1, 0.3),
-        (0.99, 0.0, 1.84),
+        (0.99, 0, 1.84),
         (0.2, -0.3, 0.1),
     ),
-    "n103": (
+    "n103": _Build(
         1289.0,
+        0.998,
         (794.0, 458.0),
-        (1.58, -0.03, 1.64),
-        (0.2, 1.8, 0.1),
-        (0.90, 0.02, 1.91),
-        (0.0, 0.2, -0.3),
+        (1.68, -0.03, 1.55),
+        (0.2, 1.8, 0.6),
+        (0.92, 0.02, 1.86),
+        (0, 0.2, -0.3),
+    ),
+    "n104": _Build(
+        1221.5, 1.006, (806.9, 467.2), (1.51, 0.04, 1.66), (0.6, 2.4, -0.7), (0.86, 0, 1.95), (0.4, 0.1, 0.2)
+    ),
+    "n105": _Build(
+        1236.2, 0.996, (779.4, 449.0), (1.47, -0.02, 1.71), (-0.7, 1.5, 0.9), (0.84, 0.01, 1.97), (0, -0.6, 0)
+    ),
+    "n106": _Build(
+        1308.7,
+        1.0,
+        (832.0, 480.6),
+        (1.54, 0.0, 1.63),
+        (0.1, 0.9, -0.4),
+        (0.88, -0.02, 1.93),
+        (-0.3, 0.4, 0.1),
     ),
 }
+FLEETS = (("n101", "n102", "n103"), ("n104", "n105", "n106"))
 VEHICLES = tuple(_VEHICLES)
 
 
 def make_rig(vehicle: str, image_size: tuple[int, int]) -> Rig:
     """Return the calibration of a vehicle for images of ``image_size`` (height, width) pixels.
 
-    The lens is that of a 1600 pixels wide image, scaled with the width; pixels stay square.
+    The lens is that of a 1600 pixels wide image, scaled with the width.
     """
     height, width = image_size
-    focal, centre, camera_position, camera_angles, lidar_position, lidar_angles = _VEHICLES[vehicle]
+    build = _VEHICLES[vehicle]
     scale = width / _REFERENCE_WIDTH
     intrinsics = np.array(
         [
-            [focal * scale, 0.0, centre[0] * scale],
-            [0.0, focal * scale, centre[1] / 900.0 * height],
+            [build.focal * scale, 0.0, build.centre[0] * scale],
+            [0.0, build.focal * build.aspect * scale, build.centre[1] / 900.0 * height],
             [0.0, 0.0, 1.0],
         ]
     )
     return Rig(
         vehicle,
         intrinsics,
-        np.array(camera_position),
-        quaternion(_rotation(*np.radians(camera_angles)) @ _EGO_FROM_LEVEL_CAMERA),
-        np.array(lidar_position),
-        quaternion(_rotation(*np.radians(lidar_angles)) @ _EGO_FROM_LEVEL_LIDAR),
+        np.array(build.camera),
+        quaternion(_rotation(*np.radians(build.camera_angles)) @ _EGO_FROM_LEVEL_CAMERA),
+        np.array(build.lidar, dtype=float),
+        quaternion(_rotation(*np.radians(build.lidar_angles)) @ _EGO_FROM_LEVEL_LIDAR),
     )
 
 

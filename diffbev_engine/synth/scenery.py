@@ -79,15 +79,19 @@ def lamp(rng: np.random.Generator) -> Body:
     """Return a street lamp whose arm points to the left (towards the road on the right-hand side)."""
     height = rng.uniform(6.0, 8.0)
     arm = beam((0, 0, height - 0.1), (0, 1.6, height), 0.12, _STEEL)
-    head = box((-0.12, 1.3, height - 0.05), (0.12, 2.0, height + 0.08), (0.75, 0.75, 0.72))
+    head = box((-0.12, 1.3, height - 0.05), (0.12, 2.0, height + 0.08), (0.75, 0.75, 0.72), Material.LAMP)
     return _upright([column((0, 0), (0, height), (0.1, 0.06), _STEEL, sides=6), arm, head])
 
 
-def traffic_light() -> Body:
-    """Return a traffic light that faces against the driving direction."""
+def traffic_light(shining: int) -> Body:
+    """Return a traffic light that faces against the driving direction; one lens, from the top, shines."""
     lenses = [((0.1, 0.1, 0.85), 3.15), ((0.1, 0.5, 0.6), 2.87), ((0.2, 0.5, 0.1), 2.59)]
     case = box((-0.14, -0.16, 2.4), (0.1, 0.16, 3.35), (0.08, 0.08, 0.08))
-    lamps = [box((-0.17, -0.1, z - 0.1), (-0.14, 0.1, z + 0.1), colour) for colour, z in lenses]
+    lamps = []
+    for index, (colour, z) in enumerate(lenses):
+        dim, material = (1.0, Material.LAMP) if index == shining else (0.35, Material.PLAIN)
+        lens = dim * np.array(colour)
+        lamps.append(box((-0.17, -0.1, z - 0.1), (-0.14, 0.1, z + 0.1), lens, material))
     return _upright([column((0, 0), (0, 2.5), (0.07, 0.07), _STEEL, sides=6), case, *lamps])
 
 

@@ -33,6 +33,7 @@ class Material(IntEnum):
     BRICKS = auto()
     OFFICE = auto()
     HOUSE = auto()
+    LAMP = auto()
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _solid(
     )
 
 
-BOX_MARGIN = 0.04  # metres between an object and its annotated box, like an annotator's
+BOX_MARGIN = 0.06  # metres between an object and its annotated box, like an annotator's
 
 
 @dataclass(frozen=True)

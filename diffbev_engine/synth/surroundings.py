@@ -65,9 +65,9 @@ def _posts(street: Street, side: Side, cast: Cast, rng: np.random.Generator) -> 
             cast.add_scenery(scenery.lamp(rng) if is_lamp else scenery.sign(rng), Motion(float(s), t, turn))
     for junction in street.junctions:
         if len(junction.arms) == 2:
-            end = junction.s + side.sign * (junction.mouth + 0.3)
+            end, shining = junction.s + side.sign * (junction.mouth + 0.3), int(rng.choice([0, 2]))
             cast.add_scenery(
-                scenery.traffic_light(), Motion(end, side.sign * (side.walk_to + 0.2), against_traffic)
+                scenery.traffic_light(shining), Motion(end, side.sign * (side.walk_to + 0.2), against_traffic)
             )
 
 

@@ -27,7 +27,7 @@ from diffbev_engine.synth.world import build_site
 
 MANIFEST = "synth.json"
 _UNFINISHED = "synth.unfinished.json"
-_GENERATOR = 1  # raised whenever the same settings give another world
+_GENERATOR = 2  # raised whenever the same settings give another world
 
 
 def synthesize(job: SynthJob) -> SynthSummary:

@@ -4,7 +4,7 @@ import pytest
 from diffbev_engine.synth.camera import CameraRays
 from diffbev_engine.synth.caster import cast_rays, pack, place
 from diffbev_engine.synth.lidar import COLUMNS, LidarRays
-from diffbev_engine.synth.rig import make_rig, transform
+from diffbev_engine.synth.rig import VEHICLES, make_rig, transform
 from diffbev_engine.synth.solids import Body, box
 
 SHAPE = (60, 100)
@@ -117,7 +117,7 @@ def test_the_seam_of_the_lidar_cuts_no_object():
 
 
 def test_poses_of_the_rig_are_rotations():
-    for vehicle in ("n101", "n102", "n103"):
+    for vehicle in VEHICLES:
         rig = make_rig(vehicle, (450, 800))
         for matrix in (rig.ego_from_camera, rig.ego_from_lidar, transform(rig.lidar_rotation, np.zeros(3))):
             np.testing.assert_allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-12)

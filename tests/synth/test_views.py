@@ -7,10 +7,11 @@ import pytest
 from diffbev_engine.synth.actors import footprints
 from diffbev_engine.synth.camera import CameraRays, View, look
 from diffbev_engine.synth.ground import ground_albedo, make_texture
-from diffbev_engine.synth.lidar import NOISE, RANGE, scan
+from diffbev_engine.synth.lidar import RANGE, Sweep, scan
+from diffbev_engine.synth.lidarunit import MAX_ERROR, draw_lidar_unit
 from diffbev_engine.synth.names import generator
 from diffbev_engine.synth.paint import draw_palette, paint_ground
-from diffbev_engine.synth.rig import ego_pose, make_rig, transform
+from diffbev_engine.synth.rig import VEHICLES, ego_pose, make_rig, transform
 from diffbev_engine.synth.world import build_site, populate
 
 SHAPE = (225, 400)
@@ -24,7 +25,8 @@ class Stage:
         site, rng = self.world.site, generator(3, scene, "paint")
         self.palette = draw_palette(rng)
         self.ground = paint_ground(site.street, site.polygons, site.travel, self.palette, rng)
-        self.rig = make_rig("n103", SHAPE)
+        self.rig = make_rig(VEHICLES[2 + number], SHAPE)
+        self.unit = draw_lidar_unit(generator(3, self.rig.vehicle, "lidar"))
 
     def camera(self, time: float) -> np.ndarray:
         position, rotation = ego_pose(self.world.ego_pose_at(time), time)
@@ -33,6 +35,14 @@ class Stage:
     def view(self, time: float, lead: float = 0.04) -> View:
         rays = CameraRays(self.camera(time - lead), self.rig.intrinsics, SHAPE)
         return look(self.world.solids_at(time), rays, self.world.annotated)
+
+    def sweep(self, time: float) -> tuple[Sweep, np.ndarray]:
+        """A turn of the LiDAR and its 4x4 pose."""
+        position, rotation = ego_pose(self.world.ego_pose_at(time), time)
+        pose = transform(rotation, position) @ self.rig.ego_from_lidar
+        rng = np.random.default_rng(0)
+        solids = self.world.solids_at(time)
+        return scan(solids, pose, self.world.annotated, self.ground, self.unit, 300.0, rng), pose
 
     def project(self, points: np.ndarray, time: float, lead: float = 0.04) -> np.ndarray:
         """Pixel coordinates and depth (..., 3) of world points, by the textbook."""
@@ -75,10 +85,7 @@ def test_projected_boxes_surround_the_pixels_of_their_objects(stage: Stage, time
 @pytest.mark.parametrize("time", TIMES)
 def test_lidar_points_have_the_depth_of_the_picture(stage: Stage, time: float):
     # Both sensors at one place in time here; the objects stand still between the sensors anyway.
-    view, solids = stage.view(time), stage.world.solids_at(time)
-    position, rotation = ego_pose(stage.world.ego_pose_at(time), time)
-    world_from_lidar = transform(rotation, position) @ stage.rig.ego_from_lidar
-    sweep = scan(solids, world_from_lidar, stage.world.annotated, stage.ground, np.random.default_rng(0))
+    view, (sweep, world_from_lidar) = stage.view(time), stage.sweep(time)
     points = sweep.points[:, :3] @ world_from_lidar[:3, :3].T + world_from_lidar[:3, 3]
     pixel = stage.project(points, time)
     column, row = np.floor(pixel[:, 0]).astype(int), np.floor(pixel[:, 1]).astype(int)
@@ -89,28 +96,26 @@ def test_lidar_points_have_the_depth_of_the_picture(stage: Stage, time: float):
     # A LiDAR above the camera sees some ground and walls that the camera does not, and the other way round.
     same = (seen == actor) & (actor >= 0)
     assert same.sum() > 200
-    assert np.median(np.abs(depth - expected)[same]) < 3 * NOISE
+    assert np.median(np.abs(depth - expected)[same]) < 3 * stage.unit.sigma
     assert (np.abs(depth - expected)[same] < 0.25).mean() > 0.9
     ground = (seen == -1) & (actor == -1)
     assert ground.sum() > 500
     # One pixel of ground covers a stretch of depth.
     height = stage.rig.camera_position[2]
     stretch = depth**2 / (stage.rig.intrinsics[0, 0] * height)
-    assert (np.abs(depth - expected)[ground] < stretch[ground] + 4 * NOISE).mean() > 0.99
+    assert (np.abs(depth - expected)[ground] < stretch[ground] + 4 * stage.unit.sigma).mean() > 0.99
 
 
 def test_lidar_points_lie_on_the_surface_of_their_objects(stage: Stage):
     world, solids = stage.world, stage.world.solids_at(0.5)
-    position, rotation = ego_pose(world.ego_pose_at(0.5), 0.5)
-    pose = transform(rotation, position) @ stage.rig.ego_from_lidar
-    sweep = scan(solids, pose, world.annotated, stage.ground, np.random.default_rng(0))
+    sweep, pose = stage.sweep(0.5)
     points = sweep.points[:, :3].astype(float) @ pose[:3, :3].T + pose[:3, 3]
     assert sweep.points.dtype == np.float32
     assert sweep.points.shape[1] == 5
     assert 15_000 < len(points) < 35_000
-    assert np.linalg.norm(sweep.points[:, :3], axis=1).max() < RANGE + 3 * NOISE
+    assert np.linalg.norm(sweep.points[:, :3], axis=1).max() < RANGE + MAX_ERROR + 1e-3
     assert set(np.unique(sweep.points[:, 4])) <= set(range(32))
-    assert np.abs(points[sweep.actor == -1, 2]).max() < 3 * NOISE
+    assert np.abs(points[sweep.actor == -1, 2]).max() < MAX_ERROR + 1e-3
     for index in np.unique(sweep.actor[sweep.actor >= 0]):
         mine = points[sweep.actor == index]
         distances = []
@@ -120,7 +125,7 @@ def test_lidar_points_lie_on_the_surface_of_their_objects(stage: Stage):
             distances.append(
                 (mine @ solids.normals[solid, planes].T - solids.offsets[solid, planes]).max(axis=1)
             )
-        assert np.abs(np.min(distances, axis=0)).max() < 3.1 * NOISE + 1e-3
+        assert np.abs(np.min(distances, axis=0)).max() < MAX_ERROR + 1e-3
         if world.annotated[index]:
             cos, sin = np.cos(solids.poses[index, 2]), np.sin(solids.poses[index, 2])
             flat = (mine[:, :2] - solids.poses[index, :2]) @ np.array([[cos, -sin], [sin, cos]])
