@@ -9,10 +9,38 @@ import click
 from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
 
 
+class _StepCounts(click.ParamType):
+    name = "n,n,…"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        if not all(part.isdecimal() and int(part) > 0 for part in parts):
+            self.fail(f"{value!r} is not a number of steps or a comma-separated list of them", param, ctx)
+        return tuple(dict.fromkeys(int(part) for part in parts))
+
+
 @click.command(short_help="Per-class IoU and mIoU of a checkpoint.")
 @config_argument
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option("--split", type=click.Choice(["val", "train"]), default="val", show_default=True)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Evaluate with noise seeds 0 to N-1; report mean and standard deviation.",
+)
+@click.option(
+    "--steps",
+    type=_StepCounts(),
+    default=(),
+    help="Denoising steps, e.g. 3, or 1,3,5,10 for a table of quality against cost; "
+    "default: model.diffusion.steps.",
+)
 @gpu_ids_option
 @set_option
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the JSON result to this file.")
@@ -21,12 +49,19 @@ def command(
     config: str,
     checkpoint: Path,
     split: Literal["train", "val"],
+    seeds: int,
+    steps: tuple[int, ...],
     gpu_ids: tuple[int, ...],
     overrides: tuple[str, ...],
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Score CHECKPOINT: per-class IoU and mIoU, under both ignore masks."""
+    """Score CHECKPOINT: per-class IoU and mIoU, under both ignore masks.
+
+    The denoising noise of each image is fixed by its token and a seed (0 unless --seeds says
+    more), so a second evaluation gives the same numbers. Depth is scored too where
+    `prepare-depth` has written ground truth at the size of the images.
+    """
     from diffbev_engine.config.load import load_settings
     from diffbev_engine.evaluate.run import evaluate_checkpoint
     from diffbev_engine.files import write_text
@@ -35,7 +70,7 @@ def command(
     settings = load_settings(config, overrides)
     processes = join_processes(gpu_ids)
     try:
-        result = evaluate_checkpoint(settings, checkpoint, split, processes)
+        result = evaluate_checkpoint(settings, checkpoint, split, processes, seeds=seeds, steps=steps)
     finally:
         leave_processes()
     text = json.dumps({"config": config, "checkpoint": str(checkpoint), **result.to_json()}, indent=1)

@@ -10,14 +10,20 @@ from diffbev_engine.errors import DiffBEVError, ExitCode
 
 # Command name -> module with a click command named ``command``; the order is that of the work.
 _COMMANDS = {
+    "init": "diffbev_engine.cli.init",
     "demo": "diffbev_engine.cli.demo",
     "synth": "diffbev_engine.cli.synth",
     "prepare": "diffbev_engine.cli.prepare",
     "preview-labels": "diffbev_engine.cli.preview_labels",
     "prepare-depth": "diffbev_engine.cli.prepare_depth",
+    "check-depth": "diffbev_engine.cli.check_depth",
     "check-tables": "diffbev_engine.cli.check_tables",
     "train": "diffbev_engine.cli.train",
+    "runs": "diffbev_engine.cli.runs",
     "evaluate": "diffbev_engine.cli.evaluate",
+    "plot-metrics": "diffbev_engine.cli.plot_metrics",
+    "visualize": "diffbev_engine.cli.visualize",
+    "runbook": "diffbev_engine.cli.runbook",
     "bench": "diffbev_engine.cli.bench",
 }
 

@@ -1,4 +1,4 @@
-"""Evaluation of a model on a split: sigmoid above 0.5, visible cells, counts streamed."""
+"""Evaluation of a network on a split: sigmoid above 0.5, visible cells, everything streamed."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -10,49 +10,64 @@ from torch import Tensor
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.evaluate.counts import CountStream
+from diffbev_engine.evaluate.depth import DepthStream
+from diffbev_engine.evaluate.network_clock import NetworkClock
+from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import EvaluationResult
+from diffbev_engine.models.model import ModelOutput
 
 Predict = Callable[[Batch], Tensor]
 """A batch on the device to its logits, (B, 14, Z, X)."""
+Network = Callable[[Batch], ModelOutput]
+"""A batch on the device to everything that the network says about it."""
 AfterBatch = Callable[[int], None]
 """Called with the number of images this process has evaluated; raises to stop the evaluation."""
 
 
 @torch.inference_mode()
 def evaluate(
-    predict: Predict,
+    network: Network,
     batches: Iterable[Batch | None],
     device: torch.device,
     *,
     samples: int,
     main_mask: str,
     provenance: dict[str, Any],
+    depth: DepthStream | None = None,
+    depth_note: str = "",
     after_batch: AfterBatch = lambda _images: None,
 ) -> EvaluationResult:
-    """Score ``predict`` over ``batches``, under the PON mask and the field-of-view mask.
+    """Score ``network`` over ``batches``, under the PON mask and the field-of-view mask.
 
     Args:
-        predict: the model in evaluation mode, behind its input pipeline.
+        network: the model in evaluation mode, behind its input pipeline.
         batches: every sample once; ``None`` where only other processes have a batch.
-        device: where ``predict`` wants its input.
+        device: where ``network`` wants its input.
         samples: images over all processes, for the report.
         main_mask: ``pon`` or ``fov``, the mask of the headline number.
-        provenance: how the labels were made, copied into the result.
+        provenance: how the labels were made and the scores found, copied into the result.
+        depth: measures depth on the batches that carry depth; in all processes or in none.
+        depth_note: why there is no depth to measure, for the report.
         after_batch: progress and interruption.
 
     Raises:
         DiffBEVError: if the labels do not carry the main mask.
     """
     streams = {"pon": CountStream(device), "fov": CountStream(device)}
-    started, images = time.perf_counter(), 0
-    for batch in batches:
-        if batch is not None:
-            moved = batch.to(device)
-            logits, classes = predict(moved), moved.classes()
-            for mask, stream in streams.items():
-                stream.add(logits, classes, moved.valid(mask), moved.known)
-            images += len(batch.tokens)
-        after_batch(images)
+    clock, started, images = NetworkClock(device), time.perf_counter(), 0
+    with reproducible_kernels():
+        for batch in batches:
+            if batch is not None:
+                moved = batch.to(device)
+                with clock.timing(len(batch.tokens)):
+                    output = network(moved)
+                classes = moved.classes()
+                for mask, stream in streams.items():
+                    stream.add(output.logits, classes, moved.valid(mask), moved.known)
+                if depth is not None and moved.depth is not None:
+                    depth.add(output.depth_logits, moved.depth)
+                images += len(batch.tokens)
+            after_batch(images)
     masks = {mask: stream.result() for mask, stream in streams.items()}
     if not masks["fov"].ignored:  # labels made by other tools have no bit for this mask
         if main_mask == "fov":
@@ -67,4 +82,7 @@ def evaluate(
         samples=samples,
         images_per_s=samples / (time.perf_counter() - started),
         provenance=provenance,
+        network_ms=clock.ms_per_image(),
+        depth=depth.result() if depth else None,
+        depth_note=depth_note,
     )

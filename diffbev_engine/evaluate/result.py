@@ -76,6 +76,39 @@ class MaskResult:
 
 
 @dataclass(frozen=True)
+class DepthScores:
+    """How well the lift's depth distribution tells depth: its expected value against LiDAR."""
+
+    absolute_relative: float
+    """Mean of |estimate - truth| / truth."""
+    rmse: float
+    """Root of the mean squared error, metres."""
+    within_quarter: float
+    """Share of features whose estimate and truth differ by less than a factor of 1.25."""
+    features: int
+    """Features that were compared: those with at least one LiDAR point."""
+    images: int
+    """Images with at least one such feature."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {
+            "abs_rel": self.absolute_relative,
+            "rmse_m": self.rmse,
+            "delta_1.25": self.within_quarter,
+            "features": self.features,
+            "images": self.images,
+        }
+
+    def to_text(self) -> str:
+        """One line for people."""
+        return (
+            f"abs rel {self.absolute_relative:.4f}, RMSE {self.rmse:.3f} m, "
+            f"delta<1.25 {percent(self.within_quarter)} % ({self.features:,} features, {self.images} images)"
+        )
+
+
+@dataclass(frozen=True)
 class EvaluationResult:
     """Scores of one model on one split, under every ignore mask the labels carry."""
 
@@ -83,8 +116,15 @@ class EvaluationResult:
     main_mask: str
     samples: int
     images_per_s: float
+    """Images a second of the whole evaluation, loading and scoring included, over all processes."""
     provenance: dict[str, Any]
-    """Split, cameras, raster and map version of the labels."""
+    """Split, cameras, raster and map version of the labels; DDIM steps and noise seed, if any."""
+    network_ms: float
+    """Milliseconds an image of the network alone, on one device; see ``NetworkClock``."""
+    depth: DepthScores | None = None
+    """``None`` without depth ground truth."""
+    depth_note: str = ""
+    """Why there is none."""
 
     @property
     def main(self) -> MaskResult:
@@ -99,6 +139,9 @@ class EvaluationResult:
             "masks": {name: result.to_json() for name, result in self.masks.items()},
             "samples": self.samples,
             "images_per_s": self.images_per_s,
+            "network_ms": self.network_ms,
+            "depth": self.depth.to_json() if self.depth else None,
+            "depth_note": "" if self.depth else self._without_depth,
             "provenance": self.provenance,
         }
 
@@ -107,20 +150,51 @@ class EvaluationResult:
         names = list(self.masks)
         lines = [f"{'class':<22}" + "".join(f"{'IoU ' + name:>10}" for name in names) + f"{'cells':>14}"]
         for index, label in enumerate(CLASSES):
-            cells = [_percent(self.masks[name].counts[index].iou) for name in names]
+            cells = [percent(self.masks[name].counts[index].iou) for name in names]
             truth = self.main.counts[index].truth
             lines.append(f"{label:<22}" + "".join(f"{cell:>10}" for cell in cells) + f"{truth:>14,}")
-        means = "".join(f"{_percent(self.masks[name].miou):>10}" for name in names)
+        means = "".join(f"{percent(self.masks[name].miou):>10}" for name in names)
         lines.append(f"{'mIoU':<22}{means}{self.main.averaged_classes:>11} cl.")
-        notes = [f"{name} = {MASK_NAMES[name]}" for name in names]
-        lines.append(f"{self.samples} images; ignore masks: {'; '.join(notes)}")
+        lines += [self.masks_text(), self.depth_text(), provenance_text(self.provenance)]
         return "\n".join(lines)
+
+    def masks_text(self) -> str:
+        """One line: how many images, and what the masks mean."""
+        notes = "; ".join(f"{name} = {MASK_NAMES[name]}" for name in self.masks)
+        return f"{self.samples} images; ignore masks: {notes}"
+
+    def depth_text(self) -> str:
+        """One line: the depth metrics, or why there are none."""
+        return f"depth: {self.depth.to_text() if self.depth else self._without_depth}"
+
+    @property
+    def _without_depth(self) -> str:
+        return self.depth_note or "no LiDAR point in these images"
+
+
+def provenance_text(provenance: dict[str, Any]) -> str:
+    """One line of what has to be named beside a score; what is unknown is left out."""
+    words = {
+        "part": "{} part",
+        "split": "split {}",
+        "cameras_used": "cameras {}",
+        "raster": "raster {}",
+        "map_version": "maps {}",
+        "denoise_steps": "DDIM steps {}",
+        "noise_seed": "noise seed {}",
+        "noise_seeds": "noise seeds {}",
+    }
+    known = [(text, provenance.get(key)) for key, text in words.items()]
+    return "labels and noise: " + ", ".join(
+        text.format(value) for text, value in known if value not in (None, "")
+    )
+
+
+def percent(value: float | None) -> str:
+    """A share as percent with two decimals; a dash where there is none."""
+    return "–" if value is None else f"{100 * value:.2f}"
 
 
 def _shares(numbers: list[int], cells: list[int]) -> dict[str, float | None]:
     pairs = zip(CLASSES, numbers, cells, strict=True)
     return {name: number / total if total else None for name, number, total in pairs}
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f}"

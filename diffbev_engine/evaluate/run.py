@@ -12,55 +12,88 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.dataset.loader import BEVDataset, evaluation_loader
 from diffbev_engine.dataset.records import SampleRecord, Split, read_provenance, read_records
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.evaluate.evaluate import Predict, evaluate
+from diffbev_engine.errors import UsageError
+from diffbev_engine.evaluate.depth import DepthStream, depth_obstacle
+from diffbev_engine.evaluate.evaluate import Network, Predict, evaluate
 from diffbev_engine.evaluate.result import EvaluationResult, MaskResult
-from diffbev_engine.models.baseline import BaselineModel, ModelOutput, build_model
+from diffbev_engine.evaluate.summary import SeedSummary, StepsTable
+from diffbev_engine.models.model import BEVModel, ModelOutput, build_model
 from diffbev_engine.models.photometric import normalise
+from diffbev_engine.models.settings import DiffusionSettings
 from diffbev_engine.progress import progress
 from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
+from diffbev_engine.train.experiment import device_name
 from diffbev_engine.train.processes import Processes
 from diffbev_engine.train.recorder import logger
 from diffbev_engine.train.step import autocast
 
+DEFAULT_SEED = 0
+"""Seed of the denoising noise wherever nobody chooses one, evaluation in training included."""
 
-def predictor(model: BaselineModel, precision: str, device: torch.device) -> Predict:
-    """The model behind its input pipeline: a batch on ``device`` to logits (B, 14, Z, X)."""
+
+def network(model: BEVModel, precision: str, device: torch.device, seed: int = DEFAULT_SEED) -> Network:
+    """The model behind its input pipeline; the noise of each image is fixed by its token and ``seed``."""
+
+    def run(batch: Batch) -> ModelOutput:
+        images = normalise(batch.images, model.pixel_mean, model.pixel_std)
+        draws = model.diffusion.evaluation_draws(batch.tokens, seed, device) if model.diffusion else None
+        with autocast(device, precision):
+            output: ModelOutput = model(images, batch.intrinsics, draws)
+        return output
+
+    return run
+
+
+def predictor(model: BEVModel, precision: str, device: torch.device, seed: int = DEFAULT_SEED) -> Predict:
+    """Like :func:`network`, for those who want nothing but the logits (B, 14, Z, X)."""
+    run = network(model, precision, device, seed)
 
     def predict(batch: Batch) -> Tensor:
-        images = normalise(batch.images, model.pixel_mean, model.pixel_std)
-        with autocast(device, precision):
-            output: ModelOutput = model(images, batch.intrinsics)
-        return output.logits
+        return run(batch).logits
 
     return predict
 
 
 def evaluate_model(
-    model: BaselineModel,
+    model: BEVModel,
     settings: Settings,
     records: Sequence[SampleRecord],
     split: Split,
     processes: Processes,
     after_batch: Callable[[int], None] = lambda _images: None,
+    *,
+    seed: int = DEFAULT_SEED,
 ) -> EvaluationResult:
-    """Score ``model`` on ``records``; it is put back into training mode if it was in it."""
-    batches = evaluation_loader(
-        BEVDataset(records, settings.data),
-        settings.evaluation.samples_per_gpu or settings.data.samples_per_gpu,
-        settings.data.workers_per_gpu,
-        processes.shard,
-    )
+    """Score ``model`` on ``records``; it is put back into training mode if it was in it.
+
+    Depth is measured too where the split has ground truth at the size of the images.
+
+    Args:
+        model: the network, on the device of ``processes``.
+        settings: how to load and score.
+        records: samples of ``split``.
+        split: part of the data root, for the report.
+        processes: which share of ``records`` is this process's.
+        after_batch: see ``AfterBatch``.
+        seed: seed of the denoising noise; without diffusion nothing is random.
+    """
+    obstacle = depth_obstacle(records, settings.data.image_size)
+    batch_size = settings.evaluation.samples_per_gpu or settings.data.samples_per_gpu
+    data = settings.data.model_copy(update={"load_depth": obstacle is None})
+    batches = evaluation_loader(BEVDataset(records, data), batch_size, data.workers_per_gpu, processes.shard)
     was_training = model.training
     model.eval()
     try:
         with closing(batches):
             return evaluate(
-                predictor(model, settings.precision, processes.device),
+                network(model, settings.precision, processes.device, seed),
                 batches,
                 processes.device,
                 samples=len(records),
                 main_mask=settings.evaluation.mask,
-                provenance=_provenance(settings, split),
+                provenance=_provenance(model, settings, split, processes, batch_size, seed),
+                depth=DepthStream(model, processes.device),
+                depth_note=obstacle or "",
                 after_batch=after_batch,
             )
     finally:
@@ -69,7 +102,7 @@ def evaluate_model(
 
 def evaluation_in_training(
     settings: Settings, processes: Processes
-) -> Callable[[BaselineModel, Callable[[int], None]], MaskResult]:
+) -> Callable[[BEVModel, Callable[[int], None]], MaskResult]:
     """The evaluation that a training runs at its intervals, on the val split.
 
     Raises:
@@ -77,7 +110,7 @@ def evaluation_in_training(
     """
     records = read_records(settings.data_root, "val", settings.data.cameras)
 
-    def run(model: BaselineModel, after_batch: Callable[[int], None]) -> MaskResult:
+    def run(model: BEVModel, after_batch: Callable[[int], None]) -> MaskResult:
         result = evaluate_model(model, settings, records, "val", processes, after_batch)
         logger.info(f"evaluation\n{result.to_text()}")
         return result.main
@@ -86,34 +119,82 @@ def evaluation_in_training(
 
 
 def evaluate_checkpoint(
-    settings: Settings, checkpoint: Path, split: Split, processes: Processes
-) -> EvaluationResult:
-    """Score the weights of ``checkpoint``.
+    settings: Settings,
+    checkpoint: Path,
+    split: Split,
+    processes: Processes,
+    *,
+    seeds: int = 1,
+    steps: Sequence[int] = (),
+) -> StepsTable:
+    """Score the weights of ``checkpoint``, once for every number of steps and every noise seed.
+
+    Args:
+        settings: the configuration that the checkpoint was trained with.
+        checkpoint: where the weights are.
+        split: part of the data root.
+        processes: this process and the others.
+        seeds: how many noise seeds, counted from 0.
+        steps: numbers of DDIM steps; empty: the number in ``settings``.
 
     Raises:
         DiffBEVError: a damaged checkpoint or data file.
-        UsageError: a checkpoint of another architecture than the settings'.
+        UsageError: a checkpoint of another architecture than the settings', or noise to be varied
+            in a model that has none.
     """
+    diffusion = settings.model.diffusion
+    _check_variants(diffusion, seeds, steps)
     records = read_records(settings.data_root, split, settings.data.cameras)
     loaded = load_checkpoint(checkpoint)
     model = build_model(settings.model.without_pretrained(), settings.data.image_size)
     load_weights(model, loaded.model, checkpoint)
-    with progress(len(records), "evaluate") as show:
-        return evaluate_model(
-            model.to(processes.device),
-            settings,
-            records,
-            split,
-            processes,
-            after_batch=lambda images: show(images * processes.shard.world_size),
+    model.to(processes.device)
+    counts: Sequence[int | None] = steps or [diffusion.steps if diffusion else None]
+    rows, evaluated = [], 0
+    with progress(len(records) * seeds * len(counts), "evaluate") as show:
+
+        def after_batch(images: int) -> None:
+            show(evaluated + min(images * processes.shard.world_size, len(records)))
+
+        for count in counts:
+            if model.diffusion and count:
+                model.diffusion.steps = count
+            results = []
+            for seed in range(seeds):
+                results.append(
+                    evaluate_model(model, settings, records, split, processes, after_batch, seed=seed)
+                )
+                evaluated += len(records)
+            rows.append(SeedSummary(results, steps=count))
+    return StepsTable(rows)
+
+
+def _check_variants(diffusion: DiffusionSettings | None, seeds: int, steps: Sequence[int]) -> None:
+    if diffusion is None and (seeds > 1 or steps):
+        raise UsageError(
+            "nothing random to vary: this configuration has no diffusion (model.diffusion=None), "
+            "so evaluate it without --seeds and --steps."
         )
+    if diffusion is not None:
+        start = max(1, round(diffusion.start * diffusion.timesteps))
+        if steps and max(steps) > start:
+            raise UsageError(
+                f"--steps {max(steps)}: denoising starts at time {start} "
+                f"(model.diffusion.start * timesteps), so it takes at most {start} steps."
+            )
 
 
-def _provenance(settings: Settings, split: Split) -> dict[str, Any]:
-    made = read_provenance(settings.data_root)
+def _provenance(
+    model: BEVModel, settings: Settings, split: Split, processes: Processes, batch_size: int, seed: int
+) -> dict[str, Any]:
+    noise = {"denoise_steps": model.diffusion.steps, "noise_seed": seed} if model.diffusion else {}
     return {
         "data_root": str(settings.data_root),
         "part": split,
         "cameras_used": settings.data.cameras,
-        **made,
+        **read_provenance(settings.data_root),
+        "device": device_name(processes.device),
+        "precision": settings.precision,
+        "batch_size": batch_size,
+        **noise,
     }

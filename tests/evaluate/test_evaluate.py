@@ -13,7 +13,7 @@ from diffbev_engine.dataset.records import read_records
 from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.evaluate.evaluate import evaluate
 from diffbev_engine.evaluate.run import evaluate_model
-from diffbev_engine.models.baseline import build_model
+from diffbev_engine.models.model import ModelOutput, build_model
 from diffbev_engine.train.processes import Processes
 
 CPU = torch.device("cpu")
@@ -29,7 +29,7 @@ def _batches(records, settings, shard=ALONE):
 
 
 def _truth(batch):
-    return torch.where(batch.classes(), 10.0, -10.0)
+    return ModelOutput(torch.where(batch.classes(), 10.0, -10.0), torch.zeros(len(batch.tokens), 1, 1, 1))
 
 
 def _evaluate(batches, main_mask="pon", **options):
