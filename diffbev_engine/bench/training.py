@@ -12,13 +12,13 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.dataset.loader import BEVDataset, training_batches
 from diffbev_engine.dataset.order import TrainingOrder
 from diffbev_engine.dataset.records import read_records
-from diffbev_engine.models.baseline import build_model
 from diffbev_engine.models.flops import count_flops
+from diffbev_engine.models.model import build_model
 from diffbev_engine.train.clock import StepClock
 from diffbev_engine.train.experiment import build_step, device_name
 from diffbev_engine.train.meter import Meter
 from diffbev_engine.train.processes import Processes
-from diffbev_engine.train.step import AUTOCAST_DTYPES, LOSS_NAMES
+from diffbev_engine.train.step import AUTOCAST_DTYPES, loss_names
 
 _MATMUL_SIZE = {"cuda": 8192, "cpu": 1024}
 _MATMUL_REPEATS = 10
@@ -75,7 +75,7 @@ def measure_training(
     records = read_records(settings.data_root, "train", settings.data.cameras)
     order = TrainingOrder(len(records), settings.data.samples_per_gpu, settings.seed)
     step = build_step(settings, processes, resuming=False)
-    meter = Meter(LOSS_NAMES, device, guard_grad_norm=settings.precision != "fp16")
+    meter = Meter(loss_names(settings.model), device, guard_grad_norm=settings.precision != "fp16")
     uncompiled = build_model(settings.model.without_pretrained(), settings.data.image_size)
     flops = count_flops(uncompiled, settings.data.image_size)
     clock, started, warmup_s = StepClock(), time.perf_counter(), 0.0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from diffbev_engine.cli import bench_ablation, bench_diffbev
 from diffbev_engine.cli.options import gpu_ids_option, json_option, set_option
 
 _FRAMES = (900, 1600)
@@ -14,7 +15,11 @@ _FRAMES = (900, 1600)
 
 @click.group()
 def command() -> None:
-    """Measure the project's own speed."""
+    """Measure the project's own speed, and compare variants of the model."""
+
+
+command.add_command(bench_ablation.command, "ablation")
+command.add_command(bench_diffbev.command, "diffbev")
 
 
 @command.command()
@@ -48,17 +53,17 @@ def train(
     from diffbev_engine.train.processes import join_processes
 
     with tempfile.TemporaryDirectory() as folder:
-        root = data_root or _synthetic_root(Path(folder) / "nuScenes")
+        root = data_root or Path(folder) / "nuScenes"
         settings = load_settings(config, ["model.backbone.pretrained=None", *overrides, f"data_root={root}"])
+        if data_root is None:
+            _make_data(root, settings.data.image_size if settings.data.load_depth else None)
         result = measure_training(settings, join_processes(gpu_ids), iterations=iterations, warmup=warmup)
     click.echo(result.to_json() if as_json else result.to_text())
 
 
-def _synthetic_root(root: Path) -> Path:
-    from diffbev_engine.prepare.pipeline import PrepareJob, prepare
+def _make_data(root: Path, depth_size: tuple[int, int] | None) -> None:
+    from diffbev_engine.bench.synthetic import make_data_root
     from diffbev_engine.synth.job import SynthJob
-    from diffbev_engine.synth.synthesize import synthesize
 
-    synthesize(SynthJob(root, image_size=_FRAMES, workers=os.cpu_count() or 1))
-    prepare(PrepareJob(root))
-    return root
+    world = SynthJob(root, image_size=_FRAMES, workers=os.cpu_count() or 1)
+    make_data_root(world, depth_size, lambda line: click.echo(line, err=True))

@@ -21,3 +21,11 @@ def test_figures_are_consistent(tiny_settings, tiny_root, tmp_path):
     assert figures["images_per_s"] == pytest.approx(2 / (figures["step_ms"] / 1000))
     assert figures["mfu"] == pytest.approx(figures["tflops"] / figures["matmul_tflops"])
     assert 0 <= figures["data_wait"] <= 1
+
+
+def test_networks_with_all_losses_are_measured_too(diffbev_config, depth_root):
+    arguments = ["bench", "train", str(diffbev_config), "--data-root", str(depth_root)]
+    result = CliRunner().invoke(cli, [*arguments, "--iterations", "1", "--warmup", "1", "--json"])
+
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout.splitlines()[-1])["tflops"] > 0

@@ -1,0 +1,39 @@
+"""The variants of the ablation, each a few overrides of one configuration; light."""
+
+from diffbev_engine.errors import UsageError
+
+BASELINE_OVERRIDES = ("model.diffusion=None", "model.depth_loss=None", "data.load_depth=False")
+"""What makes any DiffBEV configuration its own baseline."""
+
+_CONDITION_S = "model.diffusion.condition='S'"
+
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "baseline": BASELINE_OVERRIDES,
+    "depth": ("model.diffusion=None",),
+    "diffbev_O": ("model.diffusion.condition='O'",),
+    "diffbev_S": (_CONDITION_S,),
+    "diffbev_O+S": ("model.diffusion.condition='O+S'",),
+    "diffbev_S_concat": (_CONDITION_S, "model.diffusion.fusion.type='concat'"),
+    "diffbev_S_add": (_CONDITION_S, "model.diffusion.fusion.type='add'"),
+    "diffusion_only": (_CONDITION_S, "model.depth_loss=None", "data.load_depth=False"),
+    "diffbev_S_self_attn": (_CONDITION_S, "model.diffusion.xt_encoding='self_attn'"),
+}
+"""Name, which is also a folder's name, to the ``--set`` overrides that follow the user's own."""
+
+REFERENCE = "baseline"
+"""The variant that gaps are measured against."""
+
+DEFAULT_VARIANTS = tuple(VARIANTS)[:-2]
+
+
+def check_variants(names: tuple[str, ...]) -> None:
+    """Refuse unknown and repeated names.
+
+    Raises:
+        UsageError: naming those there are.
+    """
+    unknown = [name for name in names if name not in VARIANTS]
+    if unknown:
+        raise UsageError(f"no variant {', '.join(unknown)}: choose among {', '.join(VARIANTS)}.")
+    if not names or len(set(names)) < len(names):
+        raise UsageError("--variants: name at least one variant, and each only once.")

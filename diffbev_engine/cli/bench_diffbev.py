@@ -1,0 +1,41 @@
+"""``diffbev-engine bench diffbev``."""
+
+import click
+
+from diffbev_engine.cli.options import gpu_ids_option, json_option, set_option
+
+
+@click.command()
+@click.argument("config", default="diffbev/diffbev_lss_swin_nuscenes")
+@click.option("--batch", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option(
+    "--iterations",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="Training steps and inference batches a round.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@gpu_ids_option
+@set_option
+@json_option
+def command(
+    config: str,
+    batch: int,
+    iterations: int,
+    rounds: int,
+    gpu_ids: tuple[int, ...],
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Time and memory of CONFIG against its own baseline, the same network without DiffBEV's parts.
+
+    Both take turns on one device, with random batches that lie there already: real training
+    steps, and inference with 1, 3 and 5 DDIM steps.
+    """
+    from diffbev_engine.bench.diffbev import measure_cost
+    from diffbev_engine.train.processes import join_processes
+
+    overrides = ("model.backbone.pretrained=None", *overrides, f"data.samples_per_gpu={batch}")
+    cost = measure_cost(config, overrides, join_processes(gpu_ids), iterations=iterations, rounds=rounds)
+    click.echo(cost.to_json() if as_json else cost.to_text())
