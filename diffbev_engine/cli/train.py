@@ -1,10 +1,11 @@
 """``diffbev-engine train``."""
 
+import os
 from pathlib import Path
 
 import click
 
-from diffbev_engine.cli.options import config_argument, gpu_ids_option, set_option
+from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
 
 
 @click.command(short_help="Train, with evaluation and checkpoints.")
@@ -22,27 +23,66 @@ from diffbev_engine.cli.options import config_argument, gpu_ids_option, set_opti
     help="Continue from latest.pth of the work dir, or from the checkpoint PATH.",
 )
 @set_option
+@click.option("--detach", is_flag=True, help="Start it in the background, where it outlives this terminal.")
+@json_option
 def command(
-    config: str, work_dir: Path, gpu_ids: tuple[int, ...], resume: str | None, overrides: tuple[str, ...]
+    config: str,
+    work_dir: Path,
+    gpu_ids: tuple[int, ...],
+    resume: str | None,
+    overrides: tuple[str, ...],
+    detach: bool,
+    as_json: bool,
 ) -> None:
     """Train the model of CONFIG, with evaluation and checkpoints.
 
     CONFIG is a configuration file or the name of a preset, such as baseline/lss_swin_nuscenes.
     Without --resume an earlier run in the work dir is moved into a subfolder, never overwritten.
     SIGINT or SIGTERM saves a checkpoint and leaves with exit code 5.
+    With --detach, `diffbev-engine runs` watches, stops and resumes it; --json prints how it was started.
 
-    Several GPUs: torchrun --nproc-per-node 4 -m diffbev_engine train CONFIG --work-dir DIR
+    Several GPUs: torchrun --nproc-per-node 4 -m diffbev_engine train CONFIG --work-dir DIR,
+    or --detach with --gpu-ids 0,1,2,3.
     """
     from diffbev_engine.config.load import load_settings
+
+    settings = load_settings(config, overrides)
+    if detach:
+        _start_detached(config, work_dir, gpu_ids, resume, overrides, as_json)
+        return
+    if as_json:
+        raise click.UsageError("--json goes with --detach: what a training writes is in its work dir")
     from diffbev_engine.evaluate.run import evaluation_in_training
     from diffbev_engine.train.experiment import TrainingJob, train
 
     job = TrainingJob(
-        settings=load_settings(config, overrides),
+        settings=settings,
         config_path=config,
         work_dir=work_dir,
         gpu_ids=gpu_ids,
         resume=resume is not None,
         resume_from=Path(resume) if resume not in (None, "latest") else None,
+        overrides=overrides,
     )
     train(job, evaluation_in_training)
+
+
+def _start_detached(
+    config: str,
+    work_dir: Path,
+    gpu_ids: tuple[int, ...],
+    resume: str | None,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    from diffbev_engine.cli.runs import report_launch
+    from diffbev_engine.runs.folder import RunFolder
+    from diffbev_engine.runs.launch import TrainingArguments, start_detached
+
+    if "RANK" in os.environ:
+        raise click.UsageError("--detach starts torchrun itself: give it --gpu-ids 0,1,… without torchrun")
+    arguments = TrainingArguments(
+        config, work_dir.resolve(), gpu_ids, overrides, resume, processes=max(1, len(gpu_ids))
+    )
+    launch = start_detached(RunFolder(arguments.work_dir), arguments.command())
+    report_launch(launch, arguments.work_dir, as_json)

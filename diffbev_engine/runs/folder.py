@@ -1,6 +1,7 @@
 """The files of a run directory and their names."""
 
 import re
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +40,25 @@ class RunFolder:
         """The checkpoint with the best mIoU."""
         return self.path / "best_mIoU.pth"
 
+    @property
+    def lock(self) -> Path:
+        """Who writes here; there while a training is under way."""
+        return self.path / "run.lock"
+
+    @property
+    def launch(self) -> Path:
+        """The newest detached start and how it ended."""
+        return self.path / "launch.json"
+
+    @property
+    def stop_request(self) -> Path:
+        """Which process was asked to stop, by whom."""
+        return self.path / "stop.json"
+
+    def console(self, started: datetime) -> Path:
+        """What the detached start at ``started`` wrote to stdout and stderr."""
+        return self.path / f"console_{started:%Y%m%d_%H%M%S}.log"
+
     def checkpoint(self, iteration: int) -> Path:
         """The checkpoint written after ``iteration`` optimizer steps."""
         return self.path / f"iter_{iteration}.pth"
@@ -56,13 +76,14 @@ class RunFolder:
         """Whether an earlier run left a checkpoint or metrics here."""
         return self.metrics.exists() or self.latest.exists() or bool(self.checkpoints())
 
-    def set_aside(self, now: datetime) -> Path:
-        """Move the files of an earlier run into a dated subfolder, so that a new one can start."""
+    def set_aside(self, now: datetime, keep: Collection[Path] = ()) -> Path:
+        """Move the files of an earlier run, but for ``keep``, into a dated subfolder for a new one."""
         archive = self.path / f"previous_{now:%Y%m%d_%H%M%S}"
         archive.mkdir()
-        mine = [self.manifest, self.status, self.metrics, self.latest, self.best]
-        mine += [path for _, path in self.checkpoints()] + list(self.path.glob("train_*.log"))
+        mine = [self.manifest, self.status, self.metrics, self.latest, self.best, self.launch]
+        mine += [path for _, path in self.checkpoints()]
+        mine += [*self.path.glob("train_*.log"), *self.path.glob("console_*.log")]
         for path in mine:
-            if path.exists():
+            if path.exists() and path not in keep:
                 path.rename(archive / path.name)
         return archive

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,8 @@ from typing import Any
 
 from diffbev_engine import __version__
 from diffbev_engine.files import write_text
+from diffbev_engine.runs.lock import current_launch
+from diffbev_engine.runs.process import identify
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pydantic", "nuscenes-devkit")
 
@@ -27,13 +30,18 @@ def write_manifest(
     devices: Sequence[str],
     world_size: int,
     resumed_from: str | None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write ``run.json``; on resume it describes the newest start."""
+    """Write ``run.json``; on resume it describes the newest start.
+
+    ``arguments`` are those of ``diffbev-engine train``, ``None`` for settings made in Python.
+    """
     manifest = {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "command": sys.argv,
         "cwd": str(Path.cwd()),
         "config_path": config_path,
+        "arguments": arguments,
         "config": config,
         "seed": seed,
         "resumed_from": resumed_from,
@@ -42,6 +50,8 @@ def write_manifest(
         "python": platform.python_version(),
         "pid": os.getpid(),
         "pid_started": process_start_time(os.getpid()),
+        "process": asdict(identify()),
+        "launch": current_launch(),
         "devices": list(devices),
         "world_size": world_size,
         "versions": {"diffbev": __version__, **package_versions()},

@@ -23,6 +23,11 @@ class RunState(str, Enum):
     INTERRUPTED = "interrupted"
 
 
+FINAL_STATES = frozenset(
+    {RunState.FINISHED, RunState.FAILED, RunState.OOM, RunState.DIVERGED, RunState.INTERRUPTED}
+)
+
+
 @dataclass(frozen=True)
 class RunStatus:
     """One snapshot of a run; ``None`` where a value is not known yet."""
@@ -46,6 +51,16 @@ class RunStatus:
     last_miou: float | None = None
     best_miou: float | None = None
     best_step: int | None = None
+
+
+def read_status(path: Path) -> RunStatus | None:
+    """The status in ``path``; ``None`` if it is missing, damaged or of a version with other states."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        known = {name: data[name] for name in RunStatus.__dataclass_fields__ if name in data}
+        return RunStatus(**{**known, "state": RunState(data["state"])})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 class StatusWriter:

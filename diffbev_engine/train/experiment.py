@@ -1,7 +1,7 @@
 """From settings to a running training: build the parts, keep the run directory, name the end."""
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,8 +14,10 @@ from diffbev_engine.dataset.order import TrainingOrder
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.errors import DiffBEVError, OutOfGPUMemoryError
 from diffbev_engine.files import make_writable_dir
-from diffbev_engine.models.baseline import build_model
+from diffbev_engine.models.model import build_model
 from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.launch import own_launch_files
+from diffbev_engine.runs.lock import sole_writer
 from diffbev_engine.runs.manifest import write_manifest
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.train import random_state
@@ -24,7 +26,7 @@ from diffbev_engine.train.interrupt import StopRequest, stop_on_signals
 from diffbev_engine.train.loop import Evaluate, TrainingLoop
 from diffbev_engine.train.processes import Processes, join_processes, leave_processes
 from diffbev_engine.train.recorder import Recorder, logger
-from diffbev_engine.train.step import TrainingStep
+from diffbev_engine.train.step import TrainingStep, loss_composition
 
 MakeEvaluate = Callable[[Settings, Processes], Evaluate]
 _FINAL_STATES = {1: RunState.FAILED, 3: RunState.OOM, 4: RunState.DIVERGED, 5: RunState.INTERRUPTED}
@@ -41,6 +43,8 @@ class TrainingJob:
     resume: bool = False
     resume_from: Path | None = None
     """A checkpoint other than ``latest.pth`` of the work dir."""
+    overrides: Sequence[str] | None = None
+    """``--set`` arguments that made the settings; ``None`` for settings made in Python."""
 
 
 def train(job: TrainingJob, make_evaluate: MakeEvaluate) -> None:
@@ -56,7 +60,8 @@ def train(job: TrainingJob, make_evaluate: MakeEvaluate) -> None:
     folder = RunFolder(make_writable_dir(job.work_dir, "work dir"))
     processes = join_processes(job.gpu_ids)
     try:
-        with stop_on_signals() as stop:
+        writer = sole_writer(folder) if processes.is_main else nullcontext()
+        with writer, stop_on_signals() as stop:
             _train(job, folder, processes, make_evaluate, stop)
     finally:
         leave_processes()
@@ -84,6 +89,7 @@ def _train(
         )
         batches = training_batches(BEVDataset(records, settings.data), order, settings.data.workers_per_gpu)
         logger.info(f"{len(records)} training images, on {device_name(processes.device)}")
+        logger.info(loss_composition(settings.model))
         with closing(batches):  # ends the loader processes, which no longer heed signals
             loop.run(batches)
     except BaseException as error:
@@ -113,6 +119,8 @@ def build_step(settings: Settings, processes: Processes, *, resuming: bool) -> T
         model.compile()
     elif settings.compile == "head":
         model.head.compile()
+        if model.diffusion is not None:
+            model.diffusion.unet.compile()
     return TrainingStep(model, settings, processes)
 
 
@@ -129,7 +137,7 @@ def _open_run(
 ) -> Recorder:
     moved = None
     if checkpoint is None and folder.holds_a_run():
-        moved = folder.set_aside(datetime.now())
+        moved = folder.set_aside(datetime.now(), keep=own_launch_files(folder))
     start = checkpoint.iteration if checkpoint else 0
     recorder = Recorder(folder, max_iters=job.settings.runner.max_iters, start=start)
     write_manifest(
@@ -140,6 +148,7 @@ def _open_run(
         devices=[device_name(processes.device)],
         world_size=processes.shard.world_size,
         resumed_from=str(job.resume_from or folder.latest) if checkpoint else None,
+        arguments=_arguments(job),
     )
     if moved:
         logger.warning(f"an earlier run was moved to {moved}; to continue it instead, start with --resume")
@@ -148,6 +157,12 @@ def _open_run(
     elif job.resume:
         logger.info(f"nothing to resume in {folder.path} yet: starting from iteration 0")
     return recorder
+
+
+def _arguments(job: TrainingJob) -> dict[str, object] | None:
+    if job.overrides is None:
+        return None
+    return {"config": job.config_path, "gpu_ids": list(job.gpu_ids), "overrides": list(job.overrides)}
 
 
 def _as_failure(error: BaseException) -> DiffBEVError:

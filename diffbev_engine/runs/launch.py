@@ -1,0 +1,164 @@
+"""Detached starts: a training in a session of its own, and ``launch.json``, which tells how it ended."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from diffbev_engine.errors import DiffBEVError, ExitCode
+from diffbev_engine.files import make_writable_dir, write_text
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.lock import current_launch, refuse_if_held
+from diffbev_engine.runs.process import ProcessIdentity, identity_from
+
+_ENVIRONMENT = ("CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "PYTORCH_", "TORCH", "DIFFBEV_")
+
+
+@dataclass(frozen=True)
+class Launch:
+    """``launch.json``: one detached start."""
+
+    id: str
+    command: tuple[str, ...]
+    cwd: str
+    environment: Mapping[str, str]
+    """The variables that can change a training."""
+    console: str
+    """File name, in the run directory, of what the training wrote to stdout and stderr."""
+    started: float
+    """Unix time."""
+    supervisor: ProcessIdentity
+    process: ProcessIdentity | None = None
+    """The started process; ``None`` if it could not be started."""
+    ended: float | None = None
+    """Unix time; ``None`` while it runs, and for good if the supervisor was killed too."""
+    exit_code: int | None = None
+    signal: str | None = None
+    """The signal that ended the process, such as SIGKILL; ``exit_code`` is ``None`` then."""
+    peak_memory_mb: float | None = None
+    """Largest resident memory of the process or of one of its workers."""
+    oom_kills_cgroup: int | None = None
+    """Processes that the kernel killed meanwhile at the memory limit of this container or job."""
+    oom_kills_host: int | None = None
+    """The same for the whole machine."""
+    message: str = ""
+    """The end in words."""
+
+
+@dataclass(frozen=True)
+class TrainingArguments:
+    """What ``diffbev-engine train`` is called with; kept in ``run.json`` so that a run can be resumed."""
+
+    config: str
+    work_dir: Path
+    gpu_ids: tuple[int, ...] = ()
+    overrides: tuple[str, ...] = ()
+    resume: str | None = None
+    """``latest``, the path of a checkpoint, or ``None`` for a new run."""
+    processes: int = 1
+
+    def command(self) -> list[str]:
+        """The command line, through torchrun where it takes several processes."""
+        python = [sys.executable, "-m"]
+        if self.processes > 1:
+            python += ["torch.distributed.run", "--standalone", "--nproc-per-node", str(self.processes), "-m"]
+        command = [*python, "diffbev_engine", "train", self.config, "--work-dir", str(self.work_dir)]
+        if self.gpu_ids:
+            command += ["--gpu-ids", ",".join(map(str, self.gpu_ids))]
+        for override in self.overrides:
+            command += ["--set", override]
+        if self.resume:
+            command += ["--resume"] if self.resume == "latest" else ["--resume", self.resume]
+        return command
+
+
+def start_detached(
+    folder: RunFolder,
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> Launch:
+    """Start ``command`` under a supervisor in a session of its own; returns once it runs.
+
+    It has no terminal, reads nothing, writes to a file in the run directory, and lives on when
+    this process, its terminal or its SSH connection end, however they do.
+
+    Args:
+        folder: the run directory, made if missing.
+        command: the program and its arguments.
+        cwd: the working directory of the program; default: this process's.
+        environment: variables to add to this process's.
+
+    Raises:
+        RunHeldError: another training writes to the directory; nothing was changed.
+        DiffBEVError: the directory cannot be written, or the program not started.
+    """
+    refuse_if_held(folder)
+    make_writable_dir(folder.path, "work dir")
+    reading, writing = os.pipe()
+    module = [sys.executable, "-m", "diffbev_engine.runs.supervisor"]
+    with os.fdopen(reading, encoding="utf-8") as answers:
+        try:
+            supervisor = subprocess.Popen(
+                [*module, str(folder.path.resolve()), str(writing), *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                pass_fds=(writing,),
+                cwd=cwd,
+                env={**os.environ, **(environment or {})},
+            )
+        except OSError as error:
+            raise DiffBEVError(f"cannot start the training in {cwd or Path.cwd()}: {error}.") from error
+        finally:
+            os.close(writing)
+        text = answers.read()  # to the end: the supervisor closes its side once the training runs
+        supervisor.wait()  # it has forked: what supervises is nobody's child
+    return _launch_from_answer(folder, text)
+
+
+def _launch_from_answer(folder: RunFolder, text: str) -> Launch:
+    answer: dict[str, Any] = json.loads(text) if text else {"error": "its supervisor ended at once"}
+    launch = read_launch(folder)
+    if "error" in answer or launch is None:
+        error = DiffBEVError(answer.get("error", f"{folder.launch} cannot be read"))
+        error.exit_code = ExitCode(answer.get("exit_code", ExitCode.FAILED))
+        raise error
+    return launch
+
+
+def read_launch(folder: RunFolder) -> Launch | None:
+    """The newest detached start in the directory; ``None`` without one."""
+    try:
+        data = json.loads(folder.launch.read_text(encoding="utf-8"))
+        supervisor = identity_from(data["supervisor"])
+        assert supervisor is not None, "every supervisor names itself"
+        known: dict[str, Any] = {name: data[name] for name in Launch.__dataclass_fields__ if name in data}
+        launch = Launch(**{**known, "supervisor": supervisor, "process": identity_from(data.get("process"))})
+        return replace(launch, command=tuple(launch.command))
+    except (OSError, ValueError, KeyError, TypeError, AssertionError):
+        return None
+
+
+def write_launch(folder: RunFolder, launch: Launch) -> None:
+    """Write ``launch.json``, so that a power cut leaves the old or the new one."""
+    write_text(folder.launch, json.dumps(asdict(launch), indent=1) + "\n", durable=True)
+
+
+def own_launch_files(folder: RunFolder) -> tuple[Path, ...]:
+    """The files of the detached start that this process belongs to; they stay when a run is set aside."""
+    launch = read_launch(folder)
+    if launch is None or launch.id != current_launch():
+        return ()
+    return folder.launch, folder.path / launch.console
+
+
+def telling_environment() -> dict[str, str]:
+    """The variables of this process that can change a training."""
+    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(_ENVIRONMENT)}

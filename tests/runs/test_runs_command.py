@@ -1,0 +1,107 @@
+"""A real training, started detached, listed, stopped, killed and resumed from the command line."""
+
+import csv
+import json
+import os
+import signal
+
+import pytest
+
+from diffbev_engine.cli.runs import _recorded_arguments
+from diffbev_engine.config.load import load_settings
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.launch import read_launch
+from tests.processes import engine
+from tests.runs.children import wait_for
+
+
+def _run(*arguments, code=0):
+    process = engine(*arguments)
+    output = process.communicate(timeout=180)[0]
+    assert process.returncode == code, output
+    return output
+
+
+def _json(*arguments):
+    return json.loads(_run(*arguments, "--json"))
+
+
+def _rows(folder):
+    """Complete training rows so far."""
+    if not folder.metrics.exists():
+        return []
+    return [int(row["step"]) for row in csv.DictReader(folder.metrics.open()) if row["mode"] == "train"]
+
+
+@pytest.mark.slow
+def test_a_run_lives_through_stop_kill_and_resume(folder, tiny_config, tmp_path):
+    work_dir, latest = str(folder.path), folder.latest
+    endless = ("--set", "runner.max_iters=100000", "--set", "evaluation.interval=100000")
+    started = _json("train", tiny_config, "--work-dir", work_dir, *endless, "--detach")
+    assert started["process"]["pid"] != started["supervisor"]["pid"]
+    wait_for(lambda: len(_rows(folder)) > 3, 120)
+    [listed] = _json("runs", "list", tmp_path)
+    assert (listed["path"], listed["state"], listed["activity"]) == (work_dir, "running", "training")
+    assert listed["process"] == started["process"]
+    assert "▶ running" in _run("runs", "list", tmp_path)
+    assert "belongs to a training" in _run("train", tiny_config, "--work-dir", work_dir, "--detach", code=1)
+    assert "--kill --yes" in _run("runs", "stop", work_dir, "--kill", code=2)
+
+    stopped = _json("runs", "stop", work_dir)
+    last = stopped["status"]["step"]
+    assert (stopped["state"], stopped["exit_code"], stopped["lost_iterations"]) == ("interrupted", 5, 0)
+    assert stopped["checkpoint"] == f"iter_{last}.pth"
+    assert "runs resume" in _run("runs", "show", work_dir)
+    assert "nothing runs" in _run("runs", "stop", work_dir, code=1)
+
+    again = _json("runs", "resume", work_dir, "--set", "checkpoint_config.interval=1")
+    assert again["changes"] == ["checkpoint_config.interval: 2 → 1"]
+    wait_for(lambda: len(_rows(folder)) > last + 3, 120)
+    os.kill(again["process"]["pid"], signal.SIGKILL)
+    wait_for(lambda: read_launch(folder).ended)
+    dead = _json("runs", "show", work_dir)
+    assert (dead["state"], dead["cause"], dead["signal"]) == ("dead", "signal", "SIGKILL")
+    assert (dead["resumable"], dead["status"]["state"]) == (True, "training")
+    assert latest.exists()
+
+    end = len(_rows(folder)) + 3
+    _run("runs", "resume", work_dir, "--set", f"runner.max_iters={end}")
+    wait_for(lambda: read_launch(folder).ended, 120)
+    finished = _json("runs", "show", work_dir)
+    console = folder.path / finished["console"]
+    assert (finished["state"], finished["resumable"]) == ("finished", False), console.read_text()
+    assert _rows(folder) == list(range(1, end + 1))
+    assert not folder.lock.exists()
+    assert "has finished" in _run("runs", "resume", work_dir, code=1)
+    assert len(list(folder.path.glob("console_*.log"))) == 3
+
+
+@pytest.mark.slow
+def test_a_new_start_moves_the_earlier_launch_aside_but_not_its_own(folder, tiny_config):
+    start = ("train", tiny_config, "--work-dir", folder.path, "--set", "evaluation.interval=100")
+    first = _json(*start, "--detach")
+    wait_for(lambda: read_launch(folder).ended, 120)
+    second = _json(*start, "--detach")
+    wait_for(lambda: read_launch(folder).ended, 120)
+    [aside] = folder.path.glob("previous_*")
+    assert (aside / first["console"]).exists()
+    assert (folder.path / second["console"]).exists()
+    assert read_launch(folder).id == second["id"]
+    [now, earlier] = _json("runs", "list", folder.path, "--all")
+    assert (now["state"], earlier["state"]) == ("finished", "finished")
+    assert RunFolder(aside).latest.exists()
+
+
+def test_a_run_made_in_python_resumes_with_its_recorded_settings(folder, tiny_settings):
+    manifest = {"config": tiny_settings.model_dump(mode="json"), "arguments": None}
+    arguments = _recorded_arguments(folder, manifest, ("runner.max_iters=9",))
+    assert load_settings(arguments.config) == tiny_settings
+    assert arguments.command()[-4:] == [str(folder.path), "--set", "runner.max_iters=9", "--resume"]
+
+
+@pytest.mark.slow
+def test_a_mistake_in_the_configuration_starts_nothing(folder, tiny_config):
+    output = _run("train", tiny_config, "--work-dir", folder.path, "--detach", "--set", "seeed=1", code=2)
+    assert "seeed" in output
+    assert list(folder.path.iterdir()) == []
+    assert "there is no run" in _run("runs", "show", folder.path, code=1)
