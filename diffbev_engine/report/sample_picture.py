@@ -1,0 +1,118 @@
+"""The picture of one sample: what the camera saw, what is there, what each model says."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from diffbev_engine.classes import CLASS_COLOURS, CLASSES, IGNORE_COLOUR
+from diffbev_engine.dataset.records import SampleRecord
+from diffbev_engine.drawing import FAINT, INK, draw_bev
+from diffbev_engine.evaluate.result import MASK_NAMES, MaskResult
+from diffbev_engine.files import atomic_path
+from diffbev_engine.report.style import paper_style
+
+_HEIGHT, _CAMERA_WIDTH, _BEV_WIDTH = 4.0, 5.6, 3.5
+_TABLE_WIDTH, _COLUMN_WIDTH = 1.9, 0.75
+_DPI = 130
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one model says."""
+
+    name: str
+    predicted: np.ndarray
+    """(14, Z, X) bool."""
+    score: MaskResult
+    """Of this sample alone."""
+
+    @property
+    def title(self) -> str:
+        """Name and mean IoU over the classes that this sample shows."""
+        if not self.score.averaged_classes:
+            return f"{self.name}\nnothing to score in view"
+        return f"{self.name}\nmIoU {100 * self.score.miou:.1f} % over {self.score.averaged_classes} classes"
+
+
+@dataclass(frozen=True)
+class SamplePicture:
+    """Everything that one picture shows."""
+
+    record: SampleRecord
+    index: int
+    label: np.ndarray
+    """(14, Z, X) bool."""
+    ignore: np.ndarray
+    """(Z, X) bool, cells that do not count."""
+    mask: str
+    """Which ignore mask it is."""
+    panels: Sequence[Panel]
+
+
+def save_picture(picture: SamplePicture, path: Path) -> None:
+    """Write the picture as a PNG."""
+    with paper_style():
+        figure = draw_picture(picture)
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format="png", dpi=_DPI)
+
+
+def draw_picture(picture: SamplePicture) -> Figure:
+    """Camera, label and one panel a model from left to right, then the legend with the scores."""
+    models = len(picture.panels)
+    widths = [_CAMERA_WIDTH, *[_BEV_WIDTH] * (1 + models), _TABLE_WIDTH + models * _COLUMN_WIDTH]
+    figure = Figure(figsize=(sum(widths), _HEIGHT), facecolor="white", layout="constrained")
+    FigureCanvasAgg(figure)
+    camera, label, *predictions, table = figure.subplots(1, len(widths), width_ratios=widths)
+    camera.imshow(cv2.imread(str(picture.record.image), cv2.IMREAD_COLOR)[..., ::-1])  # at full resolution
+    camera.set_axis_off()
+    place = " ".join(word for word in (picture.record.camera, picture.record.scene) if word)
+    camera.set_title(f"sample {picture.index}  {place}\n{picture.record.token}", fontsize=10, color=INK)
+    draw_bev(label, picture.label, picture.ignore, "ground truth\n")
+    label.set_ylabel("distance ahead (m)", fontsize=8, color=INK)
+    for axes, panel in zip(predictions, picture.panels, strict=True):
+        draw_bev(axes, panel.predicted, picture.ignore, panel.title)
+    for axes in (label, *predictions):
+        axes.grid(visible=False)
+    _draw_table(table, picture)
+    return figure
+
+
+def _draw_table(axes: Axes, picture: SamplePicture) -> None:
+    """The legend: every class in its colour with its IoU under each model; absent ones are grey."""
+    columns = [_TABLE_WIDTH + (number + 0.9) * _COLUMN_WIDTH for number in range(len(picture.panels))]
+    axes.set_axis_off()
+    axes.set_xlim(0, columns[-1] + 0.1)
+    axes.set_ylim(len(CLASSES) + 3.6, -1.6)
+    known = picture.record.known
+    for row, (name, colour) in enumerate(zip(CLASSES, CLASS_COLOURS, strict=True)):
+        scores = [panel.score.counts[row].iou for panel in picture.panels]
+        here = any(score is not None for score in scores)
+        words = name.replace("_", " ") + ("" if known[row] else " (not annotated)")
+        _swatch(axes, row, colour, words, INK if here else FAINT)
+        for x, score in zip(columns, scores, strict=True):
+            text = "–" if score is None else f"{100 * score:.1f}"
+            axes.text(x, row, text, ha="right", va="center", fontsize=8.5, color=INK if here else FAINT)
+    _swatch(axes, len(CLASSES), IGNORE_COLOUR, "ignored", INK)
+    end = len(CLASSES) + 1
+    axes.plot([0, columns[-1]], [end - 0.45] * 2, color=FAINT, linewidth=0.8)
+    axes.text(0.34, end + 0.1, "mean", va="center", fontsize=8.5, color=INK, weight="bold")
+    for x, panel in zip(columns, picture.panels, strict=True):
+        mean = f"{100 * panel.score.miou:.1f}" if panel.score.averaged_classes else "–"
+        axes.text(x, end + 0.1, mean, ha="right", va="center", fontsize=8.5, color=INK, weight="bold")
+        axes.text(x, -1.0, panel.name, ha="right", va="center", fontsize=8.5, color=INK, weight="bold")
+    axes.text(0, -1.0, "IoU (%)", va="center", fontsize=8.5, color=INK)
+    note = f"this sample alone; white: no class;\nignored: {MASK_NAMES[picture.mask]}"
+    axes.text(0, end + 1.0, note, va="top", fontsize=7, color=INK)
+
+
+def _swatch(axes: Axes, row: int, colour: str, words: str, ink: str) -> None:
+    axes.add_patch(Rectangle((0, row - 0.36), 0.24, 0.72, facecolor=colour, edgecolor=FAINT, linewidth=0.5))
+    axes.text(0.34, row, words, va="center", fontsize=8.5, color=ink)

@@ -1,0 +1,157 @@
+"""``visualize`` draws what models predict, and scores it as ``evaluate`` does."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from diffbev_engine.cli.main import cli
+from diffbev_engine.config.load import dump_config
+from diffbev_engine.config.settings import Settings
+from diffbev_engine.dataset.records import read_records
+from diffbev_engine.errors import UsageError
+from diffbev_engine.evaluate.run import evaluate_model
+from diffbev_engine.models.model import build_model
+from diffbev_engine.report.sample_picture import draw_picture
+from diffbev_engine.report.visualize import (
+    ModelSource,
+    VisualizeJob,
+    choose_device,
+    load_models,
+    picture_of,
+    visualize,
+)
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.train.checkpoint import Best, Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from diffbev_engine.train.processes import join_processes
+from tests.processes import engine
+
+DIFFUSION = {"widths": (8, 8, 8), "blocks": 1, "groups": 4, "steps": 2, "fusion": {"heads": 2}}
+
+
+def _saved(settings, folder):
+    """A checkpoint of weights as if they had been trained, so that something is predicted."""
+    model = build_model(settings.model, settings.data.image_size)
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
+    checkpoint = Checkpoint(
+        iteration=6,
+        model=model.state_dict(),
+        optimizer={},
+        scaler={},
+        meter={},
+        random=[],
+        best=Best(),
+        evaluated=True,
+        settings={},
+    )
+    folder.mkdir()
+    return save_checkpoint(RunFolder(folder), checkpoint, is_best=False, keep=1)
+
+
+@pytest.fixture
+def sources(tiny_settings: Settings, tmp_path):
+    content = tiny_settings.model_dump()
+    content["model"]["diffusion"] = DIFFUSION
+    diffbev = Settings.model_validate(content)
+    return [
+        ModelSource(tiny_settings, _saved(tiny_settings, tmp_path / "baseline"), "Baseline"),
+        ModelSource(diffbev, _saved(diffbev, tmp_path / "diffbev"), "DiffBEV"),
+    ]
+
+
+def test_one_picture_an_index(sources, tmp_path):
+    lines = []
+    drawn = visualize(VisualizeJob(sources, tmp_path / "out", indices=[0, 3], device="cpu"), lines.append)
+    assert [each.path.name for each in drawn] == ["sample_0000.png", "sample_0003.png"]
+    for each in drawn:
+        picture = cv2.imread(str(each.path))
+        assert picture.shape[1] > 4 * picture.shape[0]  # four panels and the legend
+    assert "Loading dataset..." in lines[0]
+    assert sum(line.startswith("Loading model...") for line in lines) == 2
+    assert lines[-2:] == ["Processing sample 3...", f"✓ Saved to {drawn[1].path}"]
+
+
+def test_scores_are_those_of_evaluate(sources):
+    record = read_records(sources[0].settings.data_root, "val", "front")[2]
+    device = torch.device("cpu")
+    picture = picture_of(record, 2, load_models(sources, device), device)
+    for source, panel in zip(sources, picture.panels, strict=True):
+        model = build_model(source.settings.model, source.settings.data.image_size)
+        load_weights(model, load_checkpoint(source.checkpoint).model, source.checkpoint)
+        result = evaluate_model(model, source.settings, [record], "val", join_processes(()))
+        assert panel.score == result.main
+        assert 0 < panel.score.miou < 1
+        assert panel.predicted.any()
+        expected = sum(panel.predicted[number][~picture.ignore].sum() for number in range(14))
+        assert expected == sum(count.predicted for count in panel.score.counts)
+
+
+def test_the_picture_shows_label_predictions_and_scores(sources):
+    record = read_records(sources[0].settings.data_root, "val", "front")[0]
+    device = torch.device("cpu")
+    figure = draw_picture(picture_of(record, 0, load_models(sources, device), device))
+    camera, label, baseline, diffbev, table = figure.axes
+    assert camera.get_images()[0].get_array().shape == (64, 96, 3)  # as it was recorded
+    label_colours = {tuple(colour) for colour in np.reshape(label.get_images()[0].get_array(), (-1, 3))}
+    assert label_colours == {(166, 206, 227), (251, 154, 153), (255, 255, 255), (48, 48, 48)}
+    assert baseline.get_title().startswith("Baseline\nmIoU ")
+    assert diffbev.get_title().startswith("DiffBEV\nmIoU ")
+    words = [text.get_text() for text in table.texts]
+    assert {"car", "Baseline", "DiffBEV", "ignored"} <= set(words)
+    assert words.count("–") == 2 * 12  # this sample has drivable area and a car
+
+
+def test_samples_are_spread_where_none_are_named(sources, tmp_path):
+    drawn = visualize(VisualizeJob(sources[:1], tmp_path / "out", count=2, device="cpu"))
+    assert [each.index for each in drawn] == [0, 2]
+
+
+def test_an_index_beyond_the_split(sources, tmp_path):
+    with pytest.raises(UsageError, match=r"no sample 5, 10; the val split of .* has 5, numbered 0 to 4"):
+        visualize(VisualizeJob(sources[:1], tmp_path / "out", indices=[0, 5, 10]))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks what happens without a GPU")
+def test_a_machine_without_gpu_uses_the_cpu_and_says_so():
+    lines = []
+    assert choose_device("cuda:0", lines.append).type == "cpu"
+    assert "the CPU is used instead of cuda:0" in lines[0]
+    with pytest.raises(UsageError, match="name cpu, cuda or cuda:N"):
+        choose_device("gpu", lines.append)
+
+
+@pytest.mark.slow
+def test_the_command_of_the_runbook_on_trained_models(tiny_settings, tmp_path):
+    content = tiny_settings.model_dump()
+    content["model"]["diffusion"] = DIFFUSION
+    arguments = []
+    for name, settings in (("baseline", tiny_settings), ("diffbev", Settings.model_validate(content))):
+        config = tmp_path / f"{name}.py"
+        config.write_text(dump_config(settings))
+        assert engine("train", config, "--work-dir", tmp_path / name).wait(120) == 0
+        arguments.append((config, tmp_path / name / "best_mIoU.pth"))
+    command = ["visualize", *arguments[0], "--diffbev-config", arguments[1][0]]
+    command += ["--diffbev-checkpoint", arguments[1][1], "--indices", "0", "1", "4"]
+    command += ["--work-dir", tmp_path / "out", "--device", "cpu"]
+    result = CliRunner().invoke(cli, [*map(str, command)])
+    assert result.exit_code == 0, result.output
+    assert result.output.splitlines()[-1] == "Visualization complete!"
+    assert sorted(path.name for path in (tmp_path / "out" / "vis").iterdir()) == [
+        f"sample_{index:04d}.png" for index in (0, 1, 4)
+    ]
+    answer = CliRunner().invoke(cli, [*map(str, command), "--json"])
+    first = json.loads(answer.stdout)[0]
+    assert first["scores"].keys() == {"Baseline", "DiffBEV"}
+
+
+def test_half_a_second_model_is_wrong_usage(tmp_path):
+    arguments = ["visualize", "a.py", "a.pth", "--diffbev-config", "b.py", "--work-dir", str(tmp_path)]
+    result = CliRunner().invoke(cli, arguments)
+    assert result.exit_code == 2
+    assert "go together" in result.output
