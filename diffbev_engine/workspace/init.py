@@ -1,0 +1,173 @@
+"""``init``: write a workspace, or bring one up to date, and never overwrite a user's change."""
+
+import difflib
+import hashlib
+import os
+from dataclasses import dataclass, replace
+from enum import Enum
+from pathlib import Path
+
+from diffbev_engine import __version__
+from diffbev_engine.errors import DiffBEVError, UsageError
+from diffbev_engine.files import atomic_path, make_writable_dir
+from diffbev_engine.workspace.content import FileContent, workspace_files
+from diffbev_engine.workspace.workspace import (
+    MANIFEST,
+    RUN_FOLDERS,
+    Workspace,
+    absolute,
+    load_workspace,
+)
+
+
+class Outcome(str, Enum):
+    """What ``init`` did with a file."""
+
+    WRITTEN = "written"
+    """It was not there."""
+    UPDATED = "updated"
+    """It was there as an earlier ``init`` had written it, and is new now."""
+    UNCHANGED = "unchanged"
+    """It was there and is what ``init`` would write."""
+    KEPT = "kept"
+    """Changed by the user, or not from ``init``: left alone."""
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """What happened to one file."""
+
+    path: str
+    """Relative to the workspace, with ``/``."""
+    outcome: Outcome
+    diff: str = ""
+    """Unified diff from what was there to what ``init`` writes; empty where nothing differs."""
+    news: bool = True
+    """False for a kept file whose difference is the user's change alone."""
+
+    @property
+    def lines(self) -> tuple[int, int]:
+        """Lines that the diff adds and removes."""
+        body = self.diff.splitlines()[2:]
+        return sum(line.startswith("+") for line in body), sum(line.startswith("-") for line in body)
+
+
+@dataclass(frozen=True)
+class InitReport:
+    """What ``init`` did."""
+
+    workspace: Workspace
+    files: tuple[FileReport, ...]
+    existed: bool
+    """Whether the folder was a workspace before."""
+
+    def of(self, outcome: Outcome) -> list[FileReport]:
+        """The files with this outcome."""
+        return [report for report in self.files if report.outcome is outcome]
+
+
+def init_workspace(
+    root: Path, nuscenes_root: Path | None = None, *, demo: bool = False, upgrade: bool = False
+) -> InitReport:
+    """Write the files of a workspace that are missing or still as an earlier ``init`` wrote them.
+
+    Args:
+        root: folder of the workspace; made if missing.
+        nuscenes_root: becomes ``data_root`` of the configurations; ``None`` keeps that of an existing
+            workspace.
+        demo: small configurations for a CPU.
+        upgrade: bring an existing workspace up to date; it stays the kind it is.
+
+    Raises:
+        UsageError: no such nuScenes root; a workspace of the other kind; none to upgrade.
+        DiffBEVError: a folder or file that cannot be written.
+    """
+    before = _existing(root, demo=demo, upgrade=upgrade)
+    if nuscenes_root is not None:
+        data = _checked_root(nuscenes_root)
+    elif before is not None:
+        data = before.nuscenes_root
+    else:
+        raise UsageError("--nuscenes-root DIR is missing: the folder with samples/, maps/ and v1.0-…/.")
+    workspace = Workspace(absolute(root), data, demo=before.demo if before else demo, engine=__version__)
+    make_writable_dir(workspace.root, "workspace")
+    known = dict(before.files) if before else {}
+    reports = []
+    try:
+        for folder in RUN_FOLDERS:
+            (workspace.root / folder).mkdir(parents=True, exist_ok=True)
+        for path, content in workspace_files(data, demo=workspace.demo).items():
+            report = _place(workspace.root, path, content, known.get(path))
+            reports.append(report)
+            if report.outcome is not Outcome.KEPT:
+                known[path] = _digest(content.text)
+        workspace = replace(workspace, files=known)
+        workspace.save()
+    except OSError as error:
+        raise DiffBEVError(
+            f"cannot write {error.filename or workspace.root}: {error.strerror or error}. "
+            "Mend that and run the same command again; it goes on where it stopped."
+        ) from error
+    return InitReport(workspace, tuple(reports), existed=before is not None)
+
+
+def _existing(root: Path, *, demo: bool, upgrade: bool) -> Workspace | None:
+    if not upgrade and not (root / MANIFEST).exists():
+        return None
+    workspace = load_workspace(root)
+    if demo != workspace.demo and not (upgrade and not demo):
+        kind, option = ("a demo", "with") if workspace.demo else ("a full", "without")
+        raise UsageError(
+            f"{root} is {kind} workspace, and its runs stay comparable only if it remains one: "
+            f"repeat the command {option} --demo, or choose another folder."
+        )
+    return workspace
+
+
+def _checked_root(nuscenes_root: Path) -> Path:
+    path = absolute(nuscenes_root)
+    if path.is_dir():
+        return path
+    try:
+        near = [entry for entry in path.parent.iterdir() if entry.name.lower() == path.name.lower()]
+    except OSError:
+        near = []
+    hint = f" There is {near[0]}: mind upper and lower case." if near else ""
+    raise UsageError(f"--nuscenes-root: there is no folder {path}.{hint}")
+
+
+def _place(root: Path, path: str, content: FileContent, known: str | None) -> FileReport:
+    target = root / path
+    if not os.path.lexists(target):
+        _write(target, content)
+        return FileReport(path, Outcome.WRITTEN)
+    try:
+        old = target.read_bytes()
+    except OSError as error:  # a folder, a dead link, no permission: not ours to mend
+        return FileReport(path, Outcome.KEPT, f"--- {path}\n+++ {path}\n({error.strerror})\n")
+    if old == content.text.encode():
+        return FileReport(path, Outcome.UNCHANGED)
+    diff = _diff(path, old.decode(errors="replace"), content.text)
+    if hashlib.sha256(old).hexdigest() == known and not target.is_symlink():
+        _write(target, content)
+        return FileReport(path, Outcome.UPDATED, diff)
+    return FileReport(path, Outcome.KEPT, diff, news=known != _digest(content.text))
+
+
+def _write(target: Path, content: FileContent) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(target) as temporary:
+        temporary.write_bytes(content.text.encode())
+        if content.executable:
+            temporary.chmod(0o755)
+
+
+def _diff(path: str, old: str, new: str) -> str:
+    lines = difflib.unified_diff(
+        old.splitlines(), new.splitlines(), f"{path} (yours)", f"{path} (diffbev {__version__})", lineterm=""
+    )
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

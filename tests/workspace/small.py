@@ -1,0 +1,22 @@
+"""Settings that one CPU core trains in seconds; only sizes and counts, appended as a user would."""
+
+ITERATIONS = 100
+
+SMALL_BASELINE = f"""
+data = dict(samples_per_gpu=1, workers_per_gpu=0, image_size=(64, 96))
+runner = dict(max_iters={ITERATIONS})
+checkpoint_config = dict(interval={ITERATIONS // 2})
+evaluation = dict(interval={ITERATIONS})
+log_config = dict(interval=10)
+model = dict(
+    backbone=dict(name="resnet10t", pretrained=None, out_stage=2),
+    lift=dict(mode="aligned", channels=8),
+    head=dict(planes=(4, 4), blocks=1, groups=4),
+)
+"""
+SMALL_DIFFBEV = """
+model = dict(
+    depth_loss=dict(form="bce_mean", weight=10.0),
+    diffusion=dict(widths=(8, 8, 8), blocks=1, groups=4, fusion=dict(heads=2, key_stride=8)),
+)
+"""
