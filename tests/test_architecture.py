@@ -14,7 +14,7 @@ LAYERS = [
     {"files", "progress", "settings_base", "colour"},
     {"drawing", "settings"},
     {"config", "runs", "synth"},
-    {"prepare"},
+    {"prepare", "workspace", "runbook"},
     {"dataset"},
     {"models"},
     {"train"},

@@ -1,0 +1,254 @@
+"""``diffbev-engine runbook``: the phases and steps of the runbook, headless."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from diffbev_engine.cli import runbook_run
+from diffbev_engine.cli.options import json_option
+from diffbev_engine.cli.runbook_shared import (
+    chosen_steps,
+    indented,
+    language_option,
+    open_workspace,
+    or_default,
+    phase_option,
+    print_json,
+    show_finding,
+    step_option,
+    workspace_argument,
+)
+from diffbev_engine.errors import ExitCode, UsageError
+
+if TYPE_CHECKING:
+    from diffbev_engine.runbook.text import Language
+
+
+@click.group(short_help="The runbook: phases 0-6, known problems, checklist.")
+def command() -> None:
+    """Work through the runbook: list its steps, check, run, report, and diagnose a failure.
+
+    WORKSPACE is what `diffbev-engine init` wrote; default: the one of the current folder.  A
+    file runbook.toml in it adds phases and steps.  The state of every step is kept in .diffbev/.
+    """
+
+
+@command.command("list")
+@workspace_argument
+@phase_option
+@step_option
+@language_option
+@json_option
+def list_steps(
+    workspace: Path | None,
+    phase: str | None,
+    steps: tuple[str, ...],
+    language: "Language | None",
+    as_json: bool,
+) -> None:
+    """Show the steps with their commands and criteria, and the known problems.  Works anywhere."""
+    from diffbev_engine.runbook.load import load_runbook
+    from diffbev_engine.runbook.present import runbook_json
+    from diffbev_engine.runbook.roots import Roots, find_roots
+
+    try:
+        roots = find_roots(workspace)
+        runbook = load_runbook(roots)
+    except UsageError:
+        if workspace is not None:
+            raise
+        roots, runbook = Roots(Path("WORKSPACE"), Path("NUSCENES_ROOT")), load_runbook()
+    chosen = chosen_steps(runbook, phase, steps)
+    if as_json:
+        print_json(runbook_json(runbook, roots, chosen))
+        return
+    language = or_default(language)
+    for one in runbook.phases:
+        mine = [step for step in one.steps if step in chosen]
+        if mine:
+            click.secho(f"\n{one.id}  {one.title[language]}", bold=True)
+        for step in mine:
+            click.echo(f"\n  {step.id}  {step.title[language]}")
+            for block in step.commands:
+                indented(f"$ {roots.command(block.run)}", "      ", dim=True)
+            indented(roots.words(step.criterion)[language], "      → ")
+    if not phase and not steps:
+        click.secho({"zh": "\n已知问题", "en": "\nKnown problems"}[language], bold=True)
+        for problem in runbook.problems:
+            click.echo(f"  {problem.id:<20} {problem.title[language]}")
+
+
+@command.command()
+@workspace_argument
+@phase_option
+@step_option
+@language_option
+@json_option
+@click.pass_context
+def check(
+    ctx: click.Context,
+    workspace: Path | None,
+    phase: str | None,
+    steps: tuple[str, ...],
+    language: "Language | None",
+    as_json: bool,
+) -> None:
+    """Look whether the criteria hold now.  Changes nothing and runs no command.
+
+    What a command must print is looked up in the log of its last run.  Exit code 1 if a
+    criterion does not hold.
+    """
+    from diffbev_engine.runbook.judge import check_step, recorded_outcome
+    from diffbev_engine.runbook.present import all_hold, checks_json, roots_json
+    from diffbev_engine.runbook.record import StepState
+    from diffbev_engine.runbook.state import StateStore
+
+    roots, runbook = open_workspace(workspace)
+    records = StateStore(roots).read()
+    chosen = [
+        (step, check_step(step, roots, recorded_outcome(records.get(step.id), roots)))
+        for step in chosen_steps(runbook, phase, steps)
+    ]
+    skipped = {name for name, record in records.items() if record.state is StepState.SKIPPED}
+    failed = [step for step, results in chosen if all_hold(results) is False and step.id not in skipped]
+    if as_json:
+        listed = [{**checks_json(step, results), "skipped": step.id in skipped} for step, results in chosen]
+        print_json({**roots_json(roots), "passed": not failed, "steps": listed})
+    else:
+        language = or_default(language)
+        for step, results in chosen:
+            holds = all_hold(results)
+            glyph = "↷" if step.id in skipped else {True: "✓", False: "✗", None: "○"}[holds]
+            click.echo(f"{glyph} {step.id:<6} {step.title[language]}")
+            for result in results:
+                if result.passed is False or len(steps) == 1:
+                    detail = f" ({result.seen.detail[language]})" if result.seen.detail else ""
+                    mark = {True: "✓", False: "✗", None: "○"}[result.passed]
+                    click.echo(f"         {mark} {result.description[language]}{detail}")
+            if holds is False and step.fix and step.id not in skipped:
+                click.echo(f"         $ {roots.command(step.fix)}")
+    if failed:
+        ctx.exit(ExitCode.FAILED)
+
+
+@command.command()
+@workspace_argument
+@phase_option
+@step_option
+@language_option
+@json_option
+def status(
+    workspace: Path | None,
+    phase: str | None,
+    steps: tuple[str, ...],
+    language: "Language | None",
+    as_json: bool,
+) -> None:
+    """Show how far it is, with the evidence of each step, and what to do next."""
+    from diffbev_engine.runbook.present import state_line, view_json
+    from diffbev_engine.runbook.runner import settle
+    from diffbev_engine.runbook.state import StateStore
+    from diffbev_engine.runbook.view import view_runbook
+
+    roots, runbook = open_workspace(workspace)
+    store = StateStore(roots)
+    settle(runbook, roots, store)
+    view = view_runbook(runbook, store.read(), roots)
+    chosen = chosen_steps(runbook, phase, steps)
+    if as_json:
+        print_json(view_json(view, roots, chosen))
+        return
+    language = or_default(language)
+    for one in runbook.phases:
+        mine = [state for state in view.of_phase(one) if state.step in chosen]
+        if mine:
+            click.secho(f"{one.id}  {one.title[language]}", bold=True)
+        for state in mine:
+            click.echo(f"  {state_line(state, language)}")
+            if len(steps) == 1:
+                indented("\n".join(state.record.lines), "      | ", dim=True)
+    if view.next:
+        following = f"{view.next.step.id} {view.next.step.title[language]}"
+        click.echo({"zh": f"\n下一步：{following}", "en": f"\nnext: {following}"}[language])
+
+
+@command.command()
+@workspace_argument
+@click.option(
+    "--output-dir", type=click.Path(path_type=Path), help="Default: reports/runbook of the workspace."
+)
+@language_option
+@json_option
+def report(
+    workspace: Path | None, output_dir: Path | None, language: "Language | None", as_json: bool
+) -> None:
+    """Write the record of the campaign: steps, evidence, figures, environment.
+
+    report.html is one file that holds everything, to attach to a paper or a ticket; report.md
+    links the figures.
+    """
+    from diffbev_engine.runbook.campaign import read_campaign, write_report
+
+    roots, runbook = open_workspace(workspace)
+    campaign = read_campaign(runbook, roots, or_default(language))
+    markdown, html = write_report(campaign, output_dir or roots.workspace / "reports" / "runbook")
+    if as_json:
+        print_json({"markdown": str(markdown), "html": str(html), "figures": len(campaign.figures)})
+    else:
+        click.echo(f"{markdown}\n{html}")
+
+
+@command.command()
+@click.argument("target", required=False, type=click.Path(path_type=Path), metavar="[RUN_DIR|LOG|WORKSPACE]")
+@language_option
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, target: Path | None, language: "Language | None", as_json: bool) -> None:
+    """Name the known problem behind a failed run, a log, or the last failed step of a workspace.
+
+    Exit code 1 if a problem was found.
+    """
+    from diffbev_engine.runbook.consult import consult
+    from diffbev_engine.runbook.doctor import Certainty
+
+    consultation = consult(target)
+    findings, roots = consultation.findings, consultation.roots
+    if as_json:
+        found = [finding.to_json(roots) for finding in findings]
+        print_json(
+            {"about": consultation.about, "problem": found[0]["id"] if found else None, "findings": found}
+        )
+    else:
+        click.echo(consultation.about)
+        for finding in findings:
+            show_finding(finding, roots, or_default(language))
+        if all(finding.certainty is Certainty.CIRCUMSTANCE for finding in findings):
+            text = {"zh": "没有匹配的已知问题", "en": "no known problem matches"}
+            click.echo(text[or_default(language)])
+    if any(finding.certainty > Certainty.CIRCUMSTANCE for finding in findings):
+        ctx.exit(ExitCode.FAILED)
+
+
+@command.command()
+@click.argument("step")
+@click.option("--reason", help="Why the step is not needed here.")
+@click.option("--undo", is_flag=True, help="Make the step pending again, whatever is known of it.")
+@click.option("--workspace", type=click.Path(path_type=Path), help="Default: that of the current folder.")
+def skip(step: str, reason: str | None, undo: bool, workspace: Path | None) -> None:
+    """Leave out STEP, with a reason that the record keeps."""
+    from diffbev_engine.runbook.runner import skip_step
+    from diffbev_engine.runbook.state import StateStore
+
+    roots, runbook = open_workspace(workspace)
+    if undo:
+        StateStore(roots).reset(runbook.step(step).id)
+        click.echo(f"○ {step}")
+        return
+    if not reason:
+        raise UsageError("say why: --reason '…'. It is kept in the record of the campaign.")
+    skip_step(runbook, roots, step, reason)
+    click.echo(f"↷ {step}: {reason}")
+
+
+command.add_command(runbook_run.command, "run")

@@ -1,0 +1,125 @@
+"""``diffbev-engine runbook run``."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from diffbev_engine.cli.options import json_option
+from diffbev_engine.cli.runbook_shared import (
+    language_option,
+    open_workspace,
+    or_default,
+    phase_option,
+    print_json,
+    show_finding,
+    step_option,
+    workspace_argument,
+)
+
+if TYPE_CHECKING:
+    from diffbev_engine.runbook.model import Step
+    from diffbev_engine.runbook.roots import Roots
+    from diffbev_engine.runbook.runner import Ran, Reporter
+    from diffbev_engine.runbook.text import Language
+
+
+@click.command()
+@workspace_argument
+@phase_option
+@step_option
+@click.option("--from", "start", metavar="ID", help="This step and those behind it.")
+@click.option("--again", is_flag=True, help="Also steps that have passed; trainings start over.")
+@click.option("--anyway", is_flag=True, help="Do not insist on the steps that come before.")
+@click.option(
+    "--adopt", is_flag=True, help="Take over results that are there already instead of making them."
+)
+@language_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    workspace: Path | None,
+    phase: str | None,
+    steps: tuple[str, ...],
+    start: str | None,
+    again: bool,
+    anyway: bool,
+    adopt: bool,
+    language: "Language | None",
+    as_json: bool,
+) -> None:
+    """Run steps in order, up to the first that fails; steps that have passed are left out.
+
+    A step named by --step or --from runs in any case; a training that was cut short goes on from
+    its last checkpoint.  Commands run with bash in the workspace,
+    their output goes to the terminal and to .diffbev/logs/.  Ctrl+C ends a training gently, a
+    second Ctrl+C at once.  The exit code is 3, 4 or 5 if that is how the training ended, else 1
+    if a step failed.  With --json the result goes to stdout, the output of the steps to stderr.
+    """
+    from diffbev_engine.runbook.present import roots_json, state_json
+    from diffbev_engine.runbook.runner import Selection, exit_code_of, run_steps
+    from diffbev_engine.runbook.state import StateStore
+    from diffbev_engine.runbook.view import view_runbook
+
+    roots, runbook = open_workspace(workspace)
+    selection = Selection(phase, steps, start, again, anyway, adopt)
+    ran = run_steps(runbook, roots, selection, _terminal(roots, or_default(language), as_json))
+    code = exit_code_of(ran)
+    view = view_runbook(runbook, StateStore(roots).read(), roots)
+    if as_json:
+        findings = ran[-1].findings if ran and code else ()
+        result = {
+            **roots_json(roots),
+            "exit_code": int(code),
+            "failed": ran[-1].step.id if code else None,
+            "problem": findings[0].problem.id if findings else None,
+            "findings": [finding.to_json(roots) for finding in findings],
+            "steps": [state_json(view[one.step.id]) for one in ran],
+            "next": view.next.step.id if view.next else None,
+        }
+        print_json(result)
+    elif not ran:
+        text = {
+            "zh": "所选步骤都已通过；--again 可重新运行",
+            "en": "All of these have passed; --again runs them again",
+        }
+        click.echo(text[or_default(language)])
+    if code:
+        ctx.exit(code)
+
+
+def _terminal(roots: "Roots", language: "Language", to_stderr: bool) -> "Reporter":
+    from diffbev_engine.runbook.present import STATE_WORDS, duration
+    from diffbev_engine.runbook.record import GLYPHS
+    from diffbev_engine.runbook.runner import Reporter
+
+    stream = sys.stderr if to_stderr else sys.stdout
+
+    class Terminal(Reporter):
+        def starts(self, step: "Step", number: int, total: int, command: str) -> None:
+            click.secho(f"\n[{number}/{total}] {step.id} {step.title[language]}", bold=True, file=stream)
+            for line_number, line in enumerate(command.splitlines()):
+                click.secho(f"{'>' if line_number else '$'} {line}", dim=True, file=stream)
+
+        def says(self, text: str) -> None:
+            stream.write(text)
+            stream.flush()
+
+        def ended(self, ran: "Ran") -> None:
+            record = ran.record
+            took = "" if record.seconds is None else f", {duration(record.seconds)}"
+            reason = f": {record.reason[language]}" if record.reason else ""
+            colour = {"passed": "green", "failed": "red"}.get(record.state.value)
+            head = f"{GLYPHS[record.state]} {ran.step.id} {STATE_WORDS[record.state][language]}"
+            click.secho(f"{head}{took}{reason}", fg=colour, file=stream)
+            if record.state.value == "failed" and record.log:
+                click.echo(f"  {roots.workspace / record.log}", file=stream)
+            shown = (
+                [one for one in ran.findings if one.certainty > 1] if record.state.value == "failed" else []
+            )
+            for finding in shown[:1]:
+                show_finding(finding, roots, language, err=to_stderr)
+
+    return Terminal()

@@ -1,0 +1,80 @@
+"""What the commands of ``diffbev-engine runbook`` share: options, and how things are shown."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from diffbev_engine.runbook.doctor import Finding
+    from diffbev_engine.runbook.model import Runbook, Step
+    from diffbev_engine.runbook.roots import Roots
+    from diffbev_engine.runbook.text import Language
+
+workspace_argument = click.argument("workspace", required=False, type=click.Path(path_type=Path))
+phase_option = click.option("--phase", metavar="ID", help="Only this phase, e.g. 2 or final.")
+step_option = click.option(
+    "--step", "steps", multiple=True, metavar="ID", help="Only this step, e.g. 2.4; may be repeated."
+)
+language_option = click.option(
+    "--lang", "language", type=click.Choice(["zh", "en"]), help="Default: the language of the shell."
+)
+
+
+def open_workspace(workspace: Path | None) -> "tuple[Roots, Runbook]":
+    """The roots and the runbook of a workspace; default: that of the current folder."""
+    from diffbev_engine.runbook.load import load_runbook
+    from diffbev_engine.runbook.roots import find_roots
+
+    roots = find_roots(workspace)
+    return roots, load_runbook(roots)
+
+
+def chosen_steps(runbook: "Runbook", phase: str | None, steps: tuple[str, ...]) -> "list[Step]":
+    """The steps that --phase and --step leave, in the order of the runbook."""
+    named = [runbook.step(name) for name in steps]
+    inside = runbook.phase(phase).steps if phase is not None else runbook.steps
+    return [step for step in inside if not named or step in named]
+
+
+def or_default(language: "Language | None") -> "Language":
+    """The language asked for, or that of the shell."""
+    from diffbev_engine.runbook.text import language_of_the_shell
+
+    return language or language_of_the_shell()
+
+
+def print_json(value: object) -> None:
+    """Print ``value``, readable also in Chinese."""
+    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+
+
+def indented(text: str, indent: str, *, dim: bool = False) -> None:
+    """Print lines, the first behind ``indent``."""
+    for number, line in enumerate(text.splitlines()):
+        click.secho((indent if number == 0 else " " * len(indent)) + line, dim=dim)
+
+
+def show_finding(
+    finding: "Finding", roots: "Roots | None", language: "Language", *, err: bool = False
+) -> None:
+    """Print a known problem with its evidence, locating command and remedies."""
+    words = {"zh": ("问题", "定位", "办法"), "en": ("problem", "locate", "remedy")}[language]
+    problem = finding.to_json(roots)
+    if problem["certainty"] == "circumstance":
+        also = {"zh": "当前情况，不一定是原因", "en": "true now, need not be the cause"}[language]
+        click.echo(f"\n  ({also}) {problem['id']}: {problem['evidence'][0][language]}", err=err)
+        return
+    part_of = f" → {problem['belongs_to']}" if problem["belongs_to"] else ""
+    click.secho(f"\n! {words[0]} {problem['id']}{part_of}: {problem['title'][language]}", bold=True, err=err)
+    for text in problem["evidence"]:
+        click.echo(f"  {text[language]}", err=err)
+    click.echo(f"  {problem['explanation'][language]}", err=err)
+    for block in problem["locate"]:
+        click.echo(f"  {words[1]}: {block['run']}", err=err)
+    for number, remedy in enumerate(problem["remedies"], start=1):
+        extra = remedy["command"] or (f"--set {remedy['setting']}" if remedy["setting"] else "")
+        click.echo(
+            f"  {words[2]} {number}: {remedy['text'][language]}" + (f"  [{extra}]" if extra else ""), err=err
+        )

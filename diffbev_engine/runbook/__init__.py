@@ -1,0 +1,1 @@
+"""The runbook: phases, steps, checks and known problems as data; their state; the runner. Light."""

@@ -1,0 +1,93 @@
+"""A success criterion as something that can be looked at: true, false, or not to be known yet.
+
+Each kind of check is a frozen dataclass.  Its name in a runbook file is the key in
+:data:`CHECK_TYPES`, its fields are the keys of the table there.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runbook.text import EMPTY, Text
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look showed."""
+
+    passed: bool | None
+    """``None``: it cannot be known, as nothing has run yet."""
+    detail: Text = EMPTY
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the commands of a step left behind; all ``None`` before they ran."""
+
+    output: str | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check and what it showed."""
+
+    check: "Check"
+    description: Text
+    seen: Seen
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the check holds; ``None`` if that cannot be known yet."""
+        return self.seen.passed
+
+
+class Check(ABC):
+    """One criterion."""
+
+    of_the_run: ClassVar[bool] = False
+    """Whether it looks at what the commands printed, not at files."""
+
+    def describe(self, roots: Roots) -> Text:
+        """What must hold, in words."""
+        return self._describe(roots)
+
+    def look(self, roots: Roots, outcome: Outcome) -> Seen:
+        """Look; changes nothing.  May raise OSError: see :func:`look_at`."""
+        return self._look(roots, outcome)
+
+    @abstractmethod
+    def _describe(self, roots: Roots) -> Text: ...
+
+    @abstractmethod
+    def _look(self, roots: Roots, outcome: Outcome) -> Seen: ...
+
+
+CHECK_TYPES: dict[str, type[Check]] = {}
+_C = TypeVar("_C", bound=type[Check])
+
+
+def check_type(name: str) -> Callable[[_C], _C]:
+    """Give a kind of check its name in runbook files."""
+
+    def register(kind: _C) -> _C:
+        CHECK_TYPES[name] = kind
+        return kind
+
+    return register
+
+
+def look_at(check: Check, roots: Roots, outcome: Outcome) -> CheckResult:
+    """Look at one check; a system error is an answer, not a crash."""
+    try:
+        seen = check.look(roots, outcome)
+    except OSError as error:
+        reason = f"{Path(error.filename).name if error.filename else ''} {error.strerror or error}".strip()
+        seen = Seen(False, Text(f"无法读取：{reason}", f"cannot be read: {reason}"))
+    return CheckResult(check, check.describe(roots), seen)
+
+
+NOT_YET = Seen(None, Text("尚未运行", "not run yet"))

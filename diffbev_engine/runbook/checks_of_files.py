@@ -1,0 +1,259 @@
+"""Checks that look at files, the disk and the GPU: they can be asked at any time."""
+
+import json
+import math
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.runbook.checks import Check, Outcome, Seen, check_type
+from diffbev_engine.runbook.files import count_matches, one_file_per_sample
+from diffbev_engine.runbook.gpu import gpus
+from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runbook.text import EMPTY, Text, same
+from diffbev_engine.runs.metrics_reader import read_metrics
+
+_LARGEST_TEXT = 64 * 1024 * 1024
+_MISSING = Seen(False, Text("不存在", "missing"))
+_KINDS = {
+    "any": Text("路径", "path"),
+    "file": Text("文件", "file"),
+    "folder": Text("目录", "folder"),
+}
+
+
+@check_type("path_exists")
+@dataclass(frozen=True)
+class PathExists(Check):
+    """A file or a folder is there."""
+
+    path: str
+    kind: Literal["any", "file", "folder"] = "any"
+
+    def _describe(self, roots: Roots) -> Text:
+        shown, kind = roots.short(roots.path(self.path)), _KINDS[self.kind]
+        return Text(f"{kind.zh} {shown} 存在", f"{kind.en} {shown} exists")
+
+    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+        path = roots.path(self.path)
+        if not path.exists():
+            return Seen(False, Text("失效的链接", "a dead link")) if path.is_symlink() else _MISSING
+        if self.kind == "folder" and not path.is_dir():
+            return Seen(False, Text("是文件，不是目录", "a file, not a folder"))
+        if self.kind == "file" and not path.is_file():
+            return Seen(False, Text("是目录，不是文件", "a folder, not a file"))
+        return Seen(True)
+
+
+@check_type("file_contains")
+@dataclass(frozen=True)
+class FileContains(Check):
+    """A text file has all the texts, and a match of the pattern."""
+
+    path: str
+    texts: tuple[str, ...] = ()
+    pattern: str = ""
+    meaning: Text = EMPTY
+
+    def _describe(self, roots: Roots) -> Text:
+        shown = roots.short(roots.path(self.path))
+        if self.meaning:
+            return Text(f"{shown}：{self.meaning.zh}", f"{shown}: {self.meaning.en}")
+        wanted = "、".join(f"“{text}”" for text in self.texts) or f"/{self.pattern}/"
+        english = ", ".join(f'"{text}"' for text in self.texts) or f"/{self.pattern}/"
+        return Text(f"{shown} 包含 {wanted}", f"{shown} contains {english}")
+
+    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+        path = roots.path(self.path)
+        if not path.is_file():
+            return _MISSING
+        with path.open("rb") as file:
+            content = file.read(_LARGEST_TEXT).decode("utf-8", errors="replace")
+        return find_in(content, [roots.fill(text) for text in self.texts], self.pattern)
+
+
+@check_type("csv_reaches_step")
+@dataclass(frozen=True)
+class CsvReachesStep(Check):
+    """A ``metrics.csv`` reaches ``step``; without one, the last iteration that its run was started for."""
+
+    path: str
+    step: int | None = field(default=None)
+
+    def _describe(self, roots: Roots) -> Text:
+        shown = roots.short(roots.path(self.path))
+        wanted = self.step or _max_iters(roots.path(self.path).parent)
+        if wanted is None:
+            return Text(f"{shown} 到达最后一次迭代", f"{shown} reaches the last iteration")
+        return Text(f"{shown} 到达第 {wanted} 次迭代", f"{shown} reaches step {wanted}")
+
+    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+        path = roots.path(self.path)
+        wanted = self.step or _max_iters(path.parent)
+        if not path.exists():
+            return _MISSING
+        if wanted is None:
+            return Seen(
+                False, Text("没有 run.json，不知道训练多少次迭代", "no run.json says how many iterations")
+            )
+        try:
+            last = read_metrics(path).last_step
+        except DiffBEVError as error:
+            return Seen(False, same(str(error)))
+        return Seen(last >= wanted, Text(f"最后一行：第 {last} 次迭代", f"last row: step {last}"))
+
+
+@check_type("csv_has_values")
+@dataclass(frozen=True)
+class CsvHasValues(Check):
+    """A ``metrics.csv`` can be read and has a finite value in each of the columns."""
+
+    path: str
+    columns: tuple[str, ...]
+
+    def _describe(self, roots: Roots) -> Text:
+        shown, names = roots.short(roots.path(self.path)), ", ".join(self.columns)
+        return Text(f"{shown} 可读，含有 {names} 的值", f"{shown} is readable and has values of {names}")
+
+    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+        path = roots.path(self.path)
+        if not path.exists():
+            return _MISSING
+        try:
+            metrics = read_metrics(path)
+        except DiffBEVError as error:
+            return Seen(False, same(str(error)))
+        rows = len(metrics.training) + len(metrics.evaluation)
+        empty = ", ".join(column for column in self.columns if not len(metrics.series(column)))
+        if empty:
+            return Seen(False, Text(f"没有值：{empty}", f"no value of {empty}"))
+        if len(metrics.unreadable) > rows:
+            bad = len(metrics.unreadable)
+            return Seen(False, Text(f"已损坏：{bad} 行不可读", f"damaged: {bad} rows cannot be read"))
+        return Seen(
+            True,
+            Text(f"{rows} 行，到第 {metrics.last_step} 次迭代", f"{rows} rows, to step {metrics.last_step}"),
+        )
+
+
+@check_type("files_at_least")
+@dataclass(frozen=True)
+class FilesAtLeast(Check):
+    """At least ``count`` files match the glob."""
+
+    pattern: str
+    count: int
+
+    def _describe(self, roots: Roots) -> Text:
+        shown = roots.short(roots.path(self.pattern))
+        return Text(f"至少 {self.count} 个文件匹配 {shown}", f"at least {self.count} files match {shown}")
+
+    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+        found = count_matches(roots, self.pattern)
+        return Seen(found >= self.count, Text(f"{found} 个", f"{found} found"))
+
+
+@check_type("file_per_sample")
+@dataclass(frozen=True)
+class FilePerSample(Check):
+    """A folder has one file for every sample of a split, as ``index.jsonl`` (or ``img_dir``) lists them."""
+
+    root: str
+    split: str
+    folder: str
+    suffix: str
+    camera: str = ""
+
+    def _describe(self, roots: Roots) -> Text:
+        shown = roots.short(roots.path(self.root) / self.folder)
+        return Text(f"{shown} 中每个样本一个 {self.suffix}", f"{shown} has one {self.suffix} a sample")
+
+    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+        root = roots.path(self.root)
+        count = one_file_per_sample(root, self.split, root / self.folder, self.suffix, self.camera)
+        if not count.samples:
+            return Seen(False, Text("此划分没有样本", "the split has no sample"))
+        detail = f"{count.found}/{count.samples}"
+        if count.first_missing:
+            return Seen(
+                False, Text(f"{detail}，缺 {count.first_missing}", f"{detail}, lacks {count.first_missing}")
+            )
+        return Seen(True, same(detail))
+
+
+@check_type("gpu_answers")
+@dataclass(frozen=True)
+class GpuAnswers(Check):
+    """An NVIDIA GPU answers its driver."""
+
+    def _describe(self, roots: Roots) -> Text:  # noqa: ARG002
+        return Text("GPU有响应", "a GPU answers")
+
+    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+        found = gpus()
+        if found.problem:
+            return Seen(False, same(found.problem))
+        return Seen(
+            True,
+            same("; ".join(f"{gpu.name}, {gpu.free_gib:.1f}/{gpu.total_gib:.1f} GiB" for gpu in found.gpus)),
+        )
+
+
+@check_type("disk_free")
+@dataclass(frozen=True)
+class DiskFree(Check):
+    """The disk of a path has room."""
+
+    path: str
+    gib: float
+
+    def _describe(self, roots: Roots) -> Text:
+        shown = roots.short(roots.path(self.path))
+        return Text(
+            f"{shown} 所在磁盘剩余至少 {self.gib:g} GiB", f"at least {self.gib:g} GiB free for {shown}"
+        )
+
+    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+        path = roots.path(self.path)
+        existing = next(folder for folder in (path, *path.parents) if folder.exists())
+        free = shutil.disk_usage(existing).free / 2**30
+        return Seen(free >= self.gib, Text(f"剩余 {free:.1f} GiB", f"{free:.1f} GiB free"))
+
+
+def find_in(content: str, texts: list[str], pattern: str) -> Seen:
+    """Whether ``content`` has all the texts and a match of the pattern, and the last line that shows it."""
+    missing = [text for text in texts if text not in content]
+    if missing:
+        return Seen(False, Text(f"没有“{missing[0]}”", f'no "{missing[0]}"'))
+    match = None
+    if pattern:
+        for found in re.finditer(pattern, content):
+            match = found  # the last one is the news
+        if match is None:
+            return Seen(False, Text("没有", "not found"))
+    where = match.start() if match else content.rfind(texts[-1]) if texts else 0
+    return Seen(True, same(line_at(content, where)))
+
+
+def line_at(content: str, position: int) -> str:
+    """The line around ``position``, shortened."""
+    start = content.rfind("\n", 0, position) + 1
+    end = content.find("\n", position)
+    return content[start : end if end >= 0 else None].strip()[:200]
+
+
+def _max_iters(run_dir: Path) -> int | None:
+    """How many iterations a run was started for, as its own files say."""
+    for name, keys in (("run.json", ("config", "runner", "max_iters")), ("status.json", ("max_iters",))):
+        try:
+            value = json.loads((run_dir / name).read_text(encoding="utf-8"))
+            for key in keys:
+                value = value[key]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if isinstance(value, int) and math.isfinite(value):
+            return value
+    return None

@@ -1,0 +1,53 @@
+"""Which GPUs the driver knows, without torch."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """One GPU."""
+
+    index: int
+    name: str
+    total_gib: float
+    free_gib: float
+
+
+@dataclass(frozen=True)
+class Gpus:
+    """The GPUs of this machine, or why none answers."""
+
+    gpus: tuple[Gpu, ...]
+    driver: str = ""
+    problem: str = ""
+
+
+def gpus() -> Gpus:
+    """Ask NVML; never raises."""
+    try:
+        import pynvml
+    except ImportError:
+        return Gpus((), problem="nvidia-ml-py is not installed")
+    try:
+        pynvml.nvmlInit()
+    except pynvml.NVMLError as error:
+        return Gpus((), problem=f"no NVIDIA driver answers: {error}")
+    try:
+        found = tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
+        driver = _text(pynvml.nvmlSystemGetDriverVersion())
+    except pynvml.NVMLError as error:
+        return Gpus((), problem=f"the NVIDIA driver reports: {error}")
+    finally:
+        pynvml.nvmlShutdown()
+    return Gpus(found, driver, "" if found else "the NVIDIA driver knows no GPU")
+
+
+def _gpu(pynvml: object, index: int) -> Gpu:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)  # type: ignore[attr-defined]
+    memory = pynvml.nvmlDeviceGetMemoryInfo(handle)  # type: ignore[attr-defined]
+    name = _text(pynvml.nvmlDeviceGetName(handle))  # type: ignore[attr-defined]
+    return Gpu(index, name, memory.total / 2**30, memory.free / 2**30)
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

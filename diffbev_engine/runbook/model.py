@@ -1,0 +1,178 @@
+"""What a runbook is: phases of steps, and known problems. Nothing here runs or reads anything."""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from diffbev_engine.errors import UsageError
+from diffbev_engine.runbook.checks import Check
+from diffbev_engine.runbook.text import EMPTY, Text
+
+
+@dataclass(frozen=True)
+class Command:
+    """One block of shell, as a person would paste it."""
+
+    run: str
+    """The words of the runbook, with ``{workspace}`` and ``{nuscenes_root}`` in place of its roots."""
+    available: str = ""
+    """Shell that succeeds where the command can be used at all; empty: everywhere."""
+    setup: str = ""
+    """Shell that goes before, which an interactive shell has done already (``conda shell.bash hook``)."""
+    label: Text = EMPTY
+    """What tells it from the other commands of the same place."""
+
+
+@dataclass(frozen=True)
+class Equivalent:
+    """What stands in for a step where none of its commands is available."""
+
+    run: str
+    """Its output becomes the evidence."""
+    reason: Text
+    """Why the step is skipped, and what holds instead."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step: what to run, what must hold afterwards, what it rests on."""
+
+    id: str
+    """As in the runbook: ``2.4``."""
+    title: Text
+    criterion: Text
+    """What must hold, in words, one line each; ``checks`` say the same to the program."""
+    commands: tuple[Command, ...]
+    checks: tuple[Check, ...]
+    text: Text = EMPTY
+    """An explanation."""
+    choose: Literal["all", "first_available"] = "all"
+    """Run all commands in order, or the first that is available here."""
+    equivalent: Equivalent | None = None
+    probe: str = ""
+    """Shell run after the commands, in the same shell, to show what they did to it."""
+    carries_over: bool = False
+    """Whether later steps run in the shell that this one leaves: an environment, a variable."""
+    after: tuple[str, ...] = ()
+    """Steps that must have passed before."""
+    put_off_until: str = ""
+    """A step that makes what this one looks for: until it has run, a failure only puts this one off."""
+    inputs: tuple[str, ...] = ()
+    """Files, folders and globs that the result depends on: when one changes, the result is stale."""
+    outputs: tuple[str, ...] = ()
+    """What the step makes: when it is gone, or made again, results are stale."""
+    problems: tuple[str, ...] = ()
+    """Known problems that a failure points to when nothing else is found."""
+    fix: str = ""
+    """A command that mends what the step finds missing."""
+    run_dir: str = ""
+    """The run directory that the step writes."""
+    resume: str = ""
+    """Shell that goes on from the last checkpoint in ``run_dir``, for a step that was cut short."""
+    long: bool = False
+    """Whether it takes more than a minute on real data."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Sort key of people: the numbers of the id."""
+        return tuple(self.id.split("."))
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A part of the runbook."""
+
+    id: str
+    title: Text
+    steps: tuple[Step, ...]
+    source: Path | None = None
+    """The file of the workspace that added the phase; ``None`` for the runbook itself."""
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """Something to do about a problem."""
+
+    text: Text
+    command: str = ""
+    """Shell that does it, if one line can."""
+    setting: str = ""
+    """The ``key=value`` of the configuration that does it."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A known problem: how it shows, how to locate it, what to do."""
+
+    id: str
+    """``1`` to ``6`` as in the runbook; a name for what was learnt since."""
+    title: Text
+    explanation: Text
+    remedies: tuple[Remedy, ...]
+    commands: tuple[Command, ...] = ()
+    """The locating commands."""
+    note: Text = EMPTY
+    belongs_to: str = ""
+    """The problem of the runbook that this one is a case of."""
+    logs: tuple[str, ...] = ()
+    """Regular expressions; a line of the log that matches one is a sign of the problem."""
+    states: tuple[str, ...] = ()
+    """States of ``status.json`` that mean this problem."""
+    exit_codes: tuple[int, ...] = ()
+    signs: tuple[str, ...] = ()
+    """Looks at files and the machine, by name: see ``signs.py``."""
+    weight: int = 0
+    """The more specific of two that match has the greater weight and comes first."""
+
+
+@dataclass(frozen=True)
+class Runbook:
+    """All of it."""
+
+    phases: tuple[Phase, ...]
+    problems: tuple[Problem, ...]
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """Every step, in the order of the work."""
+        return tuple(self._each_step())
+
+    def _each_step(self) -> Iterator[Step]:
+        for phase in self.phases:
+            yield from phase.steps
+
+    def phase(self, name: str) -> Phase:
+        """The phase called ``name``.
+
+        Raises:
+            UsageError: there is none; the message names those there are.
+        """
+        for phase in self.phases:
+            if phase.id == name:
+                return phase
+        raise UsageError(f"no phase {name!r}; the phases are {', '.join(phase.id for phase in self.phases)}.")
+
+    def step(self, name: str) -> Step:
+        """The step called ``name``.
+
+        Raises:
+            UsageError: there is none; the message names the nearest.
+        """
+        for step in self.steps:
+            if step.id == name:
+                return step
+        ids = [step.id for step in self.steps]
+        near = difflib.get_close_matches(name, ids, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else "`diffbev-engine runbook list` names them."
+        raise UsageError(f"no step {name!r}; {hint}")
+
+    def phase_of(self, step: Step) -> Phase:
+        """The phase that holds ``step``."""
+        return next(phase for phase in self.phases if step in phase.steps)
+
+    def problem(self, name: str) -> Problem | None:
+        """The problem called ``name``."""
+        return next((problem for problem in self.problems if problem.id == name), None)

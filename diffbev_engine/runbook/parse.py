@@ -1,0 +1,222 @@
+"""Runbook files: TOML to phases, steps and problems, with errors that name the file and the key.
+
+The packaged files (``data/*.toml``) and ``runbook.toml`` of a workspace have the same form::
+
+    [[phase]]
+    id = "7"
+    title = "Own ablation"                     # or { zh = "…", en = "…" }
+
+    [[phase.step]]
+    id = "7.1"
+    title = "Train without depth"
+    run = "bash scripts/ablation.sh"           # several: [[phase.step.command]] with run = …
+    after = ["3.2"]
+    checks = [{ type = "path_exists", path = "runs/ablation/best_mIoU.pth" }]
+
+    [[step]]                                   # one more step of an existing phase
+    phase = "1"
+    …
+"""
+
+import difflib
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from diffbev_engine.errors import UsageError
+from diffbev_engine.runbook import checks_of_files, checks_of_output  # noqa: F401 – they register checks
+from diffbev_engine.runbook.checks import CHECK_TYPES, Check
+from diffbev_engine.runbook.model import Command, Equivalent, Phase, Problem, Remedy, Step
+from diffbev_engine.runbook.text import Text, same
+
+T = TypeVar("T")
+Table = Mapping[str, Any]
+_REGULAR_EXPRESSIONS = ("pattern", "logs")
+_GLOBS = ("files_at_least",)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where in which file: ``runbook.toml: phase 7, step 7.1, checks[0]``."""
+
+    file: str
+    where: tuple[str, ...] = ()
+
+    def inside(self, part: str) -> "Place":
+        """A place within this one."""
+        return Place(self.file, (*self.where, part))
+
+    def error(self, message: str) -> UsageError:
+        """The error to raise about this place."""
+        return UsageError(": ".join([self.file, *([", ".join(self.where)] if self.where else []), message]))
+
+
+def parse_phases(content: Table, place: Place) -> list[Phase]:
+    """The phases of a file.
+
+    Raises:
+        UsageError: naming file and key, what is expected and what was found.
+    """
+    return [_phase(table, place) for table in tables(content, "phase", place)]
+
+
+def parse_loose_steps(content: Table, place: Place) -> list[tuple[str, Step]]:
+    """Steps that a file adds to phases of the runbook, as (phase, step)."""
+    found = []
+    for table in tables(content, "step", place):
+        here = place.inside(f"step {table.get('id', '?')}")
+        phase = table.get("phase")
+        if not isinstance(phase, str):
+            raise here.error('phase must name the phase that the step belongs to, e.g. phase = "1"')
+        found.append((phase, _step({key: table[key] for key in table if key != "phase"}, place)))
+    return found
+
+
+def parse_problems(content: Table, place: Place) -> list[Problem]:
+    """The known problems of a file."""
+    problems = []
+    for table in tables(content, "problem", place):
+        here = place.inside(f"problem {table.get('id', '?')}")
+        own = {
+            "commands": tuple(_commands(table, here)),
+            "remedies": tuple(
+                build(Remedy, remedy, here.inside(f"remedy {number}"))
+                for number, remedy in enumerate(tables(table, "remedy", here), start=1)
+            ),
+        }
+        problems.append(build(Problem, _without(table, "remedy", "command"), here, own))
+    return problems
+
+
+def tables(content: Table, key: str, place: Place) -> list[Table]:
+    """The array of tables called ``key``; empty if there is none."""
+    found = content.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(item, Mapping) for item in found):
+        raise place.error(f"{key} must be written as [[{key}]]")
+    return found
+
+
+def build(kind: type[T], table: Table, place: Place, given: Mapping[str, Any] | None = None) -> T:
+    """Make a frozen dataclass of a table; ``given`` fields are not taken from it."""
+    hints = get_type_hints(kind)
+    own = {field.name: field for field in fields(kind) if field.name not in (given or {})}  # type: ignore[arg-type]
+    for key in table:
+        if key not in own:
+            near = difflib.get_close_matches(key, own, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"known keys: {', '.join(own)}"
+            raise place.error(f"unknown key {key!r}; {hint}")
+    values = dict(given or {})
+    for name, field in own.items():
+        if name in table:
+            values[name] = _value(hints[name], table[name], place.inside(name))
+        elif field.default is MISSING and field.default_factory is MISSING:
+            raise place.error(f"{name} is missing")
+    return kind(**values)
+
+
+def _phase(table: Table, place: Place) -> Phase:
+    here = place.inside(f"phase {table.get('id', '?')}")
+    steps = tuple(_step(step, here) for step in tables(table, "step", here))
+    return build(Phase, _without(table, "step"), here, {"steps": steps, "source": None})
+
+
+def _step(table: Table, place: Place) -> Step:
+    here = place.inside(f"step {table.get('id', '?')}")
+    listed = table.get("checks", [])
+    if not isinstance(listed, list):
+        raise here.error('checks must be a list of tables: checks = [{ type = "exit_code" }]')
+    checks = tuple(_check(check, here.inside(f"checks[{number}]")) for number, check in enumerate(listed))
+    given: dict[str, Any] = {
+        "commands": tuple(_commands(table, here)),
+        "checks": checks or (CHECK_TYPES["exit_code"](),),
+        "equivalent": None,
+    }
+    if "equivalent" in table:
+        given["equivalent"] = build(Equivalent, table["equivalent"], here.inside("equivalent"))
+    if not given["commands"]:
+        raise here.error('no command: write run = "…", or [[phase.step.command]] with run = "…"')
+    rest = dict(_without(table, "command", "checks", "equivalent", "run"))
+    rest.setdefault("criterion", {"zh": "全部检查通过", "en": "every check holds"})
+    return build(Step, rest, here, given)
+
+
+def _commands(table: Table, place: Place) -> list[Command]:
+    several = [
+        build(Command, command, place.inside(f"command {number}"))
+        for number, command in enumerate(tables(table, "command", place), start=1)
+    ]
+    if "run" not in table:
+        return several
+    if several:
+        raise place.error("has both run and [[command]]: keep one of them")
+    return [build(Command, {"run": table["run"]}, place)]
+
+
+def _check(table: Any, place: Place) -> Check:
+    if not isinstance(table, Mapping) or "type" not in table:
+        raise place.error('a check is a table with a type, e.g. { type = "path_exists", path = "…" }')
+    name = table["type"]
+    if name not in CHECK_TYPES:
+        near = difflib.get_close_matches(str(name), CHECK_TYPES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(CHECK_TYPES))}"
+        raise place.error(f"unknown type {name!r}; {hint}")
+    check = build(CHECK_TYPES[name], _without(table, "type"), place)
+    pattern = getattr(check, "pattern", "")
+    if name not in _GLOBS:
+        _valid_expression(pattern, place.inside("pattern"))
+    return check
+
+
+def _value(hint: Any, value: Any, place: Place) -> Any:
+    options = [option for option in _options(hint) if option is not type(None)]
+    if options == [Text]:
+        return _text(value, place)
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise place.error(f"must be one of {', '.join(map(repr, get_args(hint)))}, not {value!r}")
+        return value
+    if get_origin(hint) is tuple:
+        inner = get_args(hint)[0]
+        if not isinstance(value, list) or not all(isinstance(item, inner) for item in value):
+            raise place.error(f"must be a list of {_WORDS[inner]}, not {value!r}")
+        if place.where[-1] == "logs":
+            for item in value:
+                _valid_expression(item, place)
+        return tuple(value)
+    if options == [float] and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, options[0]) or (isinstance(value, bool) and options != [bool]):
+        raise place.error(f"must be {_WORDS[options[0]]}, not {value!r}")
+    return value
+
+
+_WORDS = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
+
+
+def _options(hint: Any) -> list[Any]:
+    return list(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else [hint]
+
+
+def _text(value: Any, place: Place) -> Text:
+    if isinstance(value, str):
+        return same(value)
+    if (
+        isinstance(value, Mapping)
+        and set(value) == {"zh", "en"}
+        and all(isinstance(v, str) for v in value.values())
+    ):
+        return Text(value["zh"].strip("\n"), value["en"].strip("\n"))
+    raise place.error('must be text in quotes, or both languages: { zh = "…", en = "…" }')
+
+
+def _valid_expression(pattern: str, place: Place) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise place.error(f"{pattern!r} is no regular expression: {error}") from error
+
+
+def _without(table: Table, *keys: str) -> Table:
+    return {key: table[key] for key in table if key not in keys}

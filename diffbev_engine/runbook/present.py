@@ -1,0 +1,166 @@
+"""Steps, checks and states as plain values and as lines: what the command line and reports show."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Any
+
+from diffbev_engine.runbook.checks import CHECK_TYPES, CheckResult
+from diffbev_engine.runbook.doctor import problem_json
+from diffbev_engine.runbook.model import Runbook, Step
+from diffbev_engine.runbook.record import GLYPHS, StepState
+from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runbook.text import Language, Text
+from diffbev_engine.runbook.view import RunbookView, StepView
+
+STATE_WORDS = {
+    StepState.PENDING: Text("待运行", "pending"),
+    StepState.RUNNING: Text("运行中", "running"),
+    StepState.PASSED: Text("通过", "passed"),
+    StepState.FAILED: Text("失败", "failed"),
+    StepState.SKIPPED: Text("跳过", "skipped"),
+    StepState.STALE: Text("已过期", "stale"),
+}
+_TYPE_NAMES = {kind: name for name, kind in CHECK_TYPES.items()}
+
+
+def runbook_json(runbook: Runbook, roots: Roots, steps: Iterable[Step]) -> dict[str, Any]:
+    """The runbook itself, without any state; only the phases that hold one of ``steps``."""
+    wanted = set(steps)
+    phases = [
+        {
+            "id": phase.id,
+            "title": phase.title.to_json(),
+            "source": str(phase.source) if phase.source else None,
+            "steps": [step_json(step, roots) for step in phase.steps if step in wanted],
+        }
+        for phase in runbook.phases
+        if wanted & set(phase.steps)
+    ]
+    return {
+        **roots_json(roots),
+        "phases": phases,
+        "problems": [problem_json(problem, roots) for problem in runbook.problems],
+    }
+
+
+def roots_json(roots: Roots) -> dict[str, Any]:
+    """Where the workspace and its data are."""
+    return {"workspace": str(roots.workspace), "nuscenes_root": str(roots.nuscenes_root), "demo": roots.demo}
+
+
+def step_json(step: Step, roots: Roots) -> dict[str, Any]:
+    """A step without its state."""
+    equivalent = step.equivalent
+    return {
+        "id": step.id,
+        "title": step.title.to_json(),
+        "text": roots.words(step.text).to_json() if step.text else None,
+        "criterion": roots.words(step.criterion).to_json(),
+        "commands": [
+            {"run": roots.command(command.run), "label": command.label.to_json()} for command in step.commands
+        ],
+        "choose": step.choose,
+        "equivalent": {"run": roots.command(equivalent.run), "reason": equivalent.reason.to_json()}
+        if equivalent
+        else None,
+        "checks": [
+            {"type": _TYPE_NAMES[type(check)], "text": check.describe(roots).to_json()}
+            for check in step.checks
+        ],
+        "after": list(step.after),
+        "put_off_until": step.put_off_until or None,
+        "inputs": [roots.fill(path) for path in step.inputs],
+        "outputs": [roots.fill(path) for path in step.outputs],
+        "problems": list(step.problems),
+        "fix": roots.command(step.fix) or None,
+        "run_dir": step.run_dir or None,
+        "resume": roots.command(step.resume) or None,
+        "long": step.long,
+    }
+
+
+def view_json(view: RunbookView, roots: Roots, steps: Iterable[Step]) -> dict[str, Any]:
+    """The state of every step, with its evidence."""
+    wanted = set(steps)
+    return {
+        **roots_json(roots),
+        "counts": {state.value: view.counts[state] for state in StepState},
+        "next": view.next.step.id if view.next else None,
+        "phases": [
+            {
+                "id": phase.id,
+                "title": phase.title.to_json(),
+                "state": view.phase_state(phase).value,
+                "steps": [state_json(one) for one in view.of_phase(phase) if one.step in wanted],
+            }
+            for phase in view.runbook.phases
+            if wanted & set(phase.steps)
+        ],
+    }
+
+
+def state_json(view: StepView) -> dict[str, Any]:
+    """One step as it stands."""
+    head = {"id": view.step.id, "title": view.step.title.to_json(), "waits_for": list(view.waits_for)}
+    return {**head, **view.record.to_json()}
+
+
+def checks_json(step: Step, results: Iterable[CheckResult]) -> dict[str, Any]:
+    """What the checks of a step show now."""
+    listed = list(results)
+    return {
+        "id": step.id,
+        "title": step.title.to_json(),
+        "passed": all_hold(listed),
+        "checks": [
+            {
+                "type": _TYPE_NAMES[type(one.check)],
+                "passed": one.passed,
+                "text": asdict(one.description),
+                "detail": asdict(one.seen.detail),
+            }
+            for one in listed
+        ],
+    }
+
+
+def all_hold(results: Iterable[CheckResult]) -> bool | None:
+    """Whether all checks hold; ``None`` if none fails but some cannot be known yet."""
+    passed = [result.passed for result in results]
+    return False if False in passed else None if None in passed else True
+
+
+def state_line(view: StepView, language: Language) -> str:
+    """``✓ 2.4    Run the baseline smoke test   passed, 2 m 10 s, 2026-11-22 21:04``."""
+    record = view.record
+    words = [STATE_WORDS[view.state][language]]
+    if record.seconds is not None and view.state in (StepState.PASSED, StepState.FAILED):
+        words.append(duration(record.seconds))
+    if record.finished is not None and view.state is not StepState.PENDING:
+        words.append(clock(record.finished))
+    if record.reason and view.state is not StepState.PASSED:
+        words.append(record.reason[language])
+    if view.waits_for and view.state is StepState.PENDING:
+        waits = ", ".join(view.waits_for)
+        words.append({"zh": f"等待 {waits}", "en": f"waits for {waits}"}[language])
+    return f"{GLYPHS[view.state]} {view.step.id:<6} {view.step.title[language]} · {', '.join(words)}"
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``2 m 10 s``, ``1 h 12 m``, ``2 d 3 h``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} m"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def clock(when: float) -> str:
+    """Local date and time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(when))

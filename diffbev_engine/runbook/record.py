@@ -1,0 +1,100 @@
+"""What is remembered of a step: its state and the evidence, as written to the state file."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from typing import Any
+
+from diffbev_engine.runbook.text import Text
+from diffbev_engine.runs.process import ProcessIdentity, identity_from
+
+
+class StepState(str, Enum):
+    """The states of a step."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    STALE = "stale"
+    """Passed once; what it rests on has changed since.  Never stored, always found by looking."""
+
+
+GLYPHS = {
+    StepState.PENDING: "○",
+    StepState.RUNNING: "●",
+    StepState.PASSED: "✓",
+    StepState.FAILED: "✗",
+    StepState.SKIPPED: "↷",
+    StepState.STALE: "~",
+}
+
+
+@dataclass(frozen=True)
+class CheckRecord:
+    """What one check showed when the step was judged."""
+
+    description: Text
+    passed: bool | None
+    detail: Text
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """The last word on a step."""
+
+    state: StepState = StepState.PENDING
+    reason: Text | None = None
+    """Why it was skipped, failed without a check saying so, or is stale."""
+    started: float | None = None
+    """Unix time."""
+    finished: float | None = None
+    seconds: float | None = None
+    exit_code: int | None = None
+    interrupted: bool = False
+    adopted: bool = False
+    """Whether the results were found as they are, and nothing was run."""
+    put_off: bool = False
+    """Whether it was skipped only until a later step has run."""
+    command: str = ""
+    """What ran, with the roots filled in."""
+    chosen: int | None = None
+    """Which of the commands ran, where the first available one is chosen."""
+    log: str = ""
+    """The output, relative to the workspace."""
+    lines: tuple[str, ...] = ()
+    """The lines of the output that proved it, or the last ones of a failure."""
+    checks: tuple[CheckRecord, ...] = ()
+    problem: str | None = None
+    """The known problem that matched."""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprints at the start."""
+    process: ProcessIdentity | None = None
+    """The shell of the step while it runs."""
+    runner: ProcessIdentity | None = None
+    """Who started it and waits for it."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return {**asdict(self), "state": self.state.value}
+
+
+def record_from(data: Mapping[str, Any]) -> StepRecord:
+    """The record that ``to_json`` wrote; keys of newer versions are ignored."""
+    known = {name.name for name in fields(StepRecord)}
+    values = {key: value for key, value in data.items() if key in known}
+    values["state"] = StepState(values.get("state", "pending"))
+    values["reason"] = _text(values.get("reason"))
+    values["lines"] = tuple(values.get("lines", ()))
+    values["checks"] = tuple(
+        CheckRecord(Text(**check["description"]), check["passed"], Text(**check["detail"]))
+        for check in values.get("checks", ())
+    )
+    values["process"] = identity_from(values.get("process"))
+    values["runner"] = identity_from(values.get("runner"))
+    return StepRecord(**values)
+
+
+def _text(value: Any) -> Text | None:
+    return Text(**value) if value else None

@@ -1,0 +1,144 @@
+"""The record of a campaign as one HTML file that needs nothing else: figures and style are inside."""
+
+import base64
+from html import escape
+
+from diffbev_engine.runbook import report_words as words
+from diffbev_engine.runbook.campaign import Campaign
+from diffbev_engine.runbook.present import STATE_WORDS, clock, duration
+from diffbev_engine.runbook.record import GLYPHS, StepState
+from diffbev_engine.runbook.view import StepView
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", sans-serif;
+       max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; background: #fff; }
+h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { margin-top: 2.2rem; border-bottom: 1px solid #ccc; }
+h3 { margin: 1.6rem 0 .4rem; font-size: 1.05rem; }
+table { border-collapse: collapse; }
+td, th { padding: .15rem .8rem .15rem 0; text-align: left; vertical-align: top; }
+details { margin: .2rem 0; } summary { cursor: pointer; } summary small, .dim { color: #666; }
+pre { background: #f4f4f2; padding: .6rem .8rem; overflow-x: auto; font-size: 13px; }
+ul { margin: .3rem 0; padding-left: 1.4rem; list-style: none; }
+.passed b { color: #00694a; } .failed b { color: #b03a00; } .running b { color: #00568f; }
+.stale b { color: #8a6500; } .pending b, .skipped b { color: #666; }
+figure { margin: 1rem 0; } img { max-width: 100%; border: 1px solid #ddd; }
+figcaption { color: #666; font-size: 13px; }
+@media print { details[open] { break-inside: avoid; } }
+"""
+
+
+def to_html(campaign: Campaign) -> str:
+    """The whole report."""
+    language, view = campaign.language, campaign.view
+    counts = " · ".join(
+        f"{GLYPHS[state]} {STATE_WORDS[state][language]} {view.counts[state]}"
+        for state in StepState
+        if view.counts[state]
+    )
+    following = (
+        f"{view.next.step.id} {view.next.step.title[language]}" if view.next else words.NOTHING[language]
+    )
+    body = [
+        f"<h1>{escape(words.TITLE[language])}</h1>",
+        f'<p class="dim">{escape(words.WRITTEN[language])} {clock(campaign.written)}</p>',
+        f"<h2>{escape(words.SUMMARY[language])}</h2><p>{escape(counts)}</p>",
+        f"<p>{escape(words.NEXT[language])}: <b>{escape(following)}</b></p>",
+        _runs(campaign),
+        f"<h2>{escape(words.STEPS[language])}</h2>",
+    ]
+    for phase in view.runbook.phases:
+        body.append(f"<h3>{escape(phase.id)} {escape(phase.title[language])}</h3>")
+        body += [_step(one, campaign) for one in view.of_phase(phase)]
+    body += [_figures(campaign), _environment(campaign)]
+    head = f'<meta charset="utf-8"><title>{escape(words.TITLE[language])}</title><style>{_STYLE}</style>'
+    lang = "zh-CN" if language == "zh" else "en"
+    return (
+        f'<!doctype html>\n<html lang="{lang}"><head>{head}</head>\n<body>\n'
+        + "\n".join(body)
+        + "\n</body></html>\n"
+    )
+
+
+def _step(view: StepView, campaign: Campaign) -> str:
+    language, record, state = campaign.language, view.record, view.state
+    facts = [STATE_WORDS[state][language]]
+    if record.started and state is not StepState.PENDING:
+        facts.append(clock(record.started))
+    if record.seconds is not None:
+        facts.append(duration(record.seconds))
+    if record.reason:
+        facts.append(record.reason[language])
+    title = f"<b>{GLYPHS[state]} {escape(view.step.id)}</b> {escape(view.step.title[language])}"
+    criterion = _lines(campaign.roots.words(view.step.criterion)[language])
+    inside = [f"<p>{escape(words.CRITERION[language])}: {criterion}</p>"]
+    command = record.command or "\n".join(campaign.roots.command(one.run) for one in view.step.commands)
+    inside.append(f"<pre>{escape(command)}</pre>")
+    if record.checks:
+        items = "".join(
+            f"<li>{'✓' if one.passed else '✗'} {escape(one.description[language])}"
+            + (f" <code>{escape(one.detail[language])}</code>" if one.detail else "")
+            + "</li>"
+            for one in record.checks
+        )
+        inside.append(f"<ul>{items}</ul>")
+    if record.lines:
+        inside.append(f"<pre>{escape(chr(10).join(record.lines))}</pre>")
+    more = []
+    if record.exit_code is not None:
+        more.append(f"{words.EXIT_CODE[language]} {record.exit_code}")
+    if record.log:
+        more.append(f"{words.LOG[language]} {record.log}")
+    if record.problem:
+        more.append(f"{words.PROBLEM[language]} {record.problem}")
+    if more:
+        inside.append(f'<p class="dim">{escape(" · ".join(more))}</p>')
+    opened = " open" if state is StepState.FAILED else ""
+    summary = f"<summary>{title} <small>{escape(' · '.join(facts))}</small></summary>"
+    return f'<details class="{state.value}"{opened}>{summary}{"".join(inside)}</details>'
+
+
+def _runs(campaign: Campaign) -> str:
+    if not campaign.runs:
+        return ""
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in words.RUN_COLUMNS[campaign.language].split("|"))
+    rows = "".join(
+        f"<tr><td>{escape(run.name)}<td>{escape(run.state)}<td>{_or_dash(run.step)}"
+        f"<td>{_percent(run.best_miou)}<td>{_or_dash(run.best_step)}</tr>"
+        for run in campaign.runs
+    )
+    return f"<h2>{escape(words.RUNS[campaign.language])}</h2><table><tr>{head}</tr>{rows}</table>"
+
+
+def _figures(campaign: Campaign) -> str:
+    language = campaign.language
+    parts = [f"<h2>{escape(words.FIGURES[language])}</h2>"]
+    if not campaign.figures:
+        parts.append(f"<p>{escape(words.NO_FIGURES[language])}</p>")
+    for path in campaign.figures:
+        try:
+            data = base64.b64encode(path.read_bytes()).decode()
+        except OSError:  # deleted while the report was written
+            continue
+        shown = escape(campaign.roots.short(path))
+        image = f'<img alt="{shown}" src="data:image/png;base64,{data}">'
+        parts.append(f"<figure>{image}<figcaption>{shown}</figcaption></figure>")
+    if campaign.left_out:
+        parts.append(f"<p>{campaign.left_out} {escape(words.LEFT_OUT[language])}</p>")
+    return "\n".join(parts)
+
+
+def _environment(campaign: Campaign) -> str:
+    rows = "".join(f"<tr><td>{escape(name)}<td>{escape(value)}</tr>" for name, value in campaign.environment)
+    return f"<h2>{escape(words.ENVIRONMENT[campaign.language])}</h2><table>{rows}</table>"
+
+
+def _lines(text: str) -> str:
+    return "<br>".join(escape(line) for line in text.splitlines())
+
+
+def _or_dash(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f} %"
