@@ -139,6 +139,13 @@ def _depth_of_the_demo(script: Path, arguments: list[str]) -> list[str]:
     return [*arguments, "--height", str(height), "--width", str(width)]
 
 
+def _diagnosis_in_the_workspace(script: Path, arguments: list[str]) -> list[str]:
+    """Without an output folder, that of the runbook: ``runs/diagnose`` of the workspace."""
+    named = any(word.partition("=")[0] in ("--out-dir", "--output-dir") for word in arguments)
+    workspace = None if named else _workspace_of(script)
+    return [*arguments, "--output-dir", str(workspace.root / "runs/diagnose")] if workspace else arguments
+
+
 def _workspace_of(script: Path) -> Workspace | None:
     try:
         return find_workspace(script.parent)
@@ -174,4 +181,5 @@ _ADAPTED: dict[str, tuple[Callable[[Path, list[str]], list[str]], Callable[[int]
     "train": (_show_settings, _say_end_of_training),
     "check-depth": (_config_first, _silent),
     "prepare-depth": (_depth_of_the_demo, _silent),
+    "diagnose": (_diagnosis_in_the_workspace, _silent),
 }

@@ -105,7 +105,7 @@ def check_labels(data_root: Path, split: str, sample: int | None = None, seed: i
     if sample is not None and sample < len(tokens):
         tokens = sorted(random.Random(seed).sample(tokens, sample))
     unlabelled = {entry.token: entry.unlabelled for entry in root.read_index() if entry.split == split}
-    counter = _Counter()
+    counter = LabelCounter()
     for token in track(tokens, total=len(tokens), what=f"checking {split} labels"):
         try:
             counter.add(token, read_label(paths[token]), unlabelled.get(token, ()))
@@ -124,7 +124,7 @@ def check_labels(data_root: Path, split: str, sample: int | None = None, seed: i
     )
 
 
-class _Counter:
+class LabelCounter:
     """Counts of label values: one histogram of 65,536 values a set of unlabelled classes."""
 
     def __init__(self) -> None:
@@ -137,6 +137,7 @@ class _Counter:
         self._contradictory: list[str] = []
 
     def add(self, token: str, label: np.ndarray, unlabelled: tuple[str, ...]) -> None:
+        """Count one (rows, cols) uint16 label."""
         histogram = np.bincount(label.ravel(), minlength=1 << 16)
         self._histograms[unlabelled] = self._histograms.get(unlabelled, 0) + histogram
         self.read += 1
@@ -152,6 +153,7 @@ class _Counter:
             self._contradictory.append(token)
 
     def classes(self) -> tuple[ClassFrequency, ...]:
+        """How often each class occurs."""
         found = []
         for plane, name in enumerate(CLASSES):
             histograms = [h for unlabelled, h in self._histograms.items() if name not in unlabelled]
@@ -167,7 +169,12 @@ class _Counter:
         cells = sum(int(h.sum()) for h in self._histograms.values())
         return sum(int(h[wanted].sum()) for h in self._histograms.values()) / cells if cells else 0.0
 
+    def visible_share(self) -> float:
+        """Share of cells that PON's mask keeps."""
+        return self.share(_VISIBLE)
+
     def problems(self) -> list[str]:
+        """What no label should be, one line each."""
         problems = list(self.damaged)
         if self._zero:
             problems.append(f"labels without any bit set, not even ignore: {_some(self._zero)}")
@@ -194,7 +201,7 @@ def _file_problems(root: DataRoot, split: str, labels: set[str], indexed: set[st
     return [f"{what}: {_some(tokens)}" for what, tokens in lacking.items() if tokens]
 
 
-def _notes(classes: Iterable[ClassFrequency], counter: _Counter) -> tuple[str, ...]:
+def _notes(classes: Iterable[ClassFrequency], counter: LabelCounter) -> tuple[str, ...]:
     notes = []
     if counter.read and counter.share(_VISIBLE_FOV) == 1.0:
         notes.append("bit 15 is never set: made by another tool, so mask=fov would score cells out of view")

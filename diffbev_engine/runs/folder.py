@@ -55,6 +55,11 @@ class RunFolder:
         """Which process was asked to stop, by whom."""
         return self.path / "stop.json"
 
+    @property
+    def oom_report(self) -> Path:
+        """What there is to say after the GPU ran out of memory; of the newest start."""
+        return self.path / "oom_report.json"
+
     def console(self, started: datetime) -> Path:
         """What the detached start at ``started`` wrote to stdout and stderr."""
         return self.path / f"console_{started:%Y%m%d_%H%M%S}.log"
@@ -81,6 +86,7 @@ class RunFolder:
         archive = self.path / f"previous_{now:%Y%m%d_%H%M%S}"
         archive.mkdir()
         mine = [self.manifest, self.status, self.metrics, self.latest, self.best, self.launch]
+        mine += [self.oom_report]
         mine += [path for _, path in self.checkpoints()]
         mine += [*self.path.glob("train_*.log"), *self.path.glob("console_*.log")]
         for path in mine:

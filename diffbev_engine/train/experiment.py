@@ -24,6 +24,11 @@ from diffbev_engine.train import random_state
 from diffbev_engine.train.checkpoint import Checkpoint, load_checkpoint
 from diffbev_engine.train.interrupt import StopRequest, stop_on_signals
 from diffbev_engine.train.loop import Evaluate, TrainingLoop
+from diffbev_engine.train.out_of_memory import (
+    is_out_of_gpu_memory,
+    is_out_of_host_memory,
+    leave_oom_report,
+)
 from diffbev_engine.train.processes import Processes, join_processes, leave_processes
 from diffbev_engine.train.recorder import Recorder, logger
 from diffbev_engine.train.step import TrainingStep, loss_composition
@@ -75,6 +80,8 @@ def _train(
     evaluate = make_evaluate(settings, processes)
     checkpoint = _find_checkpoint(job, folder)
     recorder = _open_run(job, folder, processes, checkpoint) if processes.is_main else None
+    start = checkpoint.iteration if checkpoint else 0
+    loop: TrainingLoop | None = None
     try:
         step = build_step(settings, processes, resuming=checkpoint is not None)
         loop = TrainingLoop(step, settings, folder, processes, evaluate, stop, recorder)
@@ -94,11 +101,14 @@ def _train(
             loop.run(batches)
     except BaseException as error:
         failure = _as_failure(error)
+        if is_out_of_gpu_memory(error):
+            step_reached = loop.progress.iteration if loop else start
+            leave_oom_report(folder, error, settings, processes, step=step_reached, started_at=start)
         if recorder:
             recorder.finish(_FINAL_STATES.get(failure.exit_code, RunState.FAILED), str(failure))
         if isinstance(error, DiffBEVError):
             raise
-        if isinstance(error, torch.OutOfMemoryError | OSError):
+        if is_out_of_gpu_memory(error) or is_out_of_host_memory(error) or isinstance(error, OSError):
             raise failure from error
         raise  # a defect: its traceback is the message
     if recorder:
@@ -153,6 +163,8 @@ def _open_run(
     if moved:
         logger.warning(f"an earlier run was moved to {moved}; to continue it instead, start with --resume")
     if checkpoint:
+        if folder.oom_report.exists():  # it told of an earlier start
+            folder.oom_report.replace(folder.oom_report.with_suffix(".previous.json"))
         logger.info(f"resuming after iteration {start}")
     elif job.resume:
         logger.info(f"nothing to resume in {folder.path} yet: starting from iteration 0")
@@ -168,10 +180,15 @@ def _arguments(job: TrainingJob) -> dict[str, object] | None:
 def _as_failure(error: BaseException) -> DiffBEVError:
     if isinstance(error, DiffBEVError):
         return error
-    if isinstance(error, torch.OutOfMemoryError):
+    if is_out_of_gpu_memory(error):
         return OutOfGPUMemoryError(
             f"out of GPU memory: {error} Lower data.samples_per_gpu and raise "
             "optimizer_config.cumulative_iters by the same factor, or set compile='head'; then --resume."
+        )
+    if is_out_of_host_memory(error):
+        return DiffBEVError(
+            f"out of host memory (RAM, not GPU memory): {error} Lower data.workers_per_gpu or "
+            "data.samples_per_gpu, or end other programs; then --resume."
         )
     if isinstance(error, OSError):
         return DiffBEVError(f"training stopped: {error}. Continue with --resume once that is mended.")

@@ -10,7 +10,7 @@ _base_ = [
 model = dict(
     # 随机初始化的小型 CNN，步长 16 的特征层 / a small CNN, random weights, its stage of stride 16
     backbone=dict(name="regnetx_002", pretrained=None, out_stage=-2),
-    lift=dict(mode="aligned"),
+    lift=dict(mode="aligned", channels=16),
     bev_encoder=True,
     head=dict(planes=(32, 16), blocks=1, groups=8),
 )

@@ -1,0 +1,177 @@
+"""Measured peak memory of the real training step against batch size, and the largest that fits.
+
+Every size runs in a process of its own: a process that has run out of memory measures nothing
+more, and its end takes nothing else along.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from diffbev_engine.bench.memory_child import ANSWER, Request
+from diffbev_engine.config.load import load_settings
+from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.memory.curve import MARGIN, MemoryCurve, MemoryPoint, fit_line
+from diffbev_engine.memory.host import host_memory
+
+LARGEST_ON_GPU = 512
+LARGEST_ON_HOST = 8
+"""On a CPU a large batch takes minutes and the memory of everybody else."""
+_ATTEMPTS = 4
+_KILLED = -9
+
+Show = Callable[[MemoryPoint, float], None]
+"""Told of every point and of the MiB that are free for it."""
+
+
+def measure_memory(
+    config: str,
+    overrides: Sequence[str],
+    *,
+    gpu_ids: Sequence[int] = (),
+    max_batch: int | None = None,
+    show: Show = lambda _point, _free: None,
+) -> MemoryCurve:
+    """Measure 1, 2, 4, … and then the size that the line through them predicts.
+
+    Args:
+        config: configuration file or preset; its data is not read, weights are random.
+        overrides: as after ``--set``.
+        gpu_ids: the GPU.
+        max_batch: largest size to try; by default 512 on a GPU and 8 on a CPU.
+        show: called with every point.
+
+    Raises:
+        DiffBEVError: a measurement failed for another reason than memory.
+    """
+    settings = load_settings(config, overrides)
+    search = _Search(config, tuple(overrides), tuple(gpu_ids), max_batch, show)
+    search.run()
+    line = fit_line(search.points)
+    room = search.free * (1 - MARGIN)
+    fitting = [point.batch for point in search.points if point.fits and (point.peak or 0.0) <= room]
+    return MemoryCurve(
+        config=config,
+        device=search.device["device"],
+        kind=search.device["kind"],
+        precision=settings.precision,
+        compile=settings.compile,
+        image_size=settings.data.image_size,
+        free=search.free,
+        total=search.device["total"],
+        planned=settings.data.samples_per_gpu,
+        limit=search.limit,
+        points=tuple(sorted(search.points, key=lambda point: point.batch)),
+        line=line,
+        predicted=line.largest(search.free) if line else None,
+        largest=max(fitting, default=None),
+    )
+
+
+class _Search:
+    """Doubles the batch until memory or the limit ends it, then closes in on the largest that fits."""
+
+    def __init__(
+        self,
+        config: str,
+        overrides: tuple[str, ...],
+        gpu_ids: tuple[int, ...],
+        max_batch: int | None,
+        show: Show,
+    ) -> None:
+        self._request = (config, overrides, gpu_ids)
+        self._max_batch = max_batch
+        self._show = show
+        self.points: list[MemoryPoint] = []
+        self.device: dict[str, Any] = {}
+        memory = host_memory()
+        self._host = {"free": memory.available, "total": memory.total}
+
+    @property
+    def free(self) -> float:
+        """MiB that the run may use."""
+        return float(self.device["free"])
+
+    @property
+    def limit(self) -> int:
+        """Largest batch that may be tried."""
+        if self._max_batch is not None:
+            return self._max_batch
+        return LARGEST_ON_GPU if self.device["kind"] == "gpu" else LARGEST_ON_HOST
+
+    def run(self) -> None:
+        """Fill ``points``."""
+        for batch in self._doubling():
+            self._try(batch)
+        for _ in range(_ATTEMPTS):
+            guess = self._next_guess()
+            if guess is None:
+                return
+            self._try(guess)
+
+    def _doubling(self) -> Iterator[int]:
+        yield 1
+        batch = 2
+        while (
+            batch <= self.limit and self.points[-1].fits and self._expected(batch) <= self.free * (1 - MARGIN)
+        ):
+            yield batch
+            batch *= 2
+
+    def _expected(self, batch: int) -> float:
+        """Peak by the line so far; with one point alone, at least that of the point."""
+        line = fit_line(self.points)
+        return line.at(batch) if line else self.points[-1].peak or 0.0
+
+    def _next_guess(self) -> int | None:
+        """The predicted size, between the largest that fits and the smallest that does not."""
+        line = fit_line(self.points)
+        fits = max((point.batch for point in self.points if point.fits), default=0)
+        fails = min((point.batch for point in self.points if not point.fits), default=self.limit + 1)
+        if line is None:
+            return None
+        predicted = line.largest(self.free)
+        guess = min(self.limit if predicted is None else predicted, fails - 1)
+        if fails <= self.limit and guess == fails - 1 > fits + 1:
+            guess = (fits + fails) // 2  # the line is too hopeful
+        return guess if guess > fits else None
+
+    def _try(self, batch: int) -> None:
+        answer = run_child(Request(*self._request, batch))
+        if "kind" in answer and not self.device:
+            self.device = {**self._host, **answer}
+        if not self.device:  # the first process was killed before it could say what it runs on
+            self.device = {**self._host, "device": "CPU", "kind": "host"}
+        values = {name: answer[name] for name in MemoryPoint.__dataclass_fields__ if name in answer}
+        point = MemoryPoint(**{"batch": batch, "peak": None, **values})
+        self.points.append(point)
+        self._show(point, self.free)
+
+
+def run_child(request: Request) -> dict[str, Any]:
+    """Measure one size in a fresh process.
+
+    Raises:
+        DiffBEVError: it failed for another reason than memory; the last lines it wrote.
+    """
+    command = [sys.executable, "-m", "diffbev_engine.bench.memory_child"]
+    done = subprocess.run(
+        command,
+        input=json.dumps(asdict(request)),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    answers = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
+    if done.returncode == 0 and answers:
+        answer: dict[str, Any] = json.loads(answers[-1].removeprefix(ANSWER))
+        return answer
+    if done.returncode == _KILLED:
+        return {"problem": "killed by the system: the host has no memory for it"}
+    lines = done.stderr.strip().splitlines()[-3:]
+    raise DiffBEVError(f"batch {request.batch} could not be measured: {' '.join(lines) or done.returncode}")

@@ -1,0 +1,152 @@
+"""One batch size, measured in this process; ``bench.memory`` starts one of these a size.
+
+Reads the request from stdin (JSON), writes the answer to stdout (one line of JSON).
+"""
+
+import json
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_MIB = 2**20
+_STEPS = 3  # the first makes the optimizer's state, compiled parts settle in the second
+ANSWER = "memory: "
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure."""
+
+    config: str
+    overrides: tuple[str, ...]
+    gpu_ids: tuple[int, ...]
+    batch: int
+
+
+def main() -> None:
+    """Measure what stdin asks for."""
+    _first_to_go()
+    request = Request(**json.load(sys.stdin))
+    print(ANSWER + json.dumps(_measure(request)), flush=True)
+
+
+def _first_to_go() -> None:
+    """If the host runs out of memory, the kernel shall end this process and no other."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def _measure(request: Request) -> dict[str, Any]:
+    import torch
+
+    from diffbev_engine.bench.speed import random_batch
+    from diffbev_engine.config.load import load_settings
+    from diffbev_engine.evaluate.run import predictor
+    from diffbev_engine.train.experiment import build_step, device_name
+    from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory
+    from diffbev_engine.train.processes import join_processes
+
+    started = time.perf_counter()
+    batch_of_request = f"data.samples_per_gpu={request.batch}"
+    settings = load_settings(request.config, (*request.overrides, batch_of_request))
+    processes = join_processes(request.gpu_ids)
+    meter = _GpuMeter(processes.device) if processes.device.type == "cuda" else _HostMeter()
+    device = {"device": device_name(processes.device), "kind": meter.kind, **meter.room()}
+    try:
+        step = build_step(settings, processes, resuming=True)
+        batch = random_batch(settings, processes.device)
+        # Gradients of the first batch are there while the second one runs; more change nothing.
+        batches = [batch] * min(2, settings.optimizer_config.cumulative_iters)
+        for iteration in range(_STEPS):
+            step.run(iteration, batches)
+        training = meter.read()
+        meter.reset()
+        size = settings.evaluation.samples_per_gpu or request.batch
+        evaluated = settings.data.model_copy(update={"samples_per_gpu": size})
+        batch = random_batch(settings.model_copy(update={"data": evaluated}), processes.device)
+        step.model.eval()
+        with torch.inference_mode():
+            predictor(step.model, settings.precision, processes.device)(batch)
+        evaluation = meter.read()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_gpu_memory(error) and not isinstance(error, MemoryError):
+            raise
+        return {**device, "problem": f"out of memory: {str(error).splitlines()[0][:300]}"}
+    return {
+        **device,
+        "peak": max(training["peak"], evaluation["peak"]),
+        "reserved": max(
+            (each["reserved"] for each in (training, evaluation) if each["reserved"]), default=None
+        ),
+        "evaluation": evaluation["peak"] if meter.kind == "gpu" else None,
+        "retries": evaluation["retries"],
+        "seconds": time.perf_counter() - started,
+    }
+
+
+class _GpuMeter:
+    """Memory of this process on one GPU, MiB."""
+
+    kind = "gpu"
+
+    def __init__(self, device: Any) -> None:
+        import torch
+
+        self._cuda, self._device = torch.cuda, device
+        torch.zeros(1, device=device)  # makes the context, which is no longer free for the run
+        self._free, self._total = torch.cuda.mem_get_info(device)
+        self._free += torch.cuda.memory_reserved(device)
+
+    def room(self) -> dict[str, float]:
+        """What is free beside the context of CUDA, and what the GPU has."""
+        return {"free": self._free / _MIB, "total": self._total / _MIB}
+
+    def reset(self) -> None:
+        self._cuda.reset_peak_memory_stats(self._device)
+
+    def read(self) -> dict[str, Any]:
+        """Peaks since the last reset; libraries that load kernels outside of torch count too."""
+        self._cuda.synchronize(self._device)
+        stats = self._cuda.memory_stats(self._device)
+        free, _ = self._cuda.mem_get_info(self._device)
+        outside = max(0, self._free - free - self._cuda.memory_reserved(self._device))
+        return {
+            "peak": (stats["allocated_bytes.all.peak"] + outside) / _MIB,
+            "reserved": (stats["reserved_bytes.all.peak"] + outside) / _MIB,
+            "retries": stats["num_alloc_retries"],
+        }
+
+
+class _HostMeter:
+    """Resident memory of this process, MiB."""
+
+    kind = "host"
+
+    def room(self) -> dict[str, float]:
+        """Nothing: the parent looked before there was this process."""
+        return {}
+
+    def reset(self) -> None:
+        """Peaks of the host cannot be reset; evaluation counts only if it needs more."""
+
+    def read(self) -> dict[str, Any]:
+        return {"peak": _peak_of_process(), "reserved": None, "retries": 0}
+
+
+def _peak_of_process() -> float:
+    """MiB.  Not ``ru_maxrss``: after ``exec`` that still counts the process which started this one."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+    except (OSError, StopIteration):
+        import resource
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / _MIB
+
+
+if __name__ == "__main__":
+    main()

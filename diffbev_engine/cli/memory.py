@@ -1,0 +1,107 @@
+"""``diffbev-engine memory``."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
+from diffbev_engine.errors import ExitCode
+
+if TYPE_CHECKING:
+    from diffbev_engine.memory.curve import MemoryCurve, MemoryPoint
+
+
+@click.command(short_help="Peak memory against batch size; the largest that fits.")
+@config_argument
+@click.option(
+    "--max-batch",
+    type=click.IntRange(min=1),
+    help="Largest batch to try; default: 512 on a GPU, 8 on a CPU.",
+)
+@click.option(
+    "--work-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Run directory to keep the result in (memory.json), for preflight and oom_report.json.",
+)
+@gpu_ids_option
+@set_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    config: str,
+    max_batch: int | None,
+    work_dir: Path | None,
+    gpu_ids: tuple[int, ...],
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Measure the memory of real training steps with CONFIG for batches of 1, 2, 4, 8 and so on.
+
+    Each size trains and evaluates random images in a process of its own, so running out of
+    memory harms nothing. A line through the points gives what a network and what an image needs;
+    the largest batch it predicts, with 8 % to spare, is then measured too. Without a GPU the
+    resident memory of the process on the host is measured.
+    """
+    from diffbev_engine.bench.memory import measure_memory
+    from diffbev_engine.files import make_writable_dir, write_text
+    from diffbev_engine.memory.curve import MEMORY_FILE
+
+    folder = make_writable_dir(work_dir, "work dir") if work_dir else None
+    show = (lambda _point, _free: None) if as_json else _show_point
+    curve = measure_memory(config, overrides, gpu_ids=gpu_ids, max_batch=max_batch, show=show)
+    text = json.dumps(curve.to_json(), indent=1)
+    if folder:
+        write_text(folder / MEMORY_FILE, text + "\n")
+    if as_json:
+        click.echo(text)
+    else:
+        _show_result(curve)
+    if curve.largest is None:
+        ctx.exit(ExitCode.FAILED)
+
+
+def _show_point(point: "MemoryPoint", free: float) -> None:
+    from diffbev_engine.memory.curve import MARGIN
+
+    if point.peak is None:
+        click.secho(f"batch {point.batch:>4}  does not fit: {point.problem}", fg="red")
+        return
+    reserved = "" if point.reserved is None else f", reserved {_gib(point.reserved)}"
+    tight = "  too tight: less than 8 % to spare" if point.peak > free * (1 - MARGIN) else ""
+    tight = "  too tight: only after emptying caches" if point.retries else tight
+    share = f"{point.peak / free:.0%} of what is free" if free else ""
+    click.echo(f"batch {point.batch:>4}  peak {_gib(point.peak)}{reserved}, {share}{tight}")
+
+
+def _show_result(curve: "MemoryCurve") -> None:
+    what = "memory of the GPU" if curve.kind == "gpu" else "resident memory of the process: there is no GPU"
+    click.echo(f"\n{curve.device}, {curve.precision}, compile {curve.compile}: {what}")
+    click.echo(f"free {_gib(curve.free)} of {_gib(curve.total)}")
+    line = curve.line
+    if line:
+        click.echo(
+            f"peak ≈ {_gib(line.fixed)} + {_gib(line.per_sample)} × batch "
+            f"(R² {line.r2:.4f}, at most {line.worst:.0f} MiB off)"
+        )
+    if curve.largest is None:
+        click.secho(
+            "not even a batch of 1 fits with room to spare: free memory, or lower data.image_size", fg="red"
+        )
+        return
+    capped = curve.largest == curve.limit
+    note = f" (the largest that was tried; the line predicts {curve.predicted})" if capped else ""
+    click.secho(f"largest batch that fits: {curve.largest}{note}", bold=True)
+    if curve.planned > curve.largest:
+        click.secho(
+            f"the configuration's batch of {curve.planned} does not fit or was not tried"
+            if capped
+            else f"the configuration's batch of {curve.planned} does not fit",
+            fg="yellow",
+        )
+
+
+def _gib(mib: float) -> str:
+    return f"{mib / 1024:.2f} GiB" if abs(mib) >= 1024 else f"{mib:.0f} MiB"

@@ -1,0 +1,72 @@
+"""``diffbev-engine preflight``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
+from diffbev_engine.cli.runbook_shared import language_option, or_default, print_json
+from diffbev_engine.errors import ExitCode
+
+if TYPE_CHECKING:
+    from diffbev_engine.preflight.finding import Finding
+    from diffbev_engine.runbook.text import Language
+
+_MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
+
+
+@click.command(short_help="Look at everything before a long run.")
+@config_argument
+@click.option(
+    "--work-dir", type=click.Path(path_type=Path), required=True, help="Where the run would write; not made."
+)
+@gpu_ids_option
+@set_option
+@json_option
+@language_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    config: str,
+    work_dir: Path,
+    gpu_ids: tuple[int, ...],
+    overrides: tuple[str, ...],
+    as_json: bool,
+    language: "Language | None",
+) -> None:
+    """Look at what a training with CONFIG in the work dir depends on, and change nothing.
+
+    Disk, data root (case, pairs, splits, depth, a sample of files and labels), pretrained
+    weights, driver and CUDA against torch, GPU memory against the batch, limits of open files
+    and shared memory, RAM, and another run in the work dir. The exit code is 1 if anything
+    would make the run fail.
+    """
+    from diffbev_engine.config.load import load_settings
+    from diffbev_engine.preflight.run_preflight import preflight, summary
+
+    chosen, found = or_default(language), []
+    for finding in preflight(load_settings(config, overrides), config, work_dir, gpu_ids):
+        found.append(finding)
+        if not as_json:
+            _show(finding, chosen)
+    result = summary(found)
+    if as_json:
+        print_json(result)
+    else:
+        counts = result["counts"]
+        numbers = {
+            "zh": "错误 {error}，警告 {warning}，正常 {ok}",
+            "en": "errors {error}, warnings {warning}, ok {ok}",
+        }[chosen]
+        click.secho("\n" + numbers.format(**counts), bold=True)
+    if not result["ok"]:
+        ctx.exit(ExitCode.FAILED)
+
+
+def _show(finding: "Finding", language: "Language") -> None:
+    mark, colour = _MARKS[finding.level.value]
+    where = f"  [{finding.where}]" if finding.where else ""
+    click.echo(f"{click.style(mark, fg=colour)} {finding.check:<14} {finding.what[language]}{where}")
+    if finding.do:
+        click.echo(f"  {'':<14} → {finding.do[language]}")

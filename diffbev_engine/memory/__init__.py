@@ -1,0 +1,1 @@
+"""GPU memory: what ran out, how much a batch needs, what to change; light at import."""

@@ -1,0 +1,118 @@
+"""The end of a training for lack of memory: which memory, in which phase, and a report of it."""
+
+import os
+import types
+from typing import Any
+
+import torch
+
+from diffbev_engine.config.settings import Settings
+from diffbev_engine.dataset.sample import Batch
+from diffbev_engine.memory.gpu_processes import gpu_processes
+from diffbev_engine.memory.oom_report import MemoryFailure, write_oom_report
+from diffbev_engine.memory.remedies import ALLOCATOR_VARIABLES
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.train.loop import TrainingLoop
+from diffbev_engine.train.processes import Processes
+from diffbev_engine.train.recorder import logger
+from diffbev_engine.train.step import TrainingStep
+
+_MIB = 2**20
+# cuBLAS, cuDNN and the driver report it as other errors than torch's own allocator.
+_GPU_WORDS = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_HOST_WORDS = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+
+
+def is_out_of_gpu_memory(error: BaseException) -> bool:
+    """Whether the GPU had no memory left; by type first, then by the words of other libraries."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _GPU_WORDS)
+
+
+def is_out_of_host_memory(error: BaseException) -> bool:
+    """Whether the host refused an allocation; mostly it kills the process instead."""
+    if isinstance(error, MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _HOST_WORDS)
+
+
+def phase_of(error: BaseException) -> str:
+    """Where in training ``error`` was raised; ``unknown`` outside of the phases."""
+    phases: dict[types.CodeType, str] = {
+        TrainingStep._apply_gradients.__code__: "optimizer",
+        TrainingStep._losses.__code__: "forward",
+        torch.Tensor.backward.__code__: "backward",
+        Batch.to.__code__: "transfer",
+        TrainingLoop._evaluate_if_due.__code__: "evaluation",
+        TrainingLoop._save.__code__: "checkpoint",
+        TrainingLoop.restore.__code__: "setup",
+    }
+    found, trace = "unknown", error.__traceback__
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        # Evaluation moves batches too; its phase is the one that tells.
+        if found != "evaluation":
+            found = phases.get(code, "setup" if code.co_name == "build_step" else found)
+        trace = trace.tb_next
+    return found
+
+
+def leave_oom_report(
+    folder: RunFolder,
+    error: BaseException,
+    settings: Settings,
+    processes: Processes,
+    *,
+    step: int,
+    started_at: int,
+) -> None:
+    """Write ``oom_report.json`` and log the first remedies; whatever fails here is only logged."""
+    try:
+        on_gpu = processes.device.type == "cuda"
+        found, problem = gpu_processes(_uuid(processes.device)) if on_gpu else ((), "training on the CPU")
+        failure = MemoryFailure(
+            message=str(error),
+            phase=phase_of(error),
+            step=step,
+            started_at=started_at,
+            config=settings.model_dump(mode="json"),
+            device=torch.cuda.get_device_name(processes.device) if on_gpu else "CPU",
+            pid=os.getpid(),
+            rank=processes.shard.rank,
+            allocator=_allocator(processes.device) if on_gpu else None,
+            processes=found,
+            processes_problem=problem,
+            environment={name: os.environ[name] for name in ALLOCATOR_VARIABLES if name in os.environ},
+        )
+        report = write_oom_report(folder, failure)
+    except Exception as problem_of_report:  # the run must still end with its own error
+        logger.warning(f"no oom_report.json: {type(problem_of_report).__name__}: {problem_of_report}")
+        return
+    logger.error(f"out of GPU memory at step {step}, phase {failure.phase}; see {folder.oom_report}")
+    for remedy in report["remedies"]:
+        how = remedy["arguments"] or " ".join(f"{k}={v}" for k, v in remedy["environment"].items())
+        how = f" [{how}]" if how else ""
+        logger.error(f"  {remedy['rank']}. {remedy['title']['en']}{how}: saves {remedy['saving']['en']}")
+
+
+def _allocator(device: torch.device) -> dict[str, float]:
+    """Figures of torch's allocator: MiB, and counts since the start."""
+    stats: dict[str, Any] = torch.cuda.memory_stats(device)
+    free, total = torch.cuda.mem_get_info(device)
+    return {
+        "allocated_mib": stats["allocated_bytes.all.current"] / _MIB,
+        "allocated_peak_mib": stats["allocated_bytes.all.peak"] / _MIB,
+        "reserved_mib": stats["reserved_bytes.all.current"] / _MIB,
+        "reserved_peak_mib": stats["reserved_bytes.all.peak"] / _MIB,
+        "inactive_split_mib": stats["inactive_split_bytes.all.current"] / _MIB,
+        "free_mib": free / _MIB,
+        "total_mib": total / _MIB,
+        "num_alloc_retries": stats["num_alloc_retries"],
+        "num_ooms": stats["num_ooms"],
+    }
+
+
+def _uuid(device: torch.device) -> str | None:
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return None if uuid is None else str(uuid)
