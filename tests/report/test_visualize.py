@@ -29,7 +29,7 @@ from diffbev_engine.train.checkpoint import Best, Checkpoint, load_checkpoint, l
 from diffbev_engine.train.processes import join_processes
 from tests.processes import engine
 
-DIFFUSION = {"widths": (8, 8, 8), "blocks": 1, "groups": 4, "steps": 2, "fusion": {"heads": 2}}
+DIFFUSION = {"widths": (8, 8, 8), "blocks": 1, "groups": 4, "steps": 2, "fusion": {"heads": 2, "key_stride": 8}}
 
 
 def _saved(settings, folder):
@@ -134,7 +134,7 @@ def test_the_command_of_the_runbook_on_trained_models(tiny_settings, tmp_path):
     for name, settings in (("baseline", tiny_settings), ("diffbev", Settings.model_validate(content))):
         config = tmp_path / f"{name}.py"
         config.write_text(dump_config(settings))
-        assert engine("train", config, "--work-dir", tmp_path / name).wait(120) == 0
+        assert engine("train", config, "--work-dir", tmp_path / name).wait(300) == 0
         arguments.append((config, tmp_path / name / "best_mIoU.pth"))
     command = ["visualize", *arguments[0], "--diffbev-config", arguments[1][0]]
     command += ["--diffbev-checkpoint", arguments[1][1], "--indices", "0", "1", "4"]
