@@ -29,7 +29,8 @@ from diffbev_engine.train.checkpoint import Best, Checkpoint, load_checkpoint, l
 from diffbev_engine.train.processes import join_processes
 from tests.processes import engine
 
-DIFFUSION = {"widths": (8, 8, 8), "blocks": 1, "groups": 4, "steps": 2, "fusion": {"heads": 2, "key_stride": 8}}
+FUSION = {"heads": 2, "key_stride": 8}
+DIFFUSION = {"widths": (8, 8, 8), "blocks": 1, "groups": 4, "steps": 2, "fusion": FUSION}
 
 
 def _saved(settings, folder):
