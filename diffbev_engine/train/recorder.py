@@ -73,6 +73,9 @@ class Recorder:
         for handler in self._handlers:
             logger.removeHandler(handler)
             handler.close()
+        # Whoever trains inside a longer process gets the logger back as it was.
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
 
 
 def _log_to(folder: RunFolder) -> list[logging.Handler]:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import logging
 
 from diffbev_engine.evaluate.run import evaluation_in_training
 from diffbev_engine.runs.metrics import COLUMNS
@@ -26,3 +27,13 @@ def test_a_run_leaves_its_files(tiny_settings, tmp_path):
     assert (status["state"], status["step"]) == ("finished", 6)
     assert len(list(tmp_path.glob("train_*.log"))) == 1
     assert json.loads((tmp_path / "run.json").read_text())["seed"] == 0
+
+
+def test_the_logger_is_given_back_when_a_run_ends(tiny_settings, tmp_path):
+    one = tiny_settings.model_copy(
+        update={"runner": tiny_settings.runner.model_copy(update={"max_iters": 1})}
+    )
+    train(TrainingJob(one, "tiny.py", tmp_path), evaluation_in_training)
+
+    package = logging.getLogger("diffbev_engine")
+    assert (package.level, package.propagate, package.handlers) == (logging.NOTSET, True, [])
