@@ -1,29 +1,51 @@
 """``diffbev-engine demo``."""
 
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from diffbev_engine.cli.runbook_shared import language_option, or_default
 
-@click.command(short_help="The whole procedure, synthetic, in minutes.")
+if TYPE_CHECKING:
+    from diffbev_engine.runbook.text import Language
+
+
+@click.command(short_help="The whole runbook, synthetic, in minutes.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
     default=Path("diffbev_demo"),
     show_default=True,
-    help="Folder for the world, the run and the picture.",
+    help="Folder for the world, the workspace and its reports.",
 )
-def command(out: Path) -> None:
-    """Run the whole procedure on a small synthetic world, on a CPU, in minutes.
+@click.option(
+    "--setup-only",
+    is_flag=True,
+    help="World, labels, workspace and phases 0 and 1; the trainings are left to you.",
+)
+@language_option
+def command(out: Path, setup_only: bool, language: "Language | None") -> None:
+    """Run the whole runbook on a small synthetic world, on a CPU, in minutes.
 
-    synth, prepare, prepare-depth, train (300 iterations), evaluate, and a picture of what the
-    model predicts.  Needs no data set, no GPU and no network.
+    Environment and data checks, a smoke test, the baseline, DiffBEV with depth supervision,
+    comparison plots, pictures, the final checklist, and a report of it all.  Needs no data set,
+    no GPU and no network.  What has passed is kept: a repeated demo goes on where it stopped.
     """
-    from diffbev_engine.demo import run_demo
+    from diffbev_engine.cli.runbook_terminal import terminal_reporter
+    from diffbev_engine.demo import SETUP_PHASES, run_demo, set_up_demo
 
-    summary = run_demo(out, click.echo)
-    before, after = summary.untrained.main.miou, summary.trained.main.miou
-    click.echo(
-        f"\nmIoU on validation scenes: {100 * before:.2f} untrained, {100 * after:.2f} after training "
-        f"({summary.seconds:.0f} s in all)\nlook at {summary.picture}"
+    started, spoken = time.monotonic(), or_default(language)
+    roots = set_up_demo(out.absolute(), click.echo)
+    reporter = terminal_reporter(roots, spoken, to_stderr=False)
+    summary = run_demo(roots, reporter, spoken, SETUP_PHASES if setup_only else None)
+    click.echo(f"\n{time.monotonic() - started:.0f} s in all; the workspace is {roots.workspace}")
+    if setup_only:
+        return
+    scores = ", ".join(
+        f"{name} {'–' if score is None else f'{100 * score:.2f}'}" for name, score in summary.scores.items()
     )
+    click.echo(f"mIoU on the validation scene: {scores}")
+    click.echo(f"pictures: {roots.workspace / 'runs/vis_comparison/vis'}")
+    click.echo(f"the report of it all: {summary.reports[1]}")

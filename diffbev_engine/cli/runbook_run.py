@@ -1,6 +1,5 @@
 """``diffbev-engine runbook run``."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,15 +12,11 @@ from diffbev_engine.cli.runbook_shared import (
     or_default,
     phase_option,
     print_json,
-    show_finding,
     step_option,
     workspace_argument,
 )
 
 if TYPE_CHECKING:
-    from diffbev_engine.runbook.model import Step
-    from diffbev_engine.runbook.roots import Roots
-    from diffbev_engine.runbook.runner import Ran, Reporter
     from diffbev_engine.runbook.text import Language
 
 
@@ -58,6 +53,7 @@ def command(
     second Ctrl+C at once.  The exit code is 3, 4 or 5 if that is how the training ended, else 1
     if a step failed.  With --json the result goes to stdout, the output of the steps to stderr.
     """
+    from diffbev_engine.cli.runbook_terminal import terminal_reporter
     from diffbev_engine.runbook.present import roots_json, state_json
     from diffbev_engine.runbook.runner import Selection, exit_code_of, run_steps
     from diffbev_engine.runbook.state import StateStore
@@ -65,7 +61,9 @@ def command(
 
     roots, runbook = open_workspace(workspace)
     selection = Selection(phase, steps, start, again, anyway, adopt)
-    ran = run_steps(runbook, roots, selection, _terminal(roots, or_default(language), as_json))
+    ran = run_steps(
+        runbook, roots, selection, terminal_reporter(roots, or_default(language), to_stderr=as_json)
+    )
     code = exit_code_of(ran)
     view = view_runbook(runbook, StateStore(roots).read(), roots)
     if as_json:
@@ -88,38 +86,3 @@ def command(
         click.echo(text[or_default(language)])
     if code:
         ctx.exit(code)
-
-
-def _terminal(roots: "Roots", language: "Language", to_stderr: bool) -> "Reporter":
-    from diffbev_engine.runbook.present import STATE_WORDS, duration
-    from diffbev_engine.runbook.record import GLYPHS
-    from diffbev_engine.runbook.runner import Reporter
-
-    stream = sys.stderr if to_stderr else sys.stdout
-
-    class Terminal(Reporter):
-        def starts(self, step: "Step", number: int, total: int, command: str) -> None:
-            click.secho(f"\n[{number}/{total}] {step.id} {step.title[language]}", bold=True, file=stream)
-            for line_number, line in enumerate(command.splitlines()):
-                click.secho(f"{'>' if line_number else '$'} {line}", dim=True, file=stream)
-
-        def says(self, text: str) -> None:
-            stream.write(text)
-            stream.flush()
-
-        def ended(self, ran: "Ran") -> None:
-            record = ran.record
-            took = "" if record.seconds is None else f", {duration(record.seconds)}"
-            reason = f": {record.reason[language]}" if record.reason else ""
-            colour = {"passed": "green", "failed": "red"}.get(record.state.value)
-            head = f"{GLYPHS[record.state]} {ran.step.id} {STATE_WORDS[record.state][language]}"
-            click.secho(f"{head}{took}{reason}", fg=colour, file=stream)
-            if record.state.value == "failed" and record.log:
-                click.echo(f"  {roots.workspace / record.log}", file=stream)
-            shown = (
-                [one for one in ran.findings if one.certainty > 1] if record.state.value == "failed" else []
-            )
-            for finding in shown[:1]:
-                show_finding(finding, roots, language, err=to_stderr)
-
-    return Terminal()

@@ -34,6 +34,8 @@ class Equivalent:
     """Its output becomes the evidence."""
     reason: Text
     """Why the step is skipped, and what holds instead."""
+    demo_only: bool = False
+    """Good enough for a demo workspace; anywhere else the step fails, with the same reason."""
 
 
 @dataclass(frozen=True)

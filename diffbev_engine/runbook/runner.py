@@ -270,7 +270,7 @@ class _OneStep:
     def _stood_in(self, record: StepRecord, outcome: Outcome) -> StepRecord:
         """A step without a command that can be used here: skipped, with what holds instead."""
         equivalent = self._step.equivalent
-        if equivalent and outcome.exit_code:
+        if equivalent and (outcome.exit_code or (equivalent.demo_only and not self._roots.demo)):
             return replace(record, state=StepState.FAILED, reason=equivalent.reason)
         reason = (
             equivalent.reason

@@ -116,7 +116,8 @@ class Shell:
 
         with suppress(psutil.Error):
             shell = psutil.Process(self.pid)
-            for process in [*shell.children(recursive=True), shell]:
+            # The shell first: it waits for what it runs, then stops instead of taking the next line.
+            for process in [shell, *shell.children(recursive=True)]:
                 with suppress(psutil.Error):
                     if process.name() not in _KEEP_GOING:
                         process.send_signal(signal.SIGINT)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 from dataclasses import replace
 from pathlib import Path
@@ -178,3 +179,18 @@ def test_doctor_on_the_command_line(tmp_path: Path):
     assert process.returncode == 1
     assert "训练发散" in output
     assert "Lwce is NaN" in output
+
+
+@pytest.mark.skipif(shutil.which("nvidia-smi") is not None, reason="this machine has nvidia-smi")
+def test_only_a_demo_goes_on_without_a_gpu(roots):
+    def run() -> dict[str, object]:
+        process = engine("runbook", "run", roots.workspace, "--step", "1.6", "--anyway", "--json")
+        output = process.communicate(timeout=60)[0]
+        answer: dict[str, object] = json.loads(output[output.index('{\n "workspace"') :])
+        return answer
+
+    assert run()["exit_code"] == 0
+    file = roots.workspace / "workspace.toml"
+    file.write_text(file.read_text().replace("demo = true", "demo = false"))
+    answer = run()
+    assert (answer["exit_code"], answer["failed"], answer["problem"]) == (1, "1.6", "no-gpu")

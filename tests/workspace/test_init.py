@@ -37,10 +37,10 @@ RUNBOOK_FILES = {
 }
 DEMO_LENGTH = (
     "data.samples_per_gpu=1",
-    "runner.max_iters=150",
-    "lr_config.warmup_iters=15",
-    "checkpoint_config.interval=50",
-    "evaluation.interval=150",
+    "runner.max_iters=300",
+    "lr_config.warmup_iters=30",
+    "checkpoint_config.interval=100",
+    "evaluation.interval=300",
 )
 
 
