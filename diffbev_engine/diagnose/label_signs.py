@@ -26,8 +26,8 @@ def label_findings(survey: LabelSurvey) -> list[Finding]:
     if not survey.cells:
         return files
     bits = _missing_bits(survey)
-    if bits:
-        return [*files, *bits]
+    if bits:  # 255 where the ignore bits belong explains why they are missing
+        return [*files, *(_impossible(survey) or bits)]
     view = _inverted(survey) or _axes(survey)
     if view:
         return [*files, *view]

@@ -12,7 +12,7 @@ _EVERYWHERE = 0.99
 _INITIAL_GAP = 1e-3
 _DEAD_SPREAD = 1e-3
 _UNANIMOUS, _VARIED_TRUTH = 0.995, 0.9
-_AXES_GAIN, _AXES_RATIO, _AXES_IMAGES = 0.05, 1.5, 0.7
+_AXES_GAIN, _AXES_RATIO, _AXES_IMAGES = 0.02, 1.5, 0.7
 _MOSTLY, _NOTHING_ELSE = 0.8, 0.02
 """Share of drivable area in the positives, and recall of all other classes together: above the one and
 below the other, only drivable area has been learned. Stray positives of other classes come early."""
@@ -109,7 +109,8 @@ def _constant(survey: PredictionSurvey) -> Finding | None:
                 f"{reference:.4f}, here it is {survey.result.miou:.4f}",
             )
         )
-    return Finding("constant", tuple(evidence))
+    one_class = share > COLLAPSE >= survey.truth_share(number)
+    return Finding("collapse" if one_class else "constant", tuple(evidence))
 
 
 def _axes(survey: PredictionSurvey) -> Finding | None:

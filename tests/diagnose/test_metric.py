@@ -60,7 +60,7 @@ def test_all_drivable_scores_a_fourteenth_of_its_prior(batch):
     assert survey.result.miou == pytest.approx(0.0319, abs=0.0006)
     assert survey.top == (0, 1.0)
     assert collapsed(survey)
-    assert [finding.cause for finding in prediction_findings(survey)] == ["constant"]
+    assert [finding.cause for finding in prediction_findings(survey)] == ["collapse"]
 
 
 def test_the_metric_tests_itself_on_every_sample(batch):

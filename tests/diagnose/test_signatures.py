@@ -83,7 +83,7 @@ def test_not_finite(examine):
 
 def test_all_drivable_whatever_the_image(examine):
     diagnosis = examine(_constant_scores(lambda c: 4.0 if c == 0 else -4.0))
-    assert _causes(diagnosis) == ["constant"]
+    assert _causes(diagnosis) == ["collapse"]
     assert "all drivable" in _evidence(diagnosis)
     assert diagnosis.to_json()["collapsed"] is True
 
@@ -220,6 +220,12 @@ def test_labels_with_255(examine, rewrite):
     diagnosis = examine()
     assert _causes(diagnosis)[0] == "out_of_range_bits"
     assert "6 classes or more" in _evidence(diagnosis)
+
+
+def test_255_instead_of_the_ignore_bits(examine, rewrite):
+    ignored = (1 << 14) | (1 << 15)
+    rewrite(lambda label: np.where(label & ignored, 255, label).astype(np.uint16))
+    assert _causes(examine())[0] == "out_of_range_bits"
 
 
 def test_out_of_view_but_not_ignored(examine, rewrite):
