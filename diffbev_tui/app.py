@@ -1,0 +1,361 @@
+"""The app: takes snapshots of a workspace beside the UI and hands them to the pane in view."""
+
+import importlib
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from textual import work
+from textual.app import App, ComposeResult, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.message import Message
+from textual.screen import Screen
+
+from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runs.survey import RunCondition
+from diffbev_tui.core.background import Background
+from diffbev_tui.core.engine import ask_engine
+from diffbev_tui.core.gpu import GpuReading, sample_gpus
+from diffbev_tui.core.places import keep_clip, settings_file
+from diffbev_tui.core.preferences import PACES, Preferences, read_preferences, write_preferences
+from diffbev_tui.core.seat import Seat
+from diffbev_tui.core.snapshot import Sampler, Snapshot
+from diffbev_tui.i18n import language, set_language, tr, tr_if_key
+from diffbev_tui.themes import DARK, LIGHT
+from diffbev_tui.widgets.dialogs import confirmation, leaving
+from diffbev_tui.widgets.help import Help
+from diffbev_tui.widgets.key_line import KeyLine, keys_of
+from diffbev_tui.widgets.pane import Pane
+from diffbev_tui.widgets.status_line import StatusLine
+from diffbev_tui.widgets.tab_line import TabLine
+
+PANES = {
+    "runbook": "RunbookPane",
+    "monitor": "MonitorPane",
+    "gpu": "GpuPane",
+    "memory": "MemoryPane",
+    "classes": "ClassesPane",
+    "log": "LogPane",
+    "report": "ReportPane",
+}
+"""Module in ``diffbev_tui.panes`` and its class, in the order of their keys."""
+
+Severity = Literal["information", "warning", "error"]
+
+
+class Looked(Message):
+    """A snapshot was taken."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        super().__init__()
+        self.snapshot = snapshot
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest counts."""
+        return isinstance(message, Looked)
+
+
+class DiffBEVApp(App[None]):
+    """The terminal UI of one workspace."""
+
+    TITLE = "DiffBEV"
+    CSS_PATH: ClassVar = sorted((Path(__file__).parent / "styles").glob("*.tcss"))
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (140, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(str(number), f"pane('{name}')", f"app.pane_{name}", show=False)
+          for number, name in enumerate(PANES, start=1)),
+        Binding("question_mark,f1", "help", "app.key_help"),
+        Binding("colon", "command_palette", "app.key_palette"),
+        Binding("y", "copy", "app.key_copy"),
+        Binding("Y", "copy_screen", "app.key_copy_screen", show=False),
+        Binding("L", "language", "app.key_language", show=False),
+        Binding("T", "theme", "app.key_theme", show=False),
+        Binding("left_square_bracket", "pace(1)", "app.key_slower", show=False),
+        Binding("right_square_bracket", "pace(-1)", "app.key_faster", show=False),
+        Binding("f8", "picture", "app.key_picture", show=False),
+        Binding("q", "leave", "app.key_quit"),
+        Binding("ctrl+q", "leave", show=False, priority=True),
+        Binding("ctrl+c", "reassure", show=False),
+    ]  # fmt: skip
+
+    def __init__(self, roots: Roots | None, *, read_only: bool = False) -> None:
+        """Show a workspace.
+
+        Args:
+            roots: where it is; ``None`` for the welcome screen.
+            read_only: start, stop and write nothing.
+        """
+        super().__init__()
+        self.snapshot = Snapshot(0.0, roots)
+        self._asked_read_only = read_only
+        self.preferences = read_preferences(settings_file())
+        self._shown = ""
+        self._gpus = GpuReading((), "")
+        self._open(roots)
+
+    def _open(self, roots: Roots | None) -> None:
+        self.roots = roots
+        self._sampler = Sampler(roots)
+        self._seat = Seat(roots.state_folder) if roots is not None else None
+        self._look = Background(self._look_beside)
+        self._look_at_gpus = Background(self._look_at_gpus_beside)
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be started, stopped or written from here."""
+        return self._asked_read_only or (self._seat is not None and not self._seat.held)
+
+    def compose(self) -> ComposeResult:
+        """Status, tabs, the pane, keys."""
+        yield StatusLine()
+        yield TabLine(tuple(PANES))
+        yield Container(id="panes")
+        yield KeyLine()
+
+    async def on_mount(self) -> None:
+        """Show the first screen, then look."""
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        self.theme = self.preferences.theme if self.preferences.theme in self.available_themes else DARK.name
+        self._timer = self.set_interval(self.preferences.pace, self._tick)
+        if self._seat is not None and not self._asked_read_only:
+            self._seat.take()
+        if self.roots is None:
+            await self._welcome()
+        else:
+            await self.show_pane("runbook")
+            if self.read_only and not self._asked_read_only and self._seat is not None:
+                self.say(tr("app.seat_taken", owner=self._seat.owner()), "warning")
+        self._tick()
+
+    async def _welcome(self) -> None:
+        from diffbev_tui.panes.welcome import WelcomePane
+
+        self.query_one(TabLine).display = False
+        await self.query_one("#panes").mount(WelcomePane(id="pane-welcome"))
+        self.query_one(WelcomePane).focus_first()
+
+    async def open_workspace(self, roots: Roots) -> None:
+        """Leave the welcome screen for a workspace."""
+        await self.query_one("#panes").remove_children()
+        self.query_one(TabLine).display = True
+        self._open(roots)
+        if self._seat is not None and not self._asked_read_only:
+            self._seat.take()
+        await self.show_pane("runbook")
+        self._tick()
+
+    # looking -------------------------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        self._look.start()
+        self._look_at_gpus.start()
+        self._show_lines()
+
+    def _look_beside(self) -> None:
+        if self._seat is not None and not self._asked_read_only:
+            self._seat.take()
+        self.post_message(Looked(self._sampler.take(with_gpus=False)))
+
+    def _look_at_gpus_beside(self) -> None:
+        self._gpus = sample_gpus()
+
+    def on_looked(self, message: Looked) -> None:
+        """Hand a snapshot on."""
+        if message.snapshot.roots != self.roots:
+            return
+        self.snapshot = replace(message.snapshot, gpus=self._gpus)
+        pane = self.pane
+        if pane is not None and pane.is_mounted:
+            pane.update_snapshot(self.snapshot)
+        self._show_lines()
+
+    def _show_lines(self) -> None:
+        if len(self.screen_stack) > 1:
+            return
+        status = self.query_one(StatusLine)
+        status.show(self.snapshot, read_only=self.read_only, behind_s=self._look.busy_s)
+        self.query_one(TabLine).show(self._shown)
+        self.query_one(KeyLine).show()
+
+    # panes ---------------------------------------------------------------------------------------
+
+    @property
+    def pane(self) -> Pane | None:
+        """The pane in view."""
+        found = self.screen_stack[0].query(f"#pane-{self._shown}") if self._shown else None
+        return found.first(Pane) if found else None
+
+    async def show_pane(self, name: str) -> None:
+        """Show a pane; it is made when it is shown for the first time."""
+        if self.roots is None:
+            return
+        panes = self.screen_stack[0].query_one("#panes")
+        if not panes.query(f"#pane-{name}"):
+            module = importlib.import_module(f"diffbev_tui.panes.{name}")
+            await panes.mount(getattr(module, PANES[name])(id=f"pane-{name}"))
+        self._shown = name
+        for pane in panes.children:
+            pane.display = pane.id == f"pane-{name}"
+        pane_in_view = self.pane
+        if pane_in_view is not None:
+            pane_in_view.update_snapshot(self.snapshot)
+            self._focus_into(pane_in_view)
+        self._show_lines()
+
+    def _focus_into(self, pane: Pane) -> None:
+        inside = [widget for widget in self.screen_stack[0].focus_chain if pane in widget.ancestors]
+        (inside[0] if inside else pane).focus()
+
+    def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
+        """A click on a tab."""
+        self.run_worker(self.show_pane(message.name))
+
+    async def action_pane(self, name: str) -> None:
+        """Switch to a pane."""
+        await self.show_pane(name)
+
+    def on_descendant_focus(self) -> None:
+        """Other keys work now."""
+        if len(self.screen_stack) == 1:
+            self.call_after_refresh(self.query_one(KeyLine).show)
+
+    # for panes -----------------------------------------------------------------------------------
+
+    def say(self, text: str, severity: Severity = "information") -> None:
+        """A toast; an error also rings the bell."""
+        self.notify(text, severity=severity, markup=False, timeout=15 if severity == "error" else 6)
+        if severity == "error":
+            self.bell()
+
+    def copy(self, text: str) -> None:
+        """To the clipboard of the terminal in front of the user, and always to a file."""
+        self.copy_to_clipboard(text)
+        try:
+            self.say(tr("app.copied", path=keep_clip(text)))
+        except OSError as error:
+            self.say(tr("app.copied_without_file", why=error.strerror or str(error)), "warning")
+
+    def confirm(self, question: str, consequence: str, then: Callable[[], object]) -> None:
+        """Ask, and call ``then`` if the answer is yes."""
+        self.push_screen(
+            confirmation(question, consequence), lambda answer: (then(), None)[1] if answer == "yes" else None
+        )
+
+    # actions -------------------------------------------------------------------------------------
+
+    def action_help(self) -> None:
+        """Help for the pane in view."""
+        name = self._shown or "welcome"
+        keys = keys_of(self.screen, all_keys=True)
+        self.push_screen(Help(tr("app.pane_" + name), tr_if_key(f"{name}.help"), keys))
+
+    def action_copy(self) -> None:
+        """Copy what is in focus."""
+        text = self.pane.copy_text() if self.pane is not None else None
+        if text:
+            self.copy(text)
+        else:
+            self.say(tr("app.nothing_to_copy"))
+
+    def action_copy_screen(self) -> None:
+        """Copy all that is on the screen, as text."""
+        width, height = self.size
+        lines = self.screen._compositor.render_strips()
+        self.copy("\n".join(strip.text.rstrip()[:width] for strip in lines[:height]))
+
+    def action_language(self) -> None:
+        """The other language, at once and from now on."""
+        set_language("en" if language() == "zh" else "zh")
+        self._remember(replace(self.preferences, language=language()))
+        for pane in self.query(Pane):
+            pane.retranslate()
+        self._show_lines()
+
+    def action_theme(self) -> None:
+        """The next theme."""
+        names = [DARK.name, LIGHT.name, *sorted(set(self.available_themes) - {DARK.name, LIGHT.name})]
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+        self._remember(replace(self.preferences, theme=self.theme))
+        self.say(tr("app.theme", name=self.theme))
+
+    def action_pace(self, step: int) -> None:
+        """Look less or more often."""
+        place = min(max(PACES.index(self.preferences.pace) + step, 0), len(PACES) - 1)
+        self._remember(replace(self.preferences, pace=PACES[place]))
+        self._timer.stop()
+        self._timer = self.set_interval(PACES[place], self._tick)
+        self.say(tr("app.pace", seconds=PACES[place]))
+
+    def _remember(self, preferences: Preferences) -> None:
+        self.preferences = preferences
+        try:
+            write_preferences(settings_file(), preferences)
+        except OSError as error:
+            self.say(tr("app.not_remembered", why=error.strerror or str(error)), "warning")
+
+    def action_picture(self) -> None:
+        """A picture of the screen, as SVG in the current folder."""
+        try:
+            self.say(tr("app.picture", path=Path(self.save_screenshot()).absolute()))
+        except OSError as error:
+            self.say(error.strerror or str(error), "error")
+
+    def action_reassure(self) -> None:
+        """Ctrl+C ends nothing."""
+        self.say(tr("app.ctrl_c"))
+
+    def action_leave(self) -> None:
+        """Leave; with a training going on, ask how."""
+        run = self.snapshot.current
+        if len(self.screen_stack) > 1 and self.screen.is_modal:
+            self.screen.dismiss(None)
+        elif run is None or run.state is not RunCondition.RUNNING:
+            self.exit()
+        else:
+            self.push_screen(
+                leaving(Path(run.path).name, self.read_only),
+                lambda answer: self._left(answer, Path(run.path)),
+            )
+
+    def _left(self, answer: str | None, run: Path) -> None:
+        if answer == "detach":
+            self.exit()
+        elif answer == "stop":
+            self.say(tr("app.stopping", run=run.name))
+            self._stop_and_exit(run)
+
+    @work(thread=True, exclusive=True, group="stop")
+    def _stop_and_exit(self, run: Path) -> None:
+        answer = ask_engine("runs", "stop", run)
+        if answer.exit_code == 0:
+            self.call_from_thread(self.exit)
+        else:
+            self.call_from_thread(self.say, answer.last_line, "error")
+
+    def on_unmount(self) -> None:
+        """Let others act."""
+        if self._seat is not None:
+            self._seat.leave()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Everything that a key does, by name."""
+        for _, what, _owner, action, node in _commands(screen):
+            yield SystemCommand(what, "", lambda action=action, node=node: self._run(action, node))
+
+    def _run(self, action: str, node: object) -> None:
+        self.run_worker(self.run_action(action, default_namespace=node))  # type: ignore[arg-type]
+
+
+def _commands(screen: Screen[object]) -> Iterable[tuple[str, str, str, str, object]]:
+    seen = set()
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if binding.description and binding.action not in seen:
+            seen.add(binding.action)
+            words = tr_if_key(binding.description)
+            yield binding.key, words, type(active.node).__name__, binding.action, active.node

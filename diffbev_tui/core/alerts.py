@@ -1,0 +1,136 @@
+"""What a running training must be shouted about: stalled, NaN, diverging, dead. Light.
+
+``Alarm.look`` reads a little and may block: it is for threads.  Each thing is said once.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+from pathlib import Path
+from statistics import median
+
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_tui.core.metrics_tail import MetricsTail
+
+QUIET_S = 60.0
+"""A run is never called stalled before."""
+INTERVALS = 3
+"""Nor before so many usual times between two rows."""
+SILENT_EVALUATION_S = 300.0
+DIVERGED_FACTOR = 3.0
+_RECENT, _BEFORE = 11, 200
+"""Rows whose medians are compared."""
+_WATCHED = ("loss", "Lwce", "Ldepth", "Ldiff")
+_BAD_ENDS = (RunCondition.DEAD, RunCondition.FAILED, RunCondition.OOM, RunCondition.DIVERGED)
+
+
+class Concern(str, Enum):
+    """What is wrong."""
+
+    STALLED = "stalled"
+    NOT_FINITE = "not_finite"
+    DIVERGING = "diverging"
+    ENDED = "ended"
+    """The process is gone, or ended with an error."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One thing to say."""
+
+    concern: Concern
+    run: Path
+    step: int | None = None
+    column: str = ""
+    seconds: float = 0.0
+    """Since the last row."""
+    values: tuple[float, float] = (0.0, 0.0)
+    """The usual loss before, and now."""
+    message: str = ""
+    """How the run ended, in the engine's words."""
+
+
+class Alarm:
+    """Watches one run at a time; all calls from one thread at a time."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        """``clock`` gives Unix time."""
+        self._clock = clock
+        self._said: set[object] = set()
+        self._tail: MetricsTail | None = None
+        self._alive: set[str] = set()
+
+    def look(self, run: RunReport | None) -> list[Alert]:
+        """What is new to be said about the run."""
+        if run is None:
+            return []
+        found = [self._ending(run)]
+        if run.state is RunCondition.RUNNING:
+            self._alive.add(run.path)
+            found += self._of_running(run)
+        new = [alert for alert in found if alert is not None and _name(alert, run) not in self._said]
+        self._said.update(_name(alert, run) for alert in new)
+        return new
+
+    def _ending(self, run: RunReport) -> Alert | None:
+        """A death is said whenever it is found; other ends only to who has seen the run alive."""
+        seen = run.path in self._alive
+        if run.state is RunCondition.DEAD or (seen and run.state in _BAD_ENDS):
+            step = run.status.step if run.status else None
+            return Alert(Concern.ENDED, Path(run.path), step, message=run.message)
+        return None
+
+    def _of_running(self, run: RunReport) -> list[Alert | None]:
+        path = RunFolder(Path(run.path)).metrics
+        if self._tail is None or self._tail.path != path:
+            self._tail = MetricsTail(path, _WATCHED, newest_only=True)
+        while self._tail.advance():
+            pass
+        table = self._tail.table
+        bad = [(table.first_not_finite(column), column) for column in _WATCHED]
+        step, column = min(((step, column) for step, column in bad if step is not None), default=(None, ""))
+        not_finite = Alert(Concern.NOT_FINITE, Path(run.path), step, column) if column else None
+        return [not_finite, self._stall(run, self._tail), self._divergence(run, table.curve("loss"))]
+
+    def _stall(self, run: RunReport, tail: MetricsTail) -> Alert | None:
+        now, status = self._clock(), run.status
+        if run.activity == "evaluating" and status is not None:
+            silence = now - status.updated
+            stalled = silence > SILENT_EVALUATION_S
+        elif run.activity == "training" and status is not None and tail.modified is not None:
+            # The first rows after a start may wait for compilation; the heartbeat goes on then.
+            silence = now - max(tail.modified, run.started or 0.0)
+            usual = usual_interval(tail.table.training.steps[-_BEFORE:], status.it_per_s)
+            stalled = silence > max(INTERVALS * (usual or 0.0), QUIET_S)
+        else:
+            return None
+        return Alert(Concern.STALLED, Path(run.path), status.step, seconds=silence) if stalled else None
+
+    def _divergence(self, run: RunReport, loss: tuple[Sequence[int], Sequence[float]]) -> Alert | None:
+        values = divergence(loss[1])
+        return Alert(Concern.DIVERGING, Path(run.path), loss[0][-1], values=values) if values else None
+
+
+def usual_interval(steps: Sequence[int], it_per_s: float | None) -> float | None:
+    """Seconds between two rows, from the steps between them and the speed; ``None`` if not known."""
+    gaps = [later - earlier for earlier, later in pairwise(steps)]
+    return median(gaps) / it_per_s if gaps and it_per_s else None
+
+
+def divergence(losses: Sequence[float]) -> tuple[float, float] | None:
+    """(usual loss before, loss now) where it has grown out of all proportion; else ``None``."""
+    recent = losses[-_RECENT:]
+    before = losses[-_RECENT - _BEFORE : -_RECENT]
+    if len(before) < _RECENT:
+        return None
+    usual, now = median(before), median(recent)
+    return (usual, now) if now > DIVERGED_FACTOR * usual > 0 else None
+
+
+def _name(alert: Alert, run: RunReport) -> object:
+    """What makes it the same alert: a stall may come again after a new row, the rest after a new start."""
+    again = alert.step if alert.concern is Concern.STALLED else alert.column
+    return alert.concern, run.path, run.started, again

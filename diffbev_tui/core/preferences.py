@@ -1,0 +1,50 @@
+"""What the UI remembers about its user: language, theme and pace."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from diffbev_engine.errors import UsageError
+from diffbev_engine.files import write_text
+from diffbev_engine.runbook.toml import read_toml
+
+PACES = (0.5, 1.0, 2.0, 5.0)
+"""Seconds between two looks at files."""
+
+
+@dataclass(frozen=True)
+class Preferences:
+    """Empty text: not chosen."""
+
+    language: str = ""
+    theme: str = ""
+    pace: float = 1.0
+
+
+def read_preferences(path: Path) -> Preferences:
+    """The remembered choices; what is missing or damaged is as if never chosen."""
+    try:
+        content = read_toml(path) if path.exists() else {}
+    except UsageError:
+        content = {}
+    found = Preferences()
+    for name, default in asdict(found).items():
+        value = content.get(name)
+        if isinstance(value, type(default)):
+            found = replace(found, **{name: value})
+    known = found.pace in PACES and found.language in ("", "zh", "en")
+    return found if known else Preferences(theme=found.theme)
+
+
+def write_preferences(path: Path, chosen: Preferences) -> None:
+    """Remember the choices.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [f"language = {_quoted(chosen.language)}", f"theme = {_quoted(chosen.theme)}"]
+    write_text(path, "\n".join([*lines, f"pace = {chosen.pace}", ""]))
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

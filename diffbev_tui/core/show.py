@@ -1,0 +1,35 @@
+"""Numbers as people read them: with their unit, and a dash where they are not known."""
+
+UNKNOWN = "–"
+
+
+def duration(seconds: float | None) -> str:
+    """``5 h 48 m``, ``12 m 03 s``, ``41 s``."""
+    if seconds is None or seconds < 0:
+        return UNKNOWN
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours} h"
+    if hours:
+        return f"{hours} h {minutes:02d} m"
+    return f"{minutes} m {rest:02d} s" if minutes else f"{rest} s"
+
+
+def gib(mib: float | None) -> str:
+    """MiB as GiB without the unit."""
+    return UNKNOWN if mib is None else f"{mib / 1024:.1f}"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of one as ``20.7 %``."""
+    return UNKNOWN if share is None else f"{100 * share:.{digits}f} %"
+
+
+def bar(share: float | None, width: int = 10) -> str:
+    """``▰▰▰▱▱▱▱▱▱▱``; nothing where the share is not known."""
+    if share is None:
+        return ""
+    filled = round(min(max(share, 0.0), 1.0) * width)
+    return "▰" * filled + "▱" * (width - filled)

@@ -1,0 +1,319 @@
+"""Monitor: live curves of several runs, and how the training in hand is doing."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.message import Message
+from textual.widgets import Static
+
+from diffbev_engine.runs.survey import RunReport
+from diffbev_tui.core.chart_pages import FIRST_METRICS, ChartPages
+from diffbev_tui.core.metrics_tail import EVALUATION_COLUMNS
+from diffbev_tui.core.monitor_desk import Frame, MonitorDesk, RunFacts, Wish
+from diffbev_tui.core.shown_runs import ShownRuns
+from diffbev_tui.core.snapshot import Snapshot
+from diffbev_tui.core.view_window import Span, ViewWindow
+from diffbev_tui.i18n import tr
+from diffbev_tui.panes.monitor_control import RunControl
+from diffbev_tui.panes.monitor_pick import Pick
+from diffbev_tui.panes.monitor_text import chart_note, chart_title, head_line, log_text, run_steps, run_text
+from diffbev_tui.widgets.alarm import LoudAlarm
+from diffbev_tui.widgets.chart import ChartPanel
+from diffbev_tui.widgets.pane import Pane
+from diffbev_tui.widgets.status_line import run_state
+
+SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
+_PANELS = 4
+_LOOK_S = 2.0
+"""Between two looks for trouble."""
+
+
+class MonitorPane(Pane):
+    """Charts, the run, the end of its log."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "smooth", "monitor.key_smooth", id="monitor.smooth"),
+        Binding("e", "log_y", "monitor.key_log", id="monitor.log_y"),
+        Binding("x", "cursor", "monitor.key_cursor", id="monitor.cursor"),
+        Binding("t", "follow", "monitor.key_follow", id="monitor.follow"),
+        Binding("slash", "metrics", "monitor.key_metrics", id="monitor.metrics"),
+        Binding("o", "runs", "monitor.key_runs", id="monitor.runs"),
+        Binding("m", "maximise", "monitor.key_maximise", id="monitor.maximise"),
+        Binding("S", "stop_run", "monitor.key_stop", id="monitor.stop"),
+        Binding("R", "resume_run", "monitor.key_resume", id="monitor.resume"),
+        Binding("plus,equals_sign", "zoom(0.5)", "monitor.key_zoom_in", id="monitor.zoom_in", show=False),
+        Binding("minus", "zoom(2.0)", "monitor.key_zoom_out", id="monitor.zoom_out", show=False),
+        Binding("left,h", "sideways(-1)", "monitor.key_left", id="monitor.left", show=False),
+        Binding("right,l", "sideways(1)", "monitor.key_right", id="monitor.right", show=False),
+        Binding("0", "reset", "monitor.key_reset", id="monitor.reset", show=False),
+        Binding("n,pagedown", "page(1)", "monitor.key_next_page", id="monitor.next_page", show=False),
+        Binding("p,pageup", "page(-1)", "monitor.key_previous_page", id="monitor.previous_page", show=False),
+        Binding("f", "focus_run", "monitor.key_focus_run", id="monitor.focus_run", show=False),
+    ]
+
+    class Answered(Message):
+        """A frame is ready."""
+
+        def __init__(self, frame: Frame) -> None:
+            super().__init__()
+            self.frame = frame
+
+        def can_replace(self, message: Message) -> bool:
+            """Only the newest counts."""
+            return isinstance(message, MonitorPane.Answered)
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.desk = MonitorDesk(lambda frame: self.post_message(self.Answered(frame)))
+        self.frame: Frame | None = None
+        self.wish = Wish()
+        self.pages = ChartPages()
+        self._shown = ShownRuns()
+        self._snapshot: Snapshot | None = None
+
+    def compose(self) -> ComposeResult:
+        """One line, the grid, the run, its log."""
+        yield Static(id="monitor-head", markup=False)
+        with Container(id="monitor-charts"):
+            for number in range(_PANELS):
+                yield ChartPanel(id=f"monitor-chart-{number}")
+        yield Static(tr("monitor.no_runs"), id="monitor-empty", markup=False)
+        yield Static(id="monitor-run", markup=False)
+        yield Static(id="monitor-log", markup=False)
+
+    def on_mount(self) -> None:
+        """Watch on from here, whatever is shown; another theme has other colours in titles too."""
+        alarm = LoudAlarm(self.ui)
+        self.set_interval(_LOOK_S, lambda: alarm.look(self.ui.snapshot.current))
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._show_words())
+
+    # what is shown -------------------------------------------------------------------------------
+
+    @property
+    def run(self) -> RunReport | None:
+        """The run below the charts, which S and R act on."""
+        return self._shown.focused(self._snapshot) if self._snapshot else None
+
+    @property
+    def _dark(self) -> bool:
+        return self.app.current_theme.dark
+
+    def _panels(self) -> list[ChartPanel]:
+        return list(self.query(ChartPanel))
+
+    # flow ----------------------------------------------------------------------------------------
+
+    def update_snapshot(self, snapshot: Snapshot) -> None:
+        """Look at the files again, beside the UI."""
+        self._snapshot = snapshot
+        self._shown.follow(snapshot)
+        self._ask()
+        self._show_words()
+
+    def _ask(self, **changes: object) -> None:
+        """Ask for a frame: what is wished, at the sizes that there are now."""
+        self._lay_out()
+        charts = tuple(
+            (column, panel.figure_size)
+            for column, panel in zip(self.pages.on_page, self._panels(), strict=False)
+        )
+        self.wish = replace(
+            self.wish,
+            runs=tuple((letter, Path(path)) for letter, path in self._shown.letters.items()),
+            charts=charts,
+            letters_along=self.app.no_color,
+            followed=self._shown.letter_of(self.run.path) if self.run else "",
+            **changes,  # type: ignore[arg-type]
+        )
+        self.desk.ask(self.wish)
+
+    def _lay_out(self) -> None:
+        charts = self.query_one("#monitor-charts")
+        self.pages.fit(self.size.width, charts.size.height)
+        if (charts.styles.grid_size_columns, charts.styles.grid_size_rows) != self.pages.grid:
+            charts.styles.grid_size_columns, charts.styles.grid_size_rows = self.pages.grid
+        shown = len(self.pages.on_page)
+        for number, panel in enumerate(self._panels()):
+            panel.display = number < shown
+        height = self.size.height
+        self.query_one("#monitor-log").styles.height = 1 if height < 20 else 2 if height < 30 else 6
+        self.query_one("#monitor-run").styles.max_height = max(2, height // 3)
+
+    def on_chart_panel_resized(self) -> None:
+        """Draw for the new size."""
+        if self._snapshot is not None:
+            self._ask()
+
+    def on_monitor_pane_answered(self, message: Answered) -> None:
+        """Show a frame."""
+        self.frame = message.frame
+        if self.pages.know({column for facts in message.frame.facts for column in facts.columns}):
+            self._ask()
+        self._show_charts(message.frame)
+        self._show_words()
+
+    def _show_charts(self, frame: Frame) -> None:
+        charts = {chart.column: chart for chart in frame.charts}
+        for column, panel in zip(self.pages.on_page, self._panels(), strict=False):
+            chart = charts.get(column)
+            if chart is not None:
+                title = chart_title(chart, frame.wish.cursor, dark=self._dark)
+                panel.show(column, title, chart.figure, chart_note(chart))
+
+    def _show_words(self) -> None:
+        snapshot = self._snapshot
+        if snapshot is None or not self.is_mounted:
+            return
+        empty = not self._shown.letters
+        self.query_one("#monitor-empty").display = empty and snapshot.taken > 0
+        self.query_one("#monitor-charts").display = not empty
+        names = self._shown.names()
+        head = head_line(self.wish, self.frame, names, self.pages, self.desk.busy_s, dark=self._dark)
+        _update(self.query_one("#monitor-head", Static), Text() if empty else head)
+        run, log = self.query_one("#monitor-run", Static), self.query_one("#monitor-log", Static)
+        run.display = log.display = self.run is not None
+        if self.run is not None:
+            facts = self._facts()
+            letter = self._shown.letter_of(self.run.path)
+            _update(run, run_text(letter, self.run, facts, snapshot.taken, self.size.width, dark=self._dark))
+            lines = int(log.styles.height.value) if log.styles.height else 0
+            _update(log, log_text(facts.log, lines) if facts and facts.log else Text(tr("monitor.no_log")))
+
+    def _facts(self) -> RunFacts | None:
+        letter = self._shown.letter_of(self.run.path) if self.run else ""
+        return (
+            next((facts for facts in self.frame.facts if facts.letter == letter), None)
+            if self.frame
+            else None
+        )
+
+    # keys ----------------------------------------------------------------------------------------
+
+    def action_smooth(self) -> None:
+        """The next smoothing."""
+        place = SMOOTHINGS.index(self.wish.smoothing)
+        self._change(smoothing=SMOOTHINGS[(place + 1) % len(SMOOTHINGS)])
+
+    def action_log_y(self) -> None:
+        """Logarithmic y on or off."""
+        self._change(log_y=not self.wish.log_y)
+
+    def _change(self, **changes: object) -> None:
+        self._ask(**changes)
+        self._show_words()
+
+    def _move(self, change: Callable[[ViewWindow, Span], ViewWindow]) -> None:
+        span = self.frame.span if self.frame else None
+        if span is not None:
+            self._change(window=change(self.wish.window, span))
+
+    def action_zoom(self, factor: float) -> None:
+        """Closer or further away, around the cursor if there is one."""
+        self._move(lambda window, span: window.zoomed(span, factor, self.wish.cursor))
+
+    def action_reset(self) -> None:
+        """All steps."""
+        self._change(window=ViewWindow())
+
+    def action_follow(self) -> None:
+        """all, tail, frozen, in turns."""
+        self._move(lambda window, span: window.next_follow(span))
+
+    def action_sideways(self, direction: int) -> None:
+        """Move the cursor by a column of the chart, else the window."""
+        if self.wish.cursor is None or self.frame is None or self.frame.span is None:
+            self._move(lambda window, span: window.panned(span, direction))
+            return
+        left, right = self.wish.window.of(self.frame.span)
+        columns = max(panel.figure_size[0] for panel in self._panels())
+        cursor = self.wish.cursor + direction * max((right - left) / max(columns - 6, 1), 1.0)
+        cursor = min(max(round(cursor), self.frame.span.first), self.frame.span.last)
+        self._change(cursor=cursor, window=self.wish.window.showing(self.frame.span, cursor))
+
+    def action_cursor(self) -> None:
+        """Cursor on, at the newest step in view, or off."""
+        if self.wish.cursor is not None:
+            self._change(cursor=None)
+        elif self.frame is not None and self.frame.span is not None:
+            self._change(cursor=float(round(self.wish.window.of(self.frame.span)[1])))
+
+    def action_page(self, direction: int) -> None:
+        """Other charts."""
+        self.pages.turn(direction)
+        self._change()
+
+    def action_maximise(self) -> None:
+        """The chart in focus alone, or all of them again."""
+        panels = self._panels()
+        focused = next((panel for panel in panels if panel.has_focus), panels[0])
+        self.pages.maximised = None if self.pages.maximised else focused.column or self.pages.metrics[0]
+        if self.pages.maximised:
+            panels[0].focus()
+        self._change()
+
+    def action_focus_run(self) -> None:
+        """The figures of the next run below the charts."""
+        self._shown.focus_next(self._snapshot)
+        self._change()
+
+    def action_metrics(self) -> None:
+        """Choose metrics by typing."""
+        known = {column for facts in (self.frame.facts if self.frame else ()) for column in facts.columns}
+        usual = (*FIRST_METRICS, *EVALUATION_COLUMNS)
+        columns = dict.fromkeys((*usual, *sorted(known)))
+        options = [(column, column) for column in columns]
+        self.app.push_screen(
+            Pick(tr("monitor.pick_metrics"), options, self.pages.metrics), self._metrics_chosen
+        )
+
+    def _metrics_chosen(self, chosen: tuple[str, ...] | None) -> None:
+        self.pages.choose(chosen or ())
+        self._change()
+
+    def action_runs(self) -> None:
+        """Choose the runs to be overlaid."""
+        options = [
+            (run.path, f"{name}  {run_state(run)}  {run_steps(run)}")
+            for run, name in self._shown.named_runs(self._snapshot)
+        ]
+        chosen = tuple(self._shown.letters.values())
+        self.app.push_screen(Pick(tr("monitor.pick_runs"), options, chosen, most=6), self._runs_chosen)
+
+    def _runs_chosen(self, chosen: tuple[str, ...] | None) -> None:
+        if chosen is not None:
+            self._shown.choose(chosen)
+            self._change()
+
+    def action_stop_run(self) -> None:
+        """Stop the run below gracefully, after a question."""
+        self._control.stop(self.run)
+
+    def action_resume_run(self) -> None:
+        """Resume it, after a question."""
+        facts = self._facts()
+        self._control.resume(self.run, facts.checkpoint if facts else None)
+
+    @property
+    def _control(self) -> RunControl:
+        if not hasattr(self, "_run_control"):
+            self._run_control = RunControl(self.ui)
+        return self._run_control
+
+    def copy_text(self) -> str | None:
+        """The chart in focus as numbers, and the run."""
+        panel = next((panel for panel in self._panels() if panel.has_focus), None)
+        title = panel.title.plain if panel is not None else ""
+        run = str(self.query_one("#monitor-run", Static).content)
+        return "\n".join(part for part in (title, run) if part) or None
+
+
+def _update(widget: Static, text: Text) -> None:
+    """Only what changed, so that an idle screen costs nothing."""
+    if widget.content != text:
+        widget.update(text)

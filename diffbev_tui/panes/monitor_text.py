@@ -1,0 +1,234 @@
+"""The words around the charts: titles, the line above them, the run below them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from math import isfinite
+from pathlib import Path
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_tui.core.chart import too_small
+from diffbev_tui.core.chart_pages import ChartPages
+from diffbev_tui.core.metrics_tail import Notice
+from diffbev_tui.core.monitor_desk import ChartView, Frame, RunFacts, Wish
+from diffbev_tui.core.show import UNKNOWN, bar, duration, percent
+from diffbev_tui.core.ticks import number, step_label
+from diffbev_tui.i18n import tr
+from diffbev_tui.widgets.chart import run_colours
+from diffbev_tui.widgets.status_line import run_state
+
+_GAP = "   "
+
+
+def chart_title(chart: ChartView, cursor: float | None, *, dark: bool) -> Text:
+    """``loss  A 0.412  B 0.287   best B 0.214 @ 40,000``."""
+    colours = run_colours(dark)
+    title = Text(no_wrap=True)
+    title.append(chart.column, "bold")
+    if chart.log_y:
+        title.append(f" {tr('monitor.log_mark')}", "dim")
+    for one in chart.now:
+        title.append("  ")
+        title.append(f"{one.letter} ", f"bold {colours[one.letter]}")
+        title.append(number(one.value) if isfinite(one.value) else UNKNOWN)
+    if cursor is None and chart.best:
+        best = (f"{one.letter} {number(one.value)} @ {step_label(one.step)}" for one in chart.best)
+        title.append(f"{_GAP}{tr('monitor.best')} {'  '.join(best)}", "dim")
+    for one in chart.bad:
+        words = tr("monitor.bad", letter=one.letter, step=f"{one.step:,.0f}")
+        title.append(_GAP)
+        title.append(words, "bold reverse")
+    return title
+
+
+def chart_note(chart: ChartView) -> str:
+    """Why a chart is empty."""
+    if chart.figure.error:
+        return tr("monitor.not_drawn", column=chart.column, why=chart.figure.error)
+    if too_small(chart.figure.size):
+        return tr("monitor.too_small", column=chart.column)
+    if chart.now:
+        return tr("monitor.no_positive" if chart.log_y else "monitor.none_in_view", column=chart.column)
+    return tr("monitor.no_values", column=chart.column)
+
+
+def head_line(
+    wish: Wish,
+    frame: Frame | None,
+    names: dict[str, str],
+    pages: ChartPages,
+    busy_s: float,
+    *,
+    dark: bool,
+) -> Text:
+    """How the charts are shown, and which letter is which run."""
+    head = Text(" ", no_wrap=True, overflow="ellipsis")
+    head.append(tr(f"monitor.follow_{wish.window.follow.value}"), "bold")
+    smooth = tr("monitor.smooth", value=wish.smoothing) if wish.smoothing else tr("monitor.raw")
+    head.append(f"  {smooth}")
+    if wish.log_y:
+        head.append(f"  {tr('monitor.log')}")
+    if wish.cursor is not None:
+        head.append(f"  {tr('monitor.cursor_at', step=f'{wish.cursor:,.0f}')}", "bold")
+    if pages.count > 1:
+        head.append(f"  {tr('monitor.page', page=pages.page + 1, pages=pages.count)}", "dim")
+    if busy_s > 5:
+        head.append(f"  {tr('monitor.slow_disk', age=duration(busy_s))}", "bold")
+    reading = [facts.progress for facts in frame.facts if facts.progress < 1] if frame else []
+    if reading:
+        head.append(f"  {tr('monitor.reading', share=percent(min(reading), 0))}", "bold")
+    head.append(_GAP)
+    for letter, name in names.items():
+        head.append(f" {letter} ", f"bold {run_colours(dark)[letter]}")
+        head.append(f"{name} ")
+    return head
+
+
+def run_text(
+    letter: str, run: RunReport, facts: RunFacts | None, now: float, width: int, *, dark: bool
+) -> Text:
+    """The run in a few lines: is it alive, how fast, how long still, how good."""
+    lines = _Lines(width)
+    if letter:
+        lines.add(letter, f"bold {run_colours(dark)[letter]}", gap=1)
+    lines.add(Path(run.path).name, "bold", gap=1)
+    lines.add(run_state(run), "" if _well(run) else "bold reverse")
+    for words in _speed(run, now):
+        lines.add(words)
+    if run.message and not _well(run):
+        lines.start()
+        lines.add(run.message, "bold")
+    if facts is not None:
+        lines.start()
+        for words, loud in _health(run, facts, now):
+            lines.add(words, "bold reverse" if loud else "dim", gap=3)
+        for words in _troubles(facts):
+            lines.start()
+            lines.add(words, "bold")
+    return lines.text
+
+
+class _Lines:
+    """Pieces of text one after the other, each whole on one line, later lines set in."""
+
+    def __init__(self, width: int) -> None:
+        self.text = Text(" ")
+        self._width, self._used, self._gap = width, 1, 0
+
+    def start(self) -> None:
+        """Go on in a new line."""
+        self.text.append("\n   ")
+        self._used, self._gap = 3, 0
+
+    def add(self, words: str, style: str = "", gap: int = 2) -> None:
+        """Add a piece, with so many blanks before the next."""
+        if self._used + self._gap + cell_len(words) > self._width and self._used > 3:
+            self.start()
+        self.text.append(" " * self._gap)
+        self.text.append(words, style)
+        self._used += self._gap + cell_len(words)
+        self._gap = gap
+
+
+def run_steps(run: RunReport) -> str:
+    """``41,350/200,000``."""
+    return f"{run.status.step:,}/{run.status.max_iters:,}" if run.status else UNKNOWN
+
+
+def _well(run: RunReport) -> bool:
+    return run.state in (RunCondition.RUNNING, RunCondition.FINISHED, RunCondition.INTERRUPTED)
+
+
+def _speed(run: RunReport, now: float) -> list[str]:
+    status = run.status
+    if status is None:
+        return []
+    share = status.step / status.max_iters if status.max_iters else None
+    words = [run_steps(run), bar(share)]
+    if run.state is not RunCondition.RUNNING:
+        return words
+    if status.evaluated and run.activity == "evaluating":
+        words.append(tr("monitor.evaluated", done=status.evaluated))
+    words.append(f"{_or_dash(status.it_per_s, '.3g')} it/s")
+    words.append(f"{_or_dash(status.images_per_s, '.3g')} img/s")
+    words.append(tr("monitor.data_wait", share=percent(status.data_wait)))
+    if status.eta_s is None:
+        return [*words, tr("monitor.eta_unknown")]
+    # The status is some seconds old by now.
+    left = max(status.eta_s - max(now - status.updated, 0.0), 0.0)
+    return [*words, tr("monitor.eta", left=duration(left), clock=_clock(now + left, now))]
+
+
+def _clock(then: float, now: float) -> str:
+    """``03:12``, with the date where it is another day's."""
+    moment, today = datetime.fromtimestamp(then), datetime.fromtimestamp(now)
+    return f"{moment:%H:%M}" if moment.date() == today.date() else f"{moment:%m-%d %H:%M}"
+
+
+def _health(run: RunReport, facts: RunFacts, now: float) -> list[tuple[str, bool]]:
+    """Words, and whether they are loud."""
+    words: list[tuple[str, bool]] = []
+    if facts.saved is not None:
+        age = duration(max(now - facts.saved, 0.0))
+        words.append((tr("monitor.checkpoint", name=facts.checkpoint, age=age), False))
+    else:
+        words.append((tr("monitor.no_checkpoint"), False))
+    status = run.status
+    if status and status.best_miou is not None:
+        step = f"{status.best_step:,}" if status.best_step is not None else UNKNOWN
+        words.append((tr("monitor.best_miou", value=number(status.best_miou), step=step), False))
+    else:
+        words.append((tr("monitor.no_miou"), False))
+    norm = number(facts.grad_norm) if facts.grad_norm is not None else UNKNOWN
+    words.append((tr("monitor.grad_norm", value=norm), False))
+    if facts.first_bad:
+        column, bad_step = facts.first_bad
+        words.append((tr("monitor.nan_since", column=column, step=f"{bad_step:,}"), True))
+    else:
+        words.append((tr("monitor.no_nan"), False))
+    words.append((_resumed(facts.resumes), False))
+    return words
+
+
+def _resumed(resumes: Sequence[int]) -> str:
+    if not resumes:
+        return tr("monitor.not_resumed")
+    steps = ", ".join(f"{step:,}" for step in resumes[-3:])
+    if len(resumes) == 1:
+        return tr("monitor.resumed_one", steps=steps)
+    return tr("monitor.resumed_many", count=len(resumes), steps=steps)
+
+
+def _troubles(facts: RunFacts) -> list[str]:
+    words = [notice_text(facts.notice)] if facts.notice else []
+    if facts.unreadable:
+        words.append(tr("monitor.unreadable", count=facts.unreadable))
+    if facts.superseded:
+        words.append(tr("monitor.superseded", count=facts.superseded))
+    return words
+
+
+def notice_text(notice: Notice) -> str:
+    """What has happened to a metrics.csv, in words."""
+    step = f"{notice.step:,}" if notice.step is not None else UNKNOWN
+    values = {"detail": notice.detail, "step": step, "rows": notice.rows}
+    return tr(f"monitor.file_{notice.trouble.value}", **values)
+
+
+def log_text(lines: Sequence[str], count: int) -> Text:
+    """The last lines of the log, with the time of day only."""
+    text = Text(no_wrap=True, overflow="ellipsis")
+    for line in lines[-count:] if count else ():
+        moment, _, rest = line.partition(" ")
+        dated = len(moment) == 10 and moment[:4].isdigit() and moment[4] == "-"
+        words = rest if dated else line
+        level = words[9:10] if dated else ""
+        text.append(f" {words}\n", "bold" if level in "EWC" and level else "dim")
+    text.right_crop(1)
+    return text
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return UNKNOWN if value is None else format(value, form)

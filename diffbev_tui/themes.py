@@ -1,0 +1,32 @@
+"""Two themes from the Okabe-Ito palette, which people with colour-blindness can tell apart."""
+
+from textual.theme import Theme
+
+DARK = Theme(
+    name="diffbev",
+    primary="#56B4E9",
+    secondary="#0072B2",
+    accent="#E69F00",
+    success="#2BB58F",
+    warning="#F0E442",
+    error="#E8703A",
+    foreground="#D8DEE4",
+    background="#0F1419",
+    surface="#161C23",
+    panel="#1E2630",
+    dark=True,
+)
+LIGHT = Theme(
+    name="diffbev-light",
+    primary="#0072B2",
+    secondary="#56B4E9",
+    accent="#B36B00",
+    success="#00755A",
+    warning="#8A7500",
+    error="#B84A00",
+    foreground="#1A1F24",
+    background="#FBFBF8",
+    surface="#F1F2EE",
+    panel="#E4E6E0",
+    dark=False,
+)

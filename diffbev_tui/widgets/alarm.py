@@ -1,0 +1,50 @@
+"""Says loudly, on whatever screen is shown, when the training in hand is in trouble."""
+
+from typing import TYPE_CHECKING
+
+from diffbev_engine.runs.survey import RunReport
+from diffbev_tui.core.alerts import Alarm, Alert, Concern
+from diffbev_tui.core.background import Background
+from diffbev_tui.core.show import UNKNOWN, duration
+from diffbev_tui.core.ticks import number
+from diffbev_tui.i18n import tr
+from diffbev_tui.widgets.status_line import run_state
+
+if TYPE_CHECKING:
+    from diffbev_tui.app import DiffBEVApp
+
+
+class LoudAlarm:
+    """Looks at a run beside the UI; what it finds becomes a toast and a bell, once."""
+
+    def __init__(self, app: "DiffBEVApp", alarm: Alarm | None = None) -> None:
+        self._app = app
+        self._alarm = alarm or Alarm()
+        self._run: RunReport | None = None
+        self._look = Background(self._look_beside)
+
+    def look(self, run: RunReport | None) -> None:
+        """Look at ``run`` now; to be called with every snapshot."""
+        if run is not None:
+            self._run = run
+            self._look.start()
+
+    def _look_beside(self) -> None:
+        run = self._run
+        for alert in self._alarm.look(run) if run is not None else ():
+            if self._app.is_running and run is not None:
+                self._app.call_from_thread(self._app.say, alert_text(alert, run), "error")
+
+
+def alert_text(alert: Alert, run: RunReport) -> str:
+    """One sentence."""
+    name = alert.run.name
+    step = f"{alert.step:,}" if alert.step is not None else UNKNOWN
+    if alert.concern is Concern.STALLED:
+        return tr("monitor.alert_stalled", run=name, age=duration(alert.seconds), step=step)
+    if alert.concern is Concern.NOT_FINITE:
+        return tr("monitor.alert_not_finite", run=name, column=alert.column, step=step)
+    if alert.concern is Concern.DIVERGING:
+        before, now = map(number, alert.values)
+        return tr("monitor.alert_diverging", run=name, before=before, now=now, step=step)
+    return tr("monitor.alert_ended", run=name, state=run_state(run), message=alert.message or UNKNOWN)

@@ -1,0 +1,87 @@
+"""The line on every screen: is it alive, is it healthy, how long, and the GPU."""
+
+from pathlib import Path
+
+from rich.text import Text
+from textual.widgets import Static
+
+from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_tui.core.gpu import GpuReading
+from diffbev_tui.core.show import duration, gib, percent
+from diffbev_tui.core.snapshot import Snapshot
+from diffbev_tui.i18n import tr
+
+GLYPHS = {
+    RunCondition.RUNNING: "●",
+    RunCondition.FINISHED: "✓",
+    RunCondition.INTERRUPTED: "○",
+    RunCondition.FAILED: "✗",
+    RunCondition.OOM: "✗",
+    RunCondition.DIVERGED: "✗",
+    RunCondition.DEAD: "✗",
+    RunCondition.UNKNOWN: "?",
+}
+_STYLES = {RunCondition.RUNNING: "green", RunCondition.FINISHED: "green", RunCondition.INTERRUPTED: "yellow"}
+_MARKS = {"read_only": "RO", "behind": "!"}
+
+
+def run_state(run: RunReport) -> str:
+    """Glyph and word of a run's state."""
+    word = run.activity if run.state is RunCondition.RUNNING and run.activity else run.state.value
+    return f"{GLYPHS[run.state]} {tr('app.state_' + word)}"
+
+
+class StatusLine(Static):
+    """One line, cut from the right; the state comes first."""
+
+    def show(self, snapshot: Snapshot, *, read_only: bool, behind_s: float) -> None:
+        """Show a snapshot.
+
+        Args:
+            snapshot: the newest.
+            read_only: marked, so that nobody wonders why nothing can be started.
+            behind_s: its age, said when a disk or driver keeps the next one waiting.
+        """
+        line = Text(no_wrap=True, overflow="ellipsis")
+        line.append(" DiffBEV ", "bold")
+        if read_only:
+            line.append(f" {tr('app.read_only_mark')} ", "reverse")
+        if behind_s > 5:
+            line.append(f" ! {tr('app.behind', age=duration(behind_s))} ", "bold red")
+        if snapshot.roots is not None:
+            line.append(f" {_short(snapshot.roots.workspace)} ", "dim")
+        if snapshot.current is not None:
+            _append_run(line, snapshot.current)
+        elif snapshot.roots is not None:
+            line.append(f"  {tr('app.no_run')}", "dim")
+        _append_gpus(line, snapshot.gpus)
+        self.update(line)
+
+
+def _append_run(line: Text, run: RunReport) -> None:
+    line.append(f"  {run_state(run)}", _STYLES.get(run.state, "bold red"))
+    line.append(f" {Path(run.path).name}")
+    status = run.status
+    if status is None:
+        return
+    line.append(f"  {status.step:,}/{status.max_iters:,}")
+    if status.max_iters:
+        line.append(f"  {percent(status.step / status.max_iters)}")
+    if run.state is RunCondition.RUNNING:
+        if status.it_per_s is not None:
+            line.append(f"  {status.it_per_s:.3g} it/s")
+        line.append(f"  {tr('app.eta')} {duration(status.eta_s)}")
+    elif status.best_miou is not None:
+        line.append(f"  mIoU {percent(status.best_miou)}")
+
+
+def _append_gpus(line: Text, reading: GpuReading) -> None:
+    if not reading.gpus:
+        line.append(f"   {tr('app.no_gpu')}", "dim")
+    for gpu in reading.gpus[:4]:
+        load = "" if gpu.utilisation is None else f" {gpu.utilisation:.0f} %"
+        line.append(f"   GPU{gpu.index} {gib(gpu.used_mib)}/{gib(gpu.total_mib)} GiB{load}")
+
+
+def _short(path: Path) -> str:
+    return "/".join(path.parts[-2:]).lstrip("/")

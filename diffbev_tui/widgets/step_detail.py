@@ -1,0 +1,61 @@
+"""Everything about the chosen step, scrolled where it is longer than its place."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from diffbev_tui.core.runbook_details import Block, lay_out_blocks
+from diffbev_tui.widgets.step_list import StepList, content_of
+
+
+class StepDetail(VerticalScroll, can_focus=True, inherit_bindings=False):
+    """Labelled blocks; output that grows is followed while its end is in view."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "scroll_up", show=False),
+        Binding("down,j", "scroll_down", show=False),
+        Binding("pageup", "page_up", show=False),
+        Binding("pagedown", "page_down", show=False),
+        Binding("home", "scroll_home", show=False),
+        Binding("end", "scroll_end", show=False),
+        Binding("enter", "run", "runbook.key_run"),
+    ]
+
+    class Run(Message):
+        """Enter was pressed: run what is shown."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self._drawn: object = None
+        self._about = ""
+
+    def compose(self) -> ComposeResult:
+        """All in one widget."""
+        yield Static()
+
+    def show(self, about: str, blocks: Sequence[Block]) -> None:
+        """Show ``blocks`` about a step or problem; another one starts at the top again."""
+        width, height = max(self.size.width - 3, 12), self.size.height
+        drawn = (about, tuple(blocks), width, height, self.app.theme)
+        if drawn == self._drawn or not self.is_mounted:
+            return
+        another = about != self._about
+        self._drawn, self._about = drawn, about
+        lines = lay_out_blocks(blocks, width, height)
+        self.query_one(Static).update(Content("\n").join(map(content_of, lines)))
+        if another:
+            self.scroll_home(animate=False)
+
+    def action_run(self) -> None:
+        """Run what is shown."""
+        self.post_message(self.Run())
+
+    def on_resize(self) -> None:
+        """Ask for the same in another width."""
+        self.post_message(StepList.Resized())

@@ -1,0 +1,42 @@
+"""The line of screens: numbers that switch between them."""
+
+from rich.text import Text
+from textual import events
+from textual.message import Message
+from textual.widgets import Static
+
+from diffbev_tui.i18n import language, tr
+
+
+class TabLine(Static):
+    """``1 Runbook  2 Monitor …`` with the shown one marked; a click switches too."""
+
+    class Chosen(Message):
+        """A tab was clicked."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self._names = names
+        self._spans: list[tuple[int, int, str]] = []
+
+    def show(self, shown: str) -> None:
+        """Mark ``shown``."""
+        line, self._spans = Text(" ", no_wrap=True), []
+        for number, name in enumerate(self._names, start=1):
+            start = line.cell_len
+            text = f" {number} {tr('app.pane_' + name)} "
+            line.append(text, "reverse" if name == shown else "")
+            self._spans.append((start, line.cell_len, name))
+        here = "EN" if language() == "en" else "中文"
+        line.append(f"   L: {here}", "dim")
+        self.update(line)
+
+    def on_click(self, event: events.Click) -> None:
+        """Switch to the tab under the mouse."""
+        for start, end, name in self._spans:
+            if start <= event.x < end:
+                self.post_message(self.Chosen(name))

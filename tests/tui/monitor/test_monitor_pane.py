@@ -1,0 +1,305 @@
+import time
+
+import pytest
+from rich.cells import cell_len
+from textual.widgets import Input, OptionList, Static
+
+from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.status import RunState
+from diffbev_tui.core import engine
+from diffbev_tui.core.view_window import Follow
+from diffbev_tui.panes import monitor_control
+from diffbev_tui.panes.monitor import MonitorPane
+from diffbev_tui.panes.monitor_pick import Pick
+from diffbev_tui.widgets.alarm import LoudAlarm
+from diffbev_tui.widgets.chart import ChartPanel
+from tests.tui.app import run_app, until
+from tests.tui.monitor.run_files import write_metrics, write_run
+
+
+@pytest.fixture
+def runs(workspace):
+    """A finished baseline and a DiffBEV run that this process trains."""
+    days_ago = time.time() - 2 * 86_400
+    folder = workspace / "runs"
+    baseline = write_run(
+        folder / "baseline",
+        step=8000,
+        max_iters=8000,
+        state=RunState.FINISHED,
+        diffusion=False,
+        started=days_ago,
+    )
+    return baseline, write_run(folder / "diffbev_default", step=4000, max_iters=8000, resumed=(2000,))
+
+
+async def on_monitor(pilot, app) -> MonitorPane:
+    await pilot.press("2")
+    pane = app.pane
+    assert isinstance(pane, MonitorPane)
+    await until(pilot, lambda: answered(pane) and pane.frame.span is not None)
+    return pane
+
+
+def answered(pane) -> bool:
+    """Whether what is shown is what was asked for."""
+    return pane.frame is not None and pane.frame.wish is pane.wish and not pane.desk.busy_s
+
+
+def shown(app) -> str:
+    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
+
+
+def words(pane, name) -> str:
+    return str(pane.query_one(f"#monitor-{name}", Static).content)
+
+
+def visible(pane) -> list[str]:
+    return [panel.column for panel in pane.query(ChartPanel) if panel.display]
+
+
+@pytest.mark.usefixtures("runs")
+async def test_curves_and_the_run_are_shown(workspace):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        await until(pilot, lambda: visible(pane) == ["loss", "mIoU", "Ldepth", "Ldiff"])
+        assert "A baseline  B diffbev_default" in words(pane, "head").replace("   ", "  ")
+        text = words(pane, "run")
+        for part in ("4,000/8,000", "7.6 it/s", "30.4 img/s", "data wait 1.2 %", "ETA", "iter_4000.pth"):
+            assert part in text
+        assert "no NaN" in text
+        assert "resumed once @ 2,000" in text
+        assert "iter 4000/8000" in words(pane, "log")
+        await pilot.pause()
+        assert "⠉" in shown(app) or "⢸" in shown(app)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("size", [(80, 24), (140, 44), (60, 15)])
+@pytest.mark.usefixtures("runs")
+async def test_every_row_fits_its_screen(workspace, size, lang):
+    async with run_app(workspace, size=size, lang=lang) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        await pilot.press("s", "x")
+        await until(pilot, lambda: answered(pane))
+        await pilot.pause()
+        assert {cell_len(row) for row in shown(app).split("\n")} == {size[0]}
+        for panel in pane.query(ChartPanel):
+            for row in panel.figure.rows:
+                assert all(len(span.text) == cell_len(span.text) for span in row)
+
+
+@pytest.mark.usefixtures("runs")
+async def test_one_chart_a_page_on_a_narrow_screen(workspace):
+    async with run_app(workspace, size=(80, 24)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        await until(pilot, lambda: answered(pane))
+        assert visible(pane) == ["loss"]
+        await pilot.press("n")
+        await until(pilot, lambda: visible(pane) == ["mIoU"])
+        await pilot.press("p", "p")
+        await until(pilot, lambda: visible(pane) == ["lr"])
+
+
+@pytest.mark.usefixtures("runs")
+async def test_keys_change_the_view(workspace):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        await pilot.press("s", "s", "e")
+        assert (pane.wish.smoothing, pane.wish.log_y) == (0.9, True)
+        assert "smooth 0.9  log y" in words(pane, "head")
+        await pilot.press("s", "s")
+        assert pane.wish.smoothing == 0
+        await pilot.press("plus")
+        assert pane.wish.window.follow is Follow.FROZEN
+        left = pane.wish.window.left
+        await pilot.press("left")
+        assert pane.wish.window.left < left
+        await pilot.press("0")
+        assert pane.wish.window.follow is Follow.ALL
+        await pilot.press("t")
+        assert "tail" in words(pane, "head")
+        await until(pilot, lambda: answered(pane))
+        await pilot.press("t", "t")
+        assert "all steps" in words(pane, "head")
+
+
+@pytest.mark.usefixtures("runs")
+async def test_the_cursor_reads_the_runs_off(workspace):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        await pilot.press("x")
+        assert pane.wish.cursor == 8000
+        await until(pilot, lambda: answered(pane))
+        loss = next(panel for panel in pane.query(ChartPanel) if panel.column == "loss")
+        assert loss.title.plain.endswith("B –")  # it has not been there yet
+        await pilot.press("left")
+        assert 7800 < pane.wish.cursor < 8000
+        pane._change(cursor=3000.0)
+        await until(pilot, lambda: answered(pane) and not loss.title.plain.endswith("–"))
+        await pilot.press("x")
+        assert pane.wish.cursor is None
+
+
+@pytest.mark.usefixtures("runs")
+async def test_metrics_are_chosen_by_typing(workspace):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        await until(pilot, lambda: answered(pane))
+        await pilot.press("slash")
+        assert isinstance(app.screen, Pick)
+        await pilot.press(*"iou/car")
+        assert app.screen.query_one(Input).value == "iou/car"
+        assert app.screen.query_one(OptionList).option_count == 2  # car, carpark
+        await pilot.press("down", "enter", "escape")
+        await until(pilot, lambda: "IoU/car" in pane.pages.metrics)
+        assert pane.pages.metrics[:2] == ("loss", "mIoU")
+
+
+@pytest.mark.usefixtures("runs")
+async def test_runs_are_chosen_and_keep_their_letters(workspace):
+    write_run(workspace / "runs" / "smoke", step=300, max_iters=300, state=RunState.FINISHED, started=1e9)
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        assert "smoke" not in words(pane, "head")  # too short to compare
+        await pilot.press("o", *"baseline", "enter", "escape")
+        await until(pilot, lambda: "baseline" not in words(pane, "head"))
+        assert "B diffbev_default" in words(pane, "head")
+        await pilot.press("o", *"smoke", "enter", "escape")
+        await until(pilot, lambda: "A smoke" in words(pane, "head"))
+
+
+@pytest.mark.usefixtures("runs")
+async def test_a_chart_is_maximised_and_given_back(workspace):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        await until(pilot, lambda: len(visible(pane)) == 4 and answered(pane))
+        pane.query_one("#monitor-chart-1").focus()
+        await pilot.press("m")
+        await until(pilot, lambda: visible(pane) == ["mIoU"])
+        await pilot.press("m")
+        await until(pilot, lambda: len(visible(pane)) == 4)
+
+
+@pytest.mark.usefixtures("runs")
+async def test_hovering_draws_nothing_anew(workspace):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        await until(pilot, lambda: answered(pane) and len(visible(pane)) == 4)
+        await pilot.pause()
+        builds = pane.desk.builds
+        for offset in range(5, 60, 5):
+            await pilot.hover("#monitor-chart-0", offset=(offset, 5))
+        pane.update_snapshot(app.snapshot)
+        await until(pilot, lambda: answered(pane))
+        assert pane.desk.builds == builds
+
+
+async def test_appended_rows_appear(workspace, runs):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        writer = MetricsWriter(runs[1].metrics, keep_until_step=10**9)
+        writer.write({"step": 4050, "mode": "train", "loss": float("nan"), "grad_norm": 9.0})
+        writer.close()
+        pane.update_snapshot(app.snapshot)
+        await until(pilot, lambda: "NaN in loss at 4,050" in words(pane, "run"))
+        loss = next(panel for panel in pane.query(ChartPanel) if panel.column == "loss")
+        await until(pilot, lambda: "NaN B @ 4,050" in loss.title.plain)
+
+
+async def test_without_a_run_it_says_what_will_appear_here(workspace):
+    async with run_app(workspace) as (app, pilot):
+        await pilot.press("2")
+        await until(pilot, lambda: app.snapshot.taken > 0)
+        app.pane.update_snapshot(app.snapshot)
+        await pilot.pause()
+        assert "No run yet" in shown(app)
+        await pilot.press("s", "e", "x", "left", "plus", "m", "m", "t", "f", "n", "S", "R")
+        assert app.is_running
+
+
+async def test_stop_asks_first_and_calls_the_engine(workspace, runs, monkeypatch):
+    called = []
+
+    def ask(*arguments, **_):
+        called.append(arguments)
+        return engine.Answer(0, "saved\n")
+
+    monkeypatch.setattr(monitor_control, "ask_engine", ask)
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await on_monitor(pilot, app)
+        await pilot.press("S", "enter")  # no is in focus
+        assert called == []
+        await pilot.press("S", "left", "enter")
+        await until(pilot, lambda: called)
+        assert called == [("runs", "stop", str(runs[1].path.resolve()))]
+        await pilot.press("R")
+        assert called[1:] == []  # it is running: nothing to resume
+
+
+@pytest.mark.usefixtures("runs")
+async def test_a_read_only_monitor_starts_and_stops_nothing(workspace, monkeypatch):
+    said = []
+    async with run_app(workspace, read_only=True) as (app, pilot):
+        await on_monitor(pilot, app)
+        monkeypatch.setattr(app, "say", lambda text, *_: said.append(text))
+        await pilot.press("S", "R")
+        assert said == ["Read-only: this screen starts and stops nothing"] * 2
+        assert len(app.screen_stack) == 1
+
+
+@pytest.mark.usefixtures("runs")
+async def test_no_colour_leaves_letters_along_the_curves(workspace, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        await until(pilot, lambda: answered(pane))
+        assert pane.wish.letters_along
+        loss = next(panel for panel in pane.query(ChartPanel) if panel.column == "loss")
+        letters = "".join(span.text for row in loss.figure.rows for span in row if span.role == "A")
+        assert letters.count("A") >= 3
+
+
+@pytest.mark.usefixtures("runs")
+async def test_copying_gives_the_figures_of_the_run(workspace):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        await until(pilot, lambda: answered(pane))
+        assert "4,000/8,000" in (pane.copy_text() or "")
+
+
+async def test_trouble_is_said_loudly_and_once(workspace, runs, monkeypatch):
+    said = []
+    async with run_app(workspace) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        monkeypatch.setattr(app, "say", lambda *words: said.append(words))
+        write_metrics(runs[1].metrics, 4050, nan_at=3000)
+        alarm = LoudAlarm(app)
+        alarm.look(pane.run)
+        await until(pilot, lambda: said)
+        alarm.look(pane.run)
+        await pilot.pause(0.1)
+        assert said == [("diffbev_default: loss is NaN or infinite at step 3,000", "error")]
+
+
+@pytest.mark.usefixtures("runs")
+async def test_the_language_changes_while_curves_are_shown(workspace):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        await pilot.press("s", "L")
+        await until(pilot, lambda: pane.query("#monitor-head") and "平滑 0.6" in words(pane, "head"))
+        await until(
+            pilot, lambda: answered(pane) and all(panel.figure.rows for panel in pane.query(ChartPanel))
+        )
+        assert "最新检查点" in words(pane, "run")
+
+
+async def test_the_figures_below_are_those_of_the_run_that_is_asked_for(workspace, runs):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await on_monitor(pilot, app)
+        assert pane.run.path == str(runs[1].path.resolve())
+        await pilot.press("f")
+        assert pane.run.path == str(runs[0].path.resolve())
+        await until(pilot, lambda: "8,000/8,000" in words(pane, "run"))
+        await pilot.press("R")  # finished: nothing to resume
+        assert len(app.screen_stack) == 1

@@ -1,0 +1,20 @@
+from diffbev_tui.core.places import clip_file, keep_clip
+from diffbev_tui.core.preferences import Preferences, read_preferences, write_preferences
+
+
+def test_choices_are_remembered(tmp_path):
+    chosen = Preferences(language="zh", theme='a "theme"', pace=2.0)
+    write_preferences(tmp_path / "new" / "settings.toml", chosen)
+    assert read_preferences(tmp_path / "new" / "settings.toml") == chosen
+
+
+def test_a_damaged_file_is_as_if_nothing_was_chosen(tmp_path):
+    path = tmp_path / "settings.toml"
+    for text in ("language = ", "pace = 77.0", "language = 3", "\x00"):
+        path.write_text(text)
+        assert read_preferences(path) == Preferences()
+
+
+def test_copied_text_is_kept_in_a_file():
+    assert keep_clip("bash run.sh") == clip_file()
+    assert clip_file().read_text() == "bash run.sh"

@@ -1,0 +1,38 @@
+import string
+
+import pytest
+from rich.cells import cell_len
+
+from diffbev_tui.i18n import WORDS, set_language, tr, words_of
+
+AREAS = sorted(path.stem for path in WORDS.glob("*.toml"))
+ALL = [(area, name) for area in AREAS for name in words_of(area)]
+AMBIGUOUS = "…“”·×"  # one cell here, two on a Chinese terminal
+
+
+def _names(text: str) -> set[str]:
+    return {name for _, name, _, _ in string.Formatter().parse(text) if name}
+
+
+@pytest.mark.parametrize(("area", "name"), ALL, ids=[f"{area}.{name}" for area, name in ALL])
+def test_words_are_complete_in_both_languages(area, name):
+    words = words_of(area)[name]
+    assert set(words) == {"en", "zh"}
+    assert all(words.values())
+    assert _names(words["en"]) == _names(words["zh"])
+    assert not set(words["zh"]) & set(AMBIGUOUS)
+
+
+def test_the_names_of_screens_leave_room_for_each_other_at_80_columns():
+    panes = [
+        words for name, words in words_of("app").items() if name.startswith("pane_") and "welcome" not in name
+    ]
+    for language in ("en", "zh"):
+        assert sum(cell_len(words[language]) + 4 for words in panes) <= 70
+
+
+def test_the_language_is_chosen_at_run_time():
+    set_language("zh")
+    assert tr("app.yes") == "是"
+    set_language("en")
+    assert tr("app.yes") == "Yes"
