@@ -24,6 +24,7 @@ from diffbev_tui.core.seat import Seat
 from diffbev_tui.core.snapshot import Sampler, Snapshot
 from diffbev_tui.i18n import language, set_language, tr, tr_if_key
 from diffbev_tui.themes import DARK, LIGHT
+from diffbev_tui.widgets.alarm import LoudAlarm
 from diffbev_tui.widgets.dialogs import confirmation, leaving
 from diffbev_tui.widgets.help import Help
 from diffbev_tui.widgets.key_line import KeyLine, keys_of
@@ -95,6 +96,7 @@ class DiffBEVApp(App[None]):
         self.preferences = read_preferences(settings_file())
         self._shown = ""
         self._gpus = GpuReading((), "")
+        self._alarm = LoudAlarm(self)
         self._open(roots)
 
     def _open(self, roots: Roots | None) -> None:
@@ -172,10 +174,11 @@ class DiffBEVApp(App[None]):
         pane = self.pane
         if pane is not None and pane.is_mounted:
             pane.update_snapshot(self.snapshot)
+        self._alarm.look(self.snapshot.current)
         self._show_lines()
 
     def _show_lines(self) -> None:
-        if len(self.screen_stack) > 1:
+        if len(self.screen_stack) != 1 or not self.query(StatusLine):  # a dialog, or the app is closing
             return
         status = self.query_one(StatusLine)
         status.show(self.snapshot, read_only=self.read_only, behind_s=self._look.busy_s)

@@ -37,8 +37,13 @@ def tr(key: str, **values: object) -> str:
 def tr_if_key(text: str) -> str:
     """Words for a key such as ``monitor.smooth``; any other text as it is."""
     area, _, name = text.partition(".")
-    known = name and " " not in text and (WORDS / f"{area}.toml").exists() and name in words_of(area)
+    known = name and " " not in text and area in _areas() and name in words_of(area)
     return tr(text) if known else text
+
+
+@lru_cache
+def _areas() -> frozenset[str]:
+    return frozenset(path.stem for path in WORDS.glob("*.toml"))
 
 
 @lru_cache

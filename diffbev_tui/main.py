@@ -57,8 +57,7 @@ def demo(out: Path, lang: str | None) -> None:
     """Make a synthetic workspace and open it, ready for the smoke test on a CPU."""
     from diffbev_tui.core.demo import make_demo
 
-    make_demo(out.absolute())
-    _run_app(_roots(out), lang, read_only=False)
+    _run_app(_roots(make_demo(out.absolute())), lang, read_only=False)
 
 
 @cli.command()

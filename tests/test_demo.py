@@ -35,7 +35,9 @@ def test_the_demo_stops_where_it_must_goes_on_there_and_ends_with_its_report(tmp
     diffbev.write_text(right)
     output, code = _demo(tmp_path / "demo")
     assert code == 0, output
-    assert "3.2" not in re.findall(r"^\[\d+/\d+\] (\S+)", output, re.MULTILINE), "the baseline was trained again"
+    assert "3.2" not in re.findall(r"^\[\d+/\d+\] (\S+)", output, re.MULTILINE), (
+        "the baseline was trained again"
+    )
     _leaves_everything(output, workspace)
 
 

@@ -18,6 +18,8 @@ from diffbev_engine.runs.metrics_reader import read_metrics
 Sign = Callable[[Case], Text | None]
 _FULL_GIB = 0.5
 _STUCK = (0.036, 0.056)
+_MOST_READ = 4 << 20
+"""Bytes of a metrics.csv: more takes seconds and says nothing more about its health."""
 _RUNS = ("baseline", "diffbev_default")
 
 
@@ -88,7 +90,7 @@ def metrics_damaged(case: Case) -> Text | None:
         if not path.exists() or not path.stat().st_size:
             continue
         try:
-            metrics = read_metrics(path)
+            metrics = read_metrics(path, _MOST_READ)
         except DiffBEVError as error:
             if "is damaged" in str(error):
                 return same(str(error))
@@ -104,7 +106,7 @@ def nan_in_metrics(case: Case) -> Text | None:
     """A loss was logged as NaN or infinite."""
     for folder in [case.run_dir] if case.run_dir else []:
         try:
-            metrics = read_metrics(folder / "metrics.csv")
+            metrics = read_metrics(folder / "metrics.csv", _MOST_READ)
         except DiffBEVError:
             continue
         for column in ("loss", "Lwce", "Ldepth", "Ldiff"):

@@ -72,7 +72,7 @@ class Metrics:
         return self.evaluation if _belongs_to_evaluation(column) else self.training
 
 
-def read_metrics(path: Path) -> Metrics:
+def read_metrics(path: Path, most: int | None = None) -> Metrics:
     """Read a ``metrics.csv``.
 
     A row that goes back in ``step`` is taken as the sign of a resumed run: it replaces the earlier
@@ -80,12 +80,14 @@ def read_metrics(path: Path) -> Metrics:
 
     Args:
         path: the file, or the run directory that holds it.
+        most: bytes to read at most, half of them from each end of a larger file: enough to judge it,
+            not to plot it.
 
     Raises:
         DiffBEVError: no such file, nothing in it, or no row of it can be read.
     """
     path = path / "metrics.csv" if path.is_dir() or path.suffix != ".csv" else path
-    lines = _whole_lines(path)
+    lines = _whole_lines(path, most)
     reading = _Reading(path)
     for number, line in enumerate(lines, start=1):
         reading.take(number, line)
@@ -151,14 +153,14 @@ _REMEDY = (
 )
 
 
-def _whole_lines(path: Path) -> Iterable[str]:
+def _whole_lines(path: Path, most: int | None) -> Iterable[str]:
     if not path.parent.is_dir():
         raise DiffBEVError(
             f"no run directory {path.parent}. Check the path, or train a model into it: "
             f"diffbev-engine train CONFIG --work-dir {path.parent}"
         )
     try:
-        text = path.read_bytes().decode("utf-8-sig", errors="replace")
+        text = _both_ends(path, most).decode("utf-8-sig", errors="replace")
     except FileNotFoundError:
         raise DiffBEVError(
             f"no metrics.csv in {path.parent}. Training writes it as it starts: check that this is a run "
@@ -169,6 +171,18 @@ def _whole_lines(path: Path) -> Iterable[str]:
     if not text.strip("\0\r\n \t"):
         raise DiffBEVError(f"{path} is empty. Look for an error in the newest train_*.log beside it.")
     return (line.rstrip("\r") for line in text.split("\n")[:-1])
+
+
+def _both_ends(path: Path, most: int | None) -> bytes:
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        if most is None or size <= most:
+            return file.read()
+        head = file.read(most // 2)
+        file.seek(size - most // 2)
+        tail = file.read()
+    return head[: head.rfind(b"\n") + 1] + tail[tail.find(b"\n") + 1 :]
 
 
 def _parse_row(header: list[str], cells: list[str]) -> Row | None:

@@ -122,7 +122,8 @@ class MemoryPane(Pane):
             page.append(f" {mark} {number + 1} {remedy.title[spoken]}\n", "bold" if mark == "▶" else "")
             page.append(f"      {remedy.saving[spoken]}  |  {remedy.cost[spoken]}\n", "dim")
             if self._difference and number == self._chosen:
-                page.append("".join(f"      + {line}\n" for line in _difference(remedy)), "green")
+                lines = _difference(remedy) or [tr("memory.no_setting")]
+                page.append("".join(f"      + {line}\n" for line in lines), "green")
         page.append("\n" + tr("memory.resume_from", checkpoint=case.checkpoint or UNKNOWN) + "\n", "dim")
 
     def _host(self, page: Text, case: MemoryCase) -> None:

@@ -23,14 +23,12 @@ from diffbev_tui.i18n import tr
 from diffbev_tui.panes.monitor_control import RunControl
 from diffbev_tui.panes.monitor_pick import Pick
 from diffbev_tui.panes.monitor_text import chart_note, chart_title, head_line, log_text, run_steps, run_text
-from diffbev_tui.widgets.alarm import LoudAlarm
 from diffbev_tui.widgets.chart import ChartPanel
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.status_line import run_state
 
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 _PANELS = 4
-_LOOK_S = 2.0
 """Between two looks for trouble."""
 
 
@@ -88,9 +86,7 @@ class MonitorPane(Pane):
         yield Static(id="monitor-log", markup=False)
 
     def on_mount(self) -> None:
-        """Watch on from here, whatever is shown; another theme has other colours in titles too."""
-        alarm = LoudAlarm(self.ui)
-        self.set_interval(_LOOK_S, lambda: alarm.look(self.ui.snapshot.current))
+        """Another theme has other colours in titles too."""
         self.app.theme_changed_signal.subscribe(self, lambda _: self._show_words())
 
     # what is shown -------------------------------------------------------------------------------

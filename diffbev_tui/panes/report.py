@@ -16,6 +16,7 @@ from diffbev_tui.core.reports import Reports, find_reports, read_report
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import tr
 from diffbev_tui.widgets.pane import Pane
+from diffbev_tui.widgets.picture import picture
 
 
 class ReportPane(Pane, can_focus=False):
@@ -73,10 +74,8 @@ class ReportPane(Pane, can_focus=False):
             await self._mount_picture(content, path)
 
     async def _mount_picture(self, content: VerticalScroll, path: Path) -> None:
-        from textual_image.widget import Image
-
         try:
-            await content.mount(Image(path, classes="report-picture"))
+            await content.mount(picture(path, max(20, content.size.width - 2)))
         except (OSError, ValueError) as error:
             await content.mount(Static(tr("report.unreadable", why=error), markup=False))
 

@@ -88,6 +88,11 @@ class RunbookPane(Pane, can_focus=False):
         if self.is_mounted:
             self._show.draw(self.ui.snapshot)
 
+    def retranslate(self) -> None:
+        """The same in the other language; what is chosen and in focus stays."""
+        self.query_one(FindStep).retranslate()
+        self.draw()
+
     def copy_text(self) -> str | None:
         """The command of the step, the remedy of the problem, or what runs the phase."""
         return self._show.copy_text()
@@ -156,7 +161,7 @@ class RunbookPane(Pane, can_focus=False):
     @on(FindStep.Left)
     def _find_left(self, message: FindStep.Left) -> None:
         self._show.end_find(take=message.take)
-        self.draw()
+        self._chosen()
         self.query_one("#runbook-steps").focus()
 
     def action_find(self) -> None:

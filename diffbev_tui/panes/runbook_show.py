@@ -134,7 +134,7 @@ class RunbookShow:
 
     def find(self, text: str) -> None:
         """Only what holds ``text``."""
-        self._sought, self._following = text, False
+        self._sought, self._following, self.key = text, False, ""
 
     def end_find(self, *, take: bool) -> None:
         """Go to what was found, or back."""
@@ -228,9 +228,11 @@ class RunbookShow:
 
     def _lines(self, view: RunbookView, snapshot: Snapshot, roots: Roots) -> list[StepLine]:
         if self._sought is not None:
-            wanted = self._sought.casefold()
-            found = [line for line in self._all(view, snapshot, roots) if _holds(line, wanted, view, roots)]
-            return found
+            ranked = [
+                (line, _rank(line, self._sought, view, roots)) for line in self._all(view, snapshot, roots)
+            ]
+            found = [(line, rank) for line, rank in ranked if rank is not None]
+            return [line for line, _ in sorted(found, key=lambda one: one[1])]
         if self._only_failures:
             wrong = (StepState.FAILED, StepState.STALE)
             return [self._line(one, snapshot) for one in view.steps if one.state in wrong]
@@ -314,8 +316,15 @@ class RunbookShow:
         return command_of(view[self.key], roots)
 
 
-def _holds(line: StepLine, wanted: str, view: RunbookView, roots: Roots) -> bool:
-    text = f"{line.id} {line.title} {line.word}"
+def _rank(line: StepLine, sought: str, view: RunbookView, roots: Roots) -> int | None:
+    """How well a row fits: by its id, by its words, by its command; ``None`` if not at all."""
+    wanted = sought.casefold()
+    if wanted and line.id.casefold().startswith(wanted):
+        return 0 if line.id.casefold() == wanted else 1
+    texts = [f"{line.title} {line.word} {line.key}"]
     if not line.key.startswith(PROBLEM):
-        text += " " + command_of(view[line.key], roots)
-    return all(part in text.casefold() for part in wanted.split())
+        texts.append(command_of(view[line.key], roots))
+    for rank, text in enumerate(texts, start=2):
+        if all(part in text.casefold() for part in wanted.split()):
+            return rank
+    return None

@@ -46,6 +46,10 @@ class FindStep(Container):
         """One line."""
         yield Input(placeholder=tr("runbook.find_hint"), id="runbook-find-text", compact=True)
 
+    def retranslate(self) -> None:
+        """The hint in the language of the UI."""
+        self.query_one(Input).placeholder = tr("runbook.find_hint")
+
     def open(self) -> None:
         """Type."""
         self.add_class("-open")

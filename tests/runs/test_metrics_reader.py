@@ -129,3 +129,14 @@ def test_missing_file_and_folder(tmp_path):
         read_metrics(tmp_path)
     with pytest.raises(DiffBEVError, match=r"no run directory .*nowhere"):
         read_metrics(tmp_path / "nowhere")
+
+
+def test_of_a_huge_file_both_ends_are_enough_to_judge_it(tmp_path):
+    path = tmp_path / "metrics.csv"
+    rows = [f"{step},train,train,{1 / step}" for step in range(1, 20_001)]
+    path.write_text("\n".join(["step,mode,phase,loss", *rows, ""]))
+    judged = read_metrics(path, most=10_000)
+    assert len(judged.training) < 1_000
+    assert (judged.training[0].step, judged.last_step) == (1, 20_000)
+    assert not judged.unreadable
+    assert len(read_metrics(path, most=1 << 30).training) == 20_000

@@ -165,6 +165,15 @@ async def test_finding_searches_all_phases_and_problems(trial):
         assert app.query_one("#runbook-find-text", Input).has_focus
         await pilot.press("down", "enter")
         await until(pilot, lambda: "Known problems" in _text(app, "#runbook-title"))
+        await until(pilot, lambda: "what to do" in _detail(app))
+
+
+async def test_the_final_checklist_is_looked_at_when_it_is_opened(trial):
+    async with run_app(trial.workspace, size=(140, 44)) as (app, pilot):
+        await _ready(app, pilot)
+        await _go_to(app, pilot, "final")
+        await until(pilot, lambda: "✗ file runs/baseline/best_mIoU.pth exists  (missing)" in _detail(app))
+        await until(pilot, lambda: "0/13" in _text(app, "#runbook-phases > Static"))
 
 
 async def test_read_only_starts_and_writes_nothing(trial):

@@ -1,0 +1,88 @@
+import json
+import time
+
+from textual.widgets import Static
+
+from diffbev_engine.memory.oom_report import MemoryFailure, write_oom_report
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.survey import inspect_run
+from diffbev_tui.core.oom import memory_case
+from diffbev_tui.widgets.dialogs import Choice
+from tests.tui.app import run_app, until
+
+MESSAGE = (
+    "CUDA out of memory. Tried to allocate 938.00 MiB. GPU 0 has a total capacity of 31.80 GiB of "
+    "which 49.00 MiB is free. Process 51877 has 3.20 GiB memory in use. Including non-PyTorch memory, this process has "
+    "28.55 GiB memory in use. Of the allocated memory 24.60 GiB is allocated by PyTorch, and 3.10 GiB is "
+    "reserved by PyTorch but unallocated."
+)
+CONFIG = {
+    "data": {"samples_per_gpu": 8},
+    "optimizer_config": {"cumulative_iters": 1},
+    "precision": "bf16",
+    "compile": "off",
+}
+
+
+def _crashed(workspace, *, report=True, checkpoint=True):
+    folder = RunFolder(workspace / "runs" / "diffbev_default")
+    folder.path.mkdir(parents=True, exist_ok=True)
+    now = time.time()
+    folder.manifest.write_text(json.dumps({"pid": 2**22 - 5, "pid_started": 1.0, "time": now - 60}))
+    folder.status.write_text(json.dumps({"state": "oom", "max_iters": 200000, "step": 12450, "updated": now}))
+    if checkpoint:
+        folder.latest.write_bytes(b"x")
+    if report:
+        write_oom_report(folder, MemoryFailure(MESSAGE, "backward", 12450, 0, CONFIG, "RTX 5090", 1))
+    else:
+        (folder.path / "train_20260101_000000.log").write_text(f"12:00:00 E {MESSAGE}\n")
+    return folder
+
+
+def test_the_parts_of_the_memory_add_up(workspace):
+    case = memory_case(inspect_run(_crashed(workspace).path))
+    parts, total = case.parts()
+    named = {part.name: part.mib for part in parts}
+    assert case.kind == "gpu"
+    assert total == 31.80 * 1024
+    assert named["torch"] == 24.60 * 1024
+    assert set(named) == {"torch", "unused", "context", "others", "free"}
+    assert abs(sum(named.values()) - total) < 0.01 * total
+    assert case.remedies
+
+
+def test_without_a_report_the_message_in_the_log_is_read(workspace):
+    case = memory_case(inspect_run(_crashed(workspace, report=False).path))
+    assert case.kind == "gpu"
+    assert case.parsed is not None
+    assert case.parsed.requested == 938.0
+
+
+async def test_a_crash_shows_who_held_the_memory_and_a_remedy_is_asked_for(workspace):
+    _crashed(workspace)
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await pilot.press("4")
+        page = lambda: str(app.query_one("#memory-page", Static).content)  # noqa: E731
+        await until(pilot, lambda: app.query("#memory-page") and "12,450" in page())
+        assert "out of GPU memory in backward, batch 8, bf16" in page()
+        assert "held, unused 3.1 GiB" in page()
+        await pilot.press("d")
+        await until(pilot, lambda: "it is for you to do" in page())  # the first is another user's process
+        await pilot.press("down", "down")
+        await until(pilot, lambda: "+ PYTORCH" in page() or "+ compile" in page() or "+ data." in page())
+        command = app.pane.copy_text()
+        assert "runs resume" in command
+        await pilot.press("a")
+        await until(pilot, lambda: isinstance(app.screen, Choice))
+        assert command in str(app.screen.query_one("#dialog-consequence", Static).content)
+        await pilot.press("escape")
+
+
+async def test_read_only_applies_nothing(workspace):
+    _crashed(workspace)
+    async with run_app(workspace, read_only=True) as (app, pilot):
+        await pilot.press("4")
+        await until(pilot, lambda: app.pane is not None and app.pane.copy_text() is not None)
+        await pilot.press("a")
+        await pilot.pause(0.2)
+        assert not isinstance(app.screen, Choice)
