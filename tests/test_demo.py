@@ -30,7 +30,7 @@ def test_the_demo_stops_where_it_must_goes_on_there_and_ends_with_its_report(tmp
 
     output, code = _demo(tmp_path / "demo")
     assert code == 1, output
-    assert "the demo stopped at step 4.1.1" in output
+    assert "the demo stopped at step 4.0" in output
 
     diffbev.write_text(right)
     output, code = _demo(tmp_path / "demo")

@@ -160,6 +160,8 @@ def _image_size(workspace: Workspace) -> tuple[int, int] | None:
     try:
         return load_settings(workspace.diffbev_config).data.image_size
     except DiffBEVError:
+        if workspace.demo:  # the default size would fit nothing here
+            raise
         return None  # depth can be made without a configuration; training will complain
 
 

@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from diffbev_engine.errors import ExitCode
 from diffbev_engine.runbook.case import Case, case_of_run, read_tail
 from diffbev_engine.runbook.checks import CheckResult, Outcome, look_at
 from diffbev_engine.runbook.checks_of_files import PathExists
@@ -45,6 +46,8 @@ def judge(
     code_is_good = code_is_judged or not outcome.exit_code
     passed = code_is_good and all(result.passed for result in results)
     reason = None
+    # Also a training that somebody stopped from elsewhere (`runs stop`): it says so itself.
+    stopped = stopped or bool(step.run_dir and outcome.exit_code == ExitCode.INTERRUPTED)
     if not passed:
         broken = [result for result in results if not result.passed]
         broken.sort(key=lambda result: _says_little(result, step))

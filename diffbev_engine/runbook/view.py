@@ -118,13 +118,15 @@ def _why_stale(
             shown = roots.short(roots.path(pattern))
             return Text(f"{shown} 已不存在", f"{shown} is gone")
     for name in step.after:
-        other = seen[name]
+        other, makes = seen[name], runbook.step(name).outputs
+        if step.run_dir and not makes:  # it only looked: that it should look again costs no training
+            continue
         if other.state is StepState.STALE and not other.put_off:
             return Text(f"{name} 已过期", f"{name} is stale")
         if other.state is StepState.FAILED:
             return Text(f"{name} 之后失败", f"{name} has failed since")
         # Both write the same file, as 2.2 appends to the copy of 2.1: only the order can tell.
-        shared = set(runbook.step(name).outputs) & set(step.outputs)
+        shared = set(makes) & set(step.outputs)
         if shared and (other.finished or 0) > (record.started or 0):
             return Text(f"{name} 在此之后重新运行", f"{name} was run again since")
     return None

@@ -15,7 +15,8 @@ class Choice(ModalScreen[str]):
     """A question with buttons; escape answers with the last, which changes nothing."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "leave", "app.key_cancel"),
+        Binding("escape,n", "leave", "app.key_cancel"),
+        Binding("y", "agree", show=False),
         Binding("left,h", "app.focus_previous", show=False),
         Binding("right,l", "app.focus_next", show=False),
     ]
@@ -49,6 +50,10 @@ class Choice(ModalScreen[str]):
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer."""
         self.dismiss((event.button.id or "").removeprefix("answer-"))
+
+    def action_agree(self) -> None:
+        """The first answer."""
+        self.dismiss(next(iter(self._answers)))
 
     def action_leave(self) -> None:
         """Change nothing."""

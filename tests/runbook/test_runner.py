@@ -90,6 +90,17 @@ def test_changed_inputs_make_stale_and_so_do_their_dependents(with_steps):
     assert _run(roots) == [("9.2", "passed"), ("9.3", "passed")]
 
 
+def test_a_training_is_not_stale_because_a_check_before_it_should_be_repeated(with_steps):
+    roots = with_steps(
+        '[[phase.step]]\nid = "9.1"\ntitle = "t"\nrun = "cat config.py"\ninputs = ["config.py"]\n'
+        '[[phase.step]]\nid = "9.2"\ntitle = "t"\nrun = "true"\nafter = ["9.1"]\nrun_dir = "runs/a"\n'
+    )
+    (roots.workspace / "config.py").write_text("max_iters=300\n")
+    _run(roots)
+    (roots.workspace / "config.py").write_text("max_iters=301\n")
+    assert _states(roots) == {"9.1": "stale", "9.2": "passed"}
+
+
 def test_what_was_made_again_or_is_gone_makes_stale(with_steps):
     roots = with_steps(THREE)
     (roots.workspace / "config.py").write_text("max_iters=300\n")
@@ -227,6 +238,18 @@ def test_ctrl_c_lets_a_training_save_and_records_it(number, with_steps):
     record = StateStore(roots).read()["9.1"]
     assert (record.state, record.interrupted, record.exit_code) == (StepState.FAILED, True, 5)
     assert _states(roots)["9.2"] == "pending"
+
+
+def test_a_training_that_was_stopped_from_elsewhere_is_interrupted_not_failed(with_steps):
+    roots = with_steps(
+        '[[phase.step]]\nid = "9.1"\ntitle = "t"\nrun_dir = "runs/a"\nrun = "exit 5"\nresume = "true"\n'
+    )
+    process = engine("runbook", "run", roots.workspace, "--phase", "9", "--json")
+    output = process.communicate(timeout=30)[0]
+    assert process.returncode == 5, output
+    assert '"problem": null' in output
+    record = StateStore(roots).read()["9.1"]
+    assert (record.interrupted, record.exit_code, record.problem) == (True, 5, None)
 
 
 def test_a_training_that_was_cut_short_goes_on(with_steps):
