@@ -13,8 +13,8 @@ from tests.tui.app import run_app, until
 MESSAGE = (
     "CUDA out of memory. Tried to allocate 938.00 MiB. GPU 0 has a total capacity of 31.80 GiB of "
     "which 49.00 MiB is free. Process 51877 has 3.20 GiB memory in use. Including non-PyTorch memory, this "
-    "process has 28.55 GiB memory in use. Of the allocated memory 24.60 GiB is allocated by PyTorch, and 3.10 "
-    "GiB is reserved by PyTorch but unallocated."
+    "process has 28.55 GiB memory in use. Of the allocated memory 24.60 GiB is allocated by PyTorch, and "
+    "3.10 GiB is reserved by PyTorch but unallocated."
 )
 CONFIG = {
     "data": {"samples_per_gpu": 8},
