@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from diffbev_engine.memory.gpu_processes import GpuProcess, gpu_processes
@@ -42,16 +43,19 @@ def sample_gpus() -> GpuReading:
     import pynvml
 
     try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError as error:
-        return GpuReading((), str(error))
-    try:
+        _connect()
         found = tuple(_sample(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
     except pynvml.NVMLError as error:
         return GpuReading((), str(error))
-    finally:
-        pynvml.nvmlShutdown()
     return GpuReading(tuple(replace(gpu, processes=gpu_processes(gpu.uuid)[0]) for gpu in found), "")
+
+
+@cache
+def _connect() -> None:
+    """Once for the life of the program: connecting takes longer than all the questions."""
+    import pynvml
+
+    pynvml.nvmlInit()
 
 
 def _sample(pynvml: Any, index: int) -> GpuSample:
