@@ -29,12 +29,14 @@ pytestmark = [
 
 
 class Terminal:
-    """A tmux session of its own server."""
+    """A tmux session; every opening has a server of its own, for one that is just ending takes no session."""
 
-    def __init__(self, name: str) -> None:
-        self._tmux = ["tmux", "-L", name]
+    def __init__(self) -> None:
+        self._tmux: list[str] = []
 
     def open(self, *arguments: object, size: tuple[int, int] = (120, 36)) -> None:
+        self.close()
+        self._tmux = ["tmux", "-L", f"diffbev-{uuid.uuid4().hex[:8]}"]
         command = [sys.executable, "-m", "diffbev_tui.main", *map(str, arguments)]
         width, height = map(str, size)
         self._run("new-session", "-d", "-s", "t", "-x", width, "-y", height, *command)
@@ -49,7 +51,8 @@ class Terminal:
         return int(self._run("list-panes", "-t", "t", "-F", "#{pane_pid}"))
 
     def close(self) -> None:
-        self._run("kill-server", check=False)
+        if self._tmux:
+            self._run("kill-server", check=False)
 
     def _run(self, *arguments: str, check: bool = True) -> str:
         environment = {name: value for name, value in os.environ.items() if name != "TMUX"}
@@ -59,7 +62,7 @@ class Terminal:
 
 @pytest.fixture
 def terminal() -> Iterator[Terminal]:
-    terminal = Terminal(f"diffbev-{uuid.uuid4().hex[:8]}")
+    terminal = Terminal()
     yield terminal
     terminal.close()
 
@@ -86,7 +89,6 @@ def test_a_step_outlives_the_ui_and_its_terminal_and_is_found_again(how, workspa
     _wait((workspace / "begun").exists, terminal)
 
     os.kill(terminal.pid(), how)
-    terminal.close()
     terminal.open(workspace, "--lang", "zh", size=(80, 24))
     _wait(lambda: "9.1" in terminal.text() and "等待" in terminal.text(), terminal)
     (workspace / "go").touch()
