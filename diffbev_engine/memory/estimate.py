@@ -17,6 +17,9 @@ _FP32 = 1.16  # 14.5 GiB for a batch of 8
 _DIFFUSION_FIXED, _DIFFUSION = 160.0, 250.0  # 2.1 GiB more for a batch of 8, at both sizes
 _CONTEXT = 1024.0  # CUDA context, cuDNN, fragmentation
 
+WORKER_MIB = 450.0
+"""Resident memory of a loader process; it shares much with its parent, but not for long."""
+
 IMAGE_SHARE = _PER_IMAGE / (_PER_IMAGE + _PER_BEV)
 """Share of the memory of a 600 x 800 sample that grows with the image."""
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from diffbev_engine.grid import LABEL_GRID
+from diffbev_engine.memory.estimate import WORKER_MIB
 from diffbev_engine.memory.host import HostMemory, host_memory
 from diffbev_engine.preflight.finding import Finding, error, gib, ok, warning
 from diffbev_engine.preflight.plan import Plan
@@ -18,7 +19,7 @@ _PREFETCHED = 4  # batches a loader process keeps ready, see dataset.loader
 _TENSORS = 6  # of a batch; each is one open file in the training process while it is on its way
 _PIPES = 4  # of a loader process
 _FILES_AT_REST = 128  # torch, CUDA, logs, libraries
-_TRAINING_MIB, _WORKER_MIB = 3500, 450  # resident; a worker shares much with its parent, but not for long
+_TRAINING_MIB = 3500  # resident
 _SWAP_USED = 0.5
 
 
@@ -102,7 +103,7 @@ def ram(plan: Plan) -> Iterator[Finding]:
 def judge_ram(plan: Plan, memory: HostMemory) -> Iterator[Finding]:
     """Hold the need against ``memory``."""
     workers = plan.settings.data.workers_per_gpu * plan.processes
-    need = _TRAINING_MIB * plan.processes + 2 * workers * _WORKER_MIB + shared_bytes(plan) / _MIB
+    need = _TRAINING_MIB * plan.processes + 2 * workers * WORKER_MIB + shared_bytes(plan) / _MIB
     limit = (
         Text("（受容器或作业限制）", " (limit of the container or job)") if memory.limited else Text("", "")
     )

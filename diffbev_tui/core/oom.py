@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.memory.curve import MEMORY_FILE, MemoryCurve, read_curve
+from diffbev_engine.memory.host_remedies import rank_host_remedies
+from diffbev_engine.memory.remedies import Circumstances, rank_remedies
 from diffbev_engine.runbook.case import read_tail
 from diffbev_engine.runbook.oom_message import OutOfMemory, parse_oom
 from diffbev_engine.runbook.text import Text
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.survey import Cause, RunCondition, RunReport
+from diffbev_engine.runs.survey import Cause, RunCondition, RunReport, read_manifest
 
 
 @dataclass(frozen=True)
@@ -67,18 +69,42 @@ def memory_case(run: RunReport) -> MemoryCase:
     report = {} if stale else report
     message = report.get("message") or (_logged(folder) if run.state is RunCondition.OOM else "")
     parsed = parse_oom(str(message)) if message else None
+    curve = read_curve(folder.path / MEMORY_FILE)
     kind = "gpu" if report or parsed else "none"
     if run.cause is Cause.HOST_MEMORY or (run.state is RunCondition.DEAD and run.signal == "SIGKILL"):
         kind = "host"
+    if kind != "none" and not report:
+        report = _reconstructed(run, parsed, curve, kind)
     return MemoryCase(
         run,
         kind,
         report,
         parsed,
         tuple(_remedy(one) for one in report.get("remedies", ()) if isinstance(one, dict)),
-        read_curve(folder.path / MEMORY_FILE),
+        curve,
         folder.latest.name if folder.latest.exists() else None,
     )
+
+
+def _reconstructed(
+    run: RunReport, parsed: OutOfMemory | None, curve: MemoryCurve | None, kind: str
+) -> dict[str, Any]:
+    """What the run would have reported, from its settings and what it wrote into its log."""
+    config = read_manifest(RunFolder(Path(run.path))).get("config")
+    config = config if isinstance(config, Mapping) else {}
+    if kind == "host":
+        remedies = rank_host_remedies(config)
+    else:
+        line = curve.line if curve and curve.kind == "gpu" else None
+        remedies = rank_remedies(Circumstances(config, parsed, line=line))
+    return {
+        "batch": {"samples_per_gpu": config.get("data", {}).get("samples_per_gpu")},
+        "precision": config.get("precision"),
+        "compile": config.get("compile"),
+        "others": [{"pid": pid, "mib": mib} for pid, mib in (parsed.others if parsed else ())],
+        "remedies": [remedy.to_json() for remedy in remedies],
+        **({"step": run.status.step} if run.status else {}),
+    }
 
 
 def _remedy(data: Mapping[str, Any]) -> Remedy:

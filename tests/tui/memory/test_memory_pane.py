@@ -1,12 +1,18 @@
 import json
 import time
+from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
 from textual.widgets import Static
 
 from diffbev_engine.memory.oom_report import MemoryFailure, write_oom_report
 from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.launch import Launch, write_launch
+from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.survey import inspect_run
-from diffbev_tui.core.oom import memory_case
+from diffbev_tui.core.oom import Part, memory_case
+from diffbev_tui.panes.memory_text import _FILLS, Chosen, bar_of, crash_page, host_page
 from diffbev_tui.widgets.dialogs import Choice
 from tests.tui.app import run_app, until
 
@@ -86,3 +92,53 @@ async def test_read_only_applies_nothing(workspace):
         await pilot.press("a")
         await pilot.pause(0.2)
         assert not isinstance(app.screen, Choice)
+
+
+@given(
+    st.lists(st.floats(0.001, 1e5), min_size=1, max_size=5),
+    st.floats(0.0, 1e5),
+    st.integers(20, 100),
+)
+def test_the_bar_never_leaves_its_width_and_hides_no_part(sizes, unaccounted, width):
+    parts = [Part(name, mib) for name, mib in zip(_FILLS, sizes, strict=False)]
+    cells = bar_of(parts, sum(sizes) + unaccounted, width)
+    assert [name for name, _ in cells] == [part.name for part in parts]
+    assert all(count >= 1 for _, count in cells)
+    assert sum(count for _, count in cells) <= width
+
+
+def test_a_crash_without_a_report_gets_remedies_from_the_settings_of_the_run(workspace):
+    folder = _crashed(workspace, report=False)
+    manifest = json.loads(folder.manifest.read_text())
+    folder.manifest.write_text(json.dumps(manifest | {"config": CONFIG}))
+    case = memory_case(inspect_run(folder.path))
+    overrides = [override for remedy in case.remedies for override in remedy.overrides]
+    assert "data.samples_per_gpu=4" in overrides
+    assert "optimizer_config.cumulative_iters=2" in overrides
+    page = crash_page(case, Chosen(0, False), 100).plain
+    assert "stopped at step 12,450" in page
+    assert "batch 8, bf16, eager" in page
+
+
+def test_a_host_kill_is_another_page_with_remedies_of_its_own(workspace):
+    folder = _killed(workspace, oom_kills_cgroup=1)
+    case = memory_case(inspect_run(folder.path))
+    assert case.kind == "host"
+    page = host_page(case, Chosen(0, True)).plain
+    assert "the host's memory" in page
+    assert "+ data.workers_per_gpu=4" in page
+    assert "GPU memory in" not in page
+
+
+def _killed(workspace, **launch):
+    """A detached training that the kernel killed."""
+    folder = RunFolder(workspace / "runs" / "diffbev_default")
+    folder.path.mkdir(parents=True, exist_ok=True)
+    now, gone = time.time(), replace(identify(), pid=2**22 - 5)
+    folder.manifest.write_text(
+        json.dumps({"launch": "a", "config": CONFIG | {"data": {"samples_per_gpu": 8, "workers_per_gpu": 8}}})
+    )
+    folder.status.write_text(json.dumps({"state": "training", "max_iters": 10, "step": 5, "updated": now}))
+    ending = Launch("a", (), "/", {}, "console.log", now - 60, gone, gone, now, signal="SIGKILL", **launch)
+    write_launch(folder, replace(ending, message="killed by the kernel: the memory limit of the container"))
+    return folder

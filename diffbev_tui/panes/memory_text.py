@@ -1,0 +1,161 @@
+"""The words and bars of the memory screen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from diffbev_engine.memory.curve import MemoryCurve
+from diffbev_tui.core.oom import MemoryCase, Part, Remedy
+from diffbev_tui.core.show import UNKNOWN, bar, gib
+from diffbev_tui.i18n import language, tr
+
+_FILLS = {"torch": "█", "unused": "▓", "context": "▒", "others": "▤", "free": "░"}
+"""The share of each part is told by its pattern, and by its colour."""
+_COLOURS = {"torch": "#56B4E9", "unused": "#E69F00", "context": "#999999", "others": "#CC79A7", "free": "dim"}
+_MOST_NAME = 80
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The marked remedy, and whether what it changes is shown."""
+
+    number: int
+    difference: bool
+
+
+def crash_page(case: MemoryCase, chosen: Chosen, width: int) -> Text:
+    """After the GPU ran out of memory: what was asked, who held it, what to do."""
+    page = Text()
+    _head(page, case)
+    _memory_bar(page, *case.parts(), width)
+    _others(page, case)
+    _curve(page, case.curve)
+    _remedies(page, case, chosen)
+    return page
+
+
+def host_page(case: MemoryCase, chosen: Chosen) -> Text:
+    """After the kernel killed a training for lack of host memory."""
+    page = Text()
+    page.append("! ", "bold red")
+    page.append(tr("memory.host_crashed", run=Path(case.run.path).name) + "\n", "bold")
+    page.append(f"{case.run.message}\n\n")
+    page.append(tr("memory.host_what") + "\n")
+    _remedies(page, case, chosen)
+    return page
+
+
+def calm_page(case: MemoryCase) -> Text:
+    """Nothing has happened: memory by batch size, or how to measure it."""
+    page = Text(tr("memory.calm", run=Path(case.run.path).name) + "\n")
+    _curve(page, case.curve)
+    if case.curve is None:
+        page.append("\n" + tr("memory.measure", config=case.run.config or "CONFIG") + "\n", "dim")
+        page.append(tr("memory.measure_why") + "\n", "dim")
+    return page
+
+
+def differences(remedy: Remedy) -> list[str]:
+    """The settings and variables that a remedy sets."""
+    return [*remedy.overrides, *(f"{name}={value}" for name, value in remedy.environment.items())]
+
+
+def bar_of(parts: Sequence[Part], total: float, width: int) -> list[tuple[str, int]]:
+    """(part, cells) that fill ``width`` in all; nothing that exists gets less than one cell."""
+    known = sum(part.mib for part in parts)
+    scale = width / max(total, known)
+    cells = {part.name: max(1, round(part.mib * scale)) for part in parts}
+    while sum(cells.values()) > width and max(cells.values()) > 1:
+        cells[max(cells, key=lambda name: cells[name])] -= 1
+    return list(cells.items())
+
+
+def _head(page: Text, case: MemoryCase) -> None:
+    report = case.report
+    batch = (report.get("batch") or {}).get("samples_per_gpu") or UNKNOWN
+    compiled = report.get("compile")
+    facts = {
+        "run": Path(case.run.path).name,
+        "step": f"{report['step']:,}" if "step" in report else UNKNOWN,
+        "phase": report.get("phase") or UNKNOWN,
+        "batch": batch,
+        "precision": report.get("precision") or UNKNOWN,
+        "compile": tr("memory.compiled", what=compiled) if compiled not in (None, "off") else "eager",
+    }
+    page.append("! ", "bold red")
+    page.append(tr("memory.crashed", **facts) + "\n", "bold")
+    if case.parsed is not None:
+        asked, free, total = case.parsed.requested, case.parsed.free, case.parsed.capacity
+        page.append(tr("memory.asked", asked=_size(asked), free=_size(free), total=_size(total)) + "\n")
+        if case.parsed.spilled:
+            page.append(tr("memory.spilled") + "\n", "bold")
+    page.append("\n")
+
+
+def _memory_bar(page: Text, parts: list[Part], total: float | None, width: int) -> None:
+    if not parts or not total:
+        return
+    for name, cells in bar_of(parts, total, max(20, min(width, 100))):
+        page.append(_FILLS[name] * cells, _COLOURS[name])
+    page.append("\n")
+    line = 0
+    for part in parts:
+        words = f"{_FILLS[part.name]} {tr('memory.part_' + part.name)} {_size(part.mib)}"
+        if line and line + cell_len(words) > width:
+            page.append("\n")
+            line = 0
+        page.append(words[0], _COLOURS[part.name])
+        page.append(words[1:] + "   ")
+        line += cell_len(words) + 3
+    page.append("\n")
+
+
+def _others(page: Text, case: MemoryCase) -> None:
+    users = {one.get("pid"): one.get("user") for one in case.report.get("processes") or ()}
+    others = case.report.get("others") or ()
+    for one in others:
+        pid, name = one.get("pid"), one.get("name") or tr("memory.name_hidden")
+        user = users.get(pid) or UNKNOWN
+        page.append(f"    pid {pid}  {user}  {_size(one.get('mib'))}  {name[:_MOST_NAME]}\n", "dim")
+
+
+def _curve(page: Text, curve: MemoryCurve | None) -> None:
+    if curve is None or not curve.points:
+        return
+    page.append("\n" + tr("memory.curve", device=curve.device) + "\n", "bold")
+    most = max((point.peak or 0.0 for point in curve.points), default=0.0) or 1.0
+    for point in sorted(curve.points, key=lambda point: point.batch):
+        planned = tr("memory.planned") if point.batch == curve.planned else ""
+        if point.peak is None:
+            page.append(f"  {point.batch:>4}  ! {tr('memory.does_not_fit')}  {planned}\n", "bold")
+        else:
+            page.append(f"  {point.batch:>4}  {bar(point.peak / most, 20)}  {_size(point.peak)}  {planned}\n")
+    if curve.largest is not None:
+        page.append("  " + tr("memory.largest", batch=curve.largest) + "\n")
+
+
+def _remedies(page: Text, case: MemoryCase, chosen: Chosen) -> None:
+    page.append("\n" + tr("memory.what_to_do") + "\n", "bold")
+    if not case.remedies:
+        page.append("  " + tr("memory.no_remedies") + "\n")
+        return
+    spoken = language()
+    for number, remedy in enumerate(case.remedies):
+        marked = number == chosen.number
+        mark = "▶" if marked else " "
+        page.append(f" {mark} {number + 1} {remedy.title[spoken]}\n", "bold" if marked else "")
+        words = tr("memory.saves_and_costs", saving=remedy.saving[spoken], cost=remedy.cost[spoken])
+        page.append(f"      {words}\n", "dim")
+        if chosen.difference and marked:
+            lines = differences(remedy) or [tr("memory.no_setting")]
+            page.append("".join(f"      + {line}\n" for line in lines), "green")
+    page.append("\n" + tr("memory.resume_from", checkpoint=case.checkpoint or UNKNOWN) + "\n", "dim")
+
+
+def _size(mib: float | None) -> str:
+    if mib is None:
+        return UNKNOWN
+    return f"{gib(mib)} GiB" if mib >= 1024 else f"{mib:.0f} MiB"
