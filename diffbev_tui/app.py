@@ -18,6 +18,7 @@ from diffbev_engine.runs.survey import RunCondition
 from diffbev_tui.core.background import Background
 from diffbev_tui.core.engine import ask_engine
 from diffbev_tui.core.gpu import GpuReading, sample_gpus
+from diffbev_tui.core.gpu_history import GpuHistory
 from diffbev_tui.core.places import keep_clip, settings_file
 from diffbev_tui.core.preferences import PACES, Preferences, read_preferences, write_preferences
 from diffbev_tui.core.seat import Seat
@@ -96,6 +97,7 @@ class DiffBEVApp(App[None]):
         self.preferences = read_preferences(settings_file())
         self._shown = ""
         self._gpus = GpuReading((), "")
+        self.gpu_history = GpuHistory()
         self._alarm = LoudAlarm(self)
         self._open(roots)
 
@@ -165,6 +167,7 @@ class DiffBEVApp(App[None]):
 
     def _look_at_gpus_beside(self) -> None:
         self._gpus = sample_gpus()
+        self.gpu_history.add(self._gpus)
 
     def on_looked(self, message: Looked) -> None:
         """Hand a snapshot on."""
@@ -172,7 +175,7 @@ class DiffBEVApp(App[None]):
             return
         self.snapshot = replace(message.snapshot, gpus=self._gpus)
         pane = self.pane
-        if pane is not None and pane.is_mounted:
+        if pane is not None and pane.ready:
             pane.update_snapshot(self.snapshot)
         self._alarm.look(self.snapshot.current)
         self._show_lines()

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import pairwise
 from pathlib import Path
+from shutil import disk_usage
 from statistics import median
 
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_tui.core.host import disk_is_low, size_of
 from diffbev_tui.core.metrics_tail import MetricsTail
 
 QUIET_S = 60.0
@@ -33,6 +35,8 @@ class Concern(str, Enum):
     STALLED = "stalled"
     NOT_FINITE = "not_finite"
     DIVERGING = "diverging"
+    DISK = "disk"
+    """The disk of the run is nearly full."""
     ENDED = "ended"
     """The process is gone, or ended with an error."""
 
@@ -51,6 +55,8 @@ class Alert:
     """The usual loss before, and now."""
     message: str = ""
     """How the run ended, in the engine's words."""
+    free: int = 0
+    """Bytes that the disk has left."""
 
 
 class Alarm:
@@ -93,7 +99,8 @@ class Alarm:
         bad = [(table.first_not_finite(column), column) for column in _WATCHED]
         step, column = min(((step, column) for step, column in bad if step is not None), default=(None, ""))
         not_finite = Alert(Concern.NOT_FINITE, Path(run.path), step, column) if column else None
-        return [not_finite, self._stall(run, self._tail), self._divergence(run, table.curve("loss"))]
+        stall, divergence = self._stall(run, self._tail), self._divergence(run, table.curve("loss"))
+        return [not_finite, stall, divergence, _disk(run)]
 
     def _stall(self, run: RunReport, tail: MetricsTail) -> Alert | None:
         now, status = self._clock(), run.status
@@ -112,6 +119,16 @@ class Alarm:
     def _divergence(self, run: RunReport, loss: tuple[Sequence[int], Sequence[float]]) -> Alert | None:
         values = divergence(loss[1])
         return Alert(Concern.DIVERGING, Path(run.path), loss[0][-1], values=values) if values else None
+
+
+def _disk(run: RunReport) -> Alert | None:
+    try:
+        free = disk_usage(run.path).free
+    except OSError:
+        return None
+    if not disk_is_low(free, size_of(RunFolder(Path(run.path)).latest)):
+        return None
+    return Alert(Concern.DISK, Path(run.path), run.status.step if run.status else None, free=free)
 
 
 def usual_interval(steps: Sequence[int], it_per_s: float | None) -> float | None:

@@ -8,6 +8,8 @@ from typing import Any
 from diffbev_engine.memory.gpu_processes import GpuProcess, gpu_processes
 
 _MIB = 2**20
+_HOT = 0x8 | 0x20 | 0x40
+"""NVML's bits for hardware, software thermal and hardware thermal slowdown."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class GpuSample:
     power_limit_w: float | None = None
     temperature_c: float | None = None
     clock_mhz: float | None = None
+    clock_limit_mhz: float | None = None
+    too_hot: bool = False
+    """Whether the driver slows it down for its temperature or its power supply."""
     processes: tuple[GpuProcess, ...] = ()
 
 
@@ -82,6 +87,8 @@ def _sample(pynvml: Any, index: int) -> GpuSample:
         power_limit_w=_over(ask(lambda: pynvml.nvmlDeviceGetEnforcedPowerLimit(handle)), 1000),
         temperature_c=ask(lambda: pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU)),
         clock_mhz=ask(lambda: pynvml.nvmlDeviceGetClockInfo(handle, pynvml.NVML_CLOCK_SM)),
+        clock_limit_mhz=ask(lambda: pynvml.nvmlDeviceGetMaxClockInfo(handle, pynvml.NVML_CLOCK_SM)),
+        too_hot=bool((ask(lambda: pynvml.nvmlDeviceGetCurrentClocksThrottleReasons(handle)) or 0) & _HOT),
     )
 
 

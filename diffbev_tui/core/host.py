@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 
 from diffbev_engine.memory.host import HostMemory, host_memory
+from diffbev_engine.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class HostReading:
     """Per cent of all cores since the last reading."""
     workers: tuple[int, float] | None
     """Loader processes of the training and their CPU, in per cent of one core, since they began."""
+    family: frozenset[int] = frozenset()
+    """Process ids of the training and of all that it started."""
+    checkpoint: int | None = None
+    """Size of the run's newest checkpoint."""
 
 
 def read_host(work_dir: Path, training: int | None) -> HostReading:
@@ -32,13 +37,29 @@ def read_host(work_dir: Path, training: int | None) -> HostReading:
         training: process id of a running training on this host.
     """
     shared, disk = _usage(Path("/dev/shm")), _usage(work_dir)
+    children = _children(training) if training is not None else None
     return HostReading(
         host_memory(),
         shared and (shared[1] - shared[0], shared[1]),
         disk,
         psutil.cpu_percent(),
-        _workers(training) if training is not None else None,
+        _workers(children) if children is not None else None,
+        frozenset(child.pid for child in children or ()) | ({training} if training is not None else set()),
+        size_of(RunFolder(work_dir).latest),
     )
+
+
+def disk_is_low(free: int, checkpoint: int | None) -> bool:
+    """Whether the next checkpoints may not fit: less free than three of them, or than 1 GiB; bytes."""
+    return free < max(3 * (checkpoint or 0), 2**30)
+
+
+def size_of(path: Path) -> int | None:
+    """Bytes of a file; ``None`` where there is none."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
 
 
 def _usage(path: Path) -> tuple[int, int] | None:
@@ -49,15 +70,20 @@ def _usage(path: Path) -> tuple[int, int] | None:
     return found.free, found.total
 
 
-def _workers(training: int) -> tuple[int, float] | None:
+def _children(training: int) -> list[psutil.Process] | None:
     try:
-        children = psutil.Process(training).children(recursive=True)
-        load = [_load(child) for child in children]
+        return psutil.Process(training).children(recursive=True)
     except psutil.Error:
         return None
-    return len(children), sum(load)
+
+
+def _workers(children: list[psutil.Process]) -> tuple[int, float]:
+    return len(children), sum(map(_load, children))
 
 
 def _load(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return 100 * (times.user + times.system) / max(time.time() - process.create_time(), 1.0)
+    try:
+        times = process.cpu_times()
+        return 100 * (times.user + times.system) / max(time.time() - process.create_time(), 1.0)
+    except psutil.Error:  # it has just ended
+        return 0.0

@@ -59,7 +59,10 @@ class MemoryPane(Pane):
     def _show(self, case: MemoryCase) -> None:
         self._case = case
         self._chosen = min(self._chosen, max(0, len(case.remedies) - 1))
-        chosen, width = Chosen(self._chosen, self._difference), self.size.width - _MARGINS
+        chosen, width = (
+            Chosen(self._chosen, self._difference),
+            (self.size.width or self.app.size.width) - _MARGINS,
+        )
         if case.kind == "gpu":
             page = crash_page(case, chosen, width)
         else:

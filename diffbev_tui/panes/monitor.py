@@ -149,6 +149,8 @@ class MonitorPane(Pane):
     def on_monitor_pane_answered(self, message: Answered) -> None:
         """Show a frame."""
         self.frame = message.frame
+        if not self.ready:
+            return
         if self.pages.know({column for facts in message.frame.facts for column in facts.columns}):
             self._ask()
         self._show_charts(message.frame)
@@ -164,7 +166,7 @@ class MonitorPane(Pane):
 
     def _show_words(self) -> None:
         snapshot = self._snapshot
-        if snapshot is None or not self.is_mounted:
+        if snapshot is None or not self.ready:
             return
         empty = not self._shown.letters
         self.query_one("#monitor-empty").display = empty and snapshot.taken > 0

@@ -85,7 +85,7 @@ class RunbookPane(Pane, can_focus=False):
 
     def draw(self) -> None:
         """Show the last snapshot again, as something else has changed."""
-        if self.is_mounted:
+        if self.ready:
             self._show.draw(self.ui.snapshot)
 
     def retranslate(self) -> None:

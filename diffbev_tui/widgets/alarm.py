@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from diffbev_engine.runs.survey import RunReport
+from diffbev_engine.runs.survey import RunCondition, RunReport
 from diffbev_tui.core.alerts import Alarm, Alert, Concern
 from diffbev_tui.core.background import Background
-from diffbev_tui.core.show import UNKNOWN, duration
+from diffbev_tui.core.show import UNKNOWN, duration, gib
 from diffbev_tui.core.ticks import number
 from diffbev_tui.i18n import tr
 from diffbev_tui.widgets.status_line import run_state
@@ -47,4 +47,7 @@ def alert_text(alert: Alert, run: RunReport) -> str:
     if alert.concern is Concern.DIVERGING:
         before, now = map(number, alert.values)
         return tr("monitor.alert_diverging", run=name, before=before, now=now, step=step)
-    return tr("monitor.alert_ended", run=name, state=run_state(run), message=alert.message or UNKNOWN)
+    if alert.concern is Concern.DISK:
+        return tr("monitor.alert_disk", run=name, free=gib(alert.free / 2**20))
+    words = tr("monitor.alert_ended", run=name, state=run_state(run), message=alert.message or UNKNOWN)
+    return f"{words}\n{tr('monitor.alert_memory')}" if run.state is RunCondition.OOM else words

@@ -35,6 +35,13 @@ class Pane(Container, can_focus=True):
         """The app, as what it is."""
         return cast("DiffBEVApp", self.app)
 
+    @property
+    def ready(self) -> bool:
+        """Whether its widgets are there: not while they are made again, nor while the app closes."""
+        return self.is_mounted and self.is_attached and self.app.is_running and not self._remaking
+
+    _remaking = False
+
     def update_snapshot(self, snapshot: Snapshot) -> None:
         """Show what is new; called about once a second while the pane is visible."""
 
@@ -53,7 +60,7 @@ class Pane(Container, can_focus=True):
     def on_seen(self, message: Seen) -> None:
         """Show the answer."""
         message.stop()
-        if self.is_mounted:
+        if self.ready:
             message.show()
 
     def copy_text(self) -> str | None:
@@ -65,5 +72,9 @@ class Pane(Container, can_focus=True):
         self.run_worker(self._again(), exclusive=True, group="retranslate")
 
     async def _again(self) -> None:
-        await self.recompose()
+        self._remaking = True
+        try:
+            await self.recompose()
+        finally:
+            self._remaking = False
         self.update_snapshot(self.ui.snapshot)

@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pynvml
@@ -8,21 +9,32 @@ from textual.widgets import Static
 from diffbev_engine.memory.gpu_processes import GpuProcess
 from diffbev_tui import app as app_module
 from diffbev_tui.core.gpu import GpuReading, GpuSample, sample_gpus
-from diffbev_tui.core.host import read_host
+from diffbev_tui.core.gpu_history import GpuHistory, sparkline
+from diffbev_tui.core.host import disk_is_low, read_host
+from diffbev_tui.panes.gpu_text import gpu_block
 from tests.tui.app import run_app, until
 
 READING = GpuReading(
     (
         GpuSample(
-            0, "NVIDIA GeForce RTX 5090", "GPU-1", 21811.0, 512.0, 32564.0, 92, 431.0, 575.0, 67, None,
-            (
+            0,
+            "NVIDIA GeForce RTX 5090",
+            "GPU-1",
+            used_mib=21811.0,
+            reserved_mib=512.0,
+            total_mib=32564.0,
+            utilisation=92,
+            power_w=431.0,
+            power_limit_w=575.0,
+            temperature_c=67,
+            processes=(
                 GpuProcess(4242, 2867.0, "python train.py", "alice", False),
                 GpuProcess(7, None, None, None, None),
             ),
         ),
     ),
     "",
-)  # fmt: skip
+)
 
 
 def _has_gpu() -> bool:
@@ -45,7 +57,39 @@ def test_the_host_is_read(tmp_path):
     assert 0 < host.memory.available <= host.memory.total
     assert host.disk
     assert host.workers is not None
-    assert read_host(Path("/nowhere/at/all"), None).disk is None
+    assert os.getpid() in host.family
+    assert host.checkpoint is None
+    nowhere = read_host(Path("/nowhere/at/all"), None)
+    assert nowhere.disk is None
+    assert nowhere.family == frozenset()
+
+
+def test_a_disk_with_room_for_less_than_three_checkpoints_is_low():
+    gib = 2**30
+    assert disk_is_low(2 * gib, gib)
+    assert not disk_is_low(4 * gib, gib)
+    assert disk_is_low(gib - 1, None)
+
+
+def test_the_past_of_every_figure_is_kept_and_drawn_against_its_limit():
+    history, gpu = GpuHistory(), READING.gpus[0]
+    for load in (0, None, 50, 100):
+        history.add(GpuReading((replace(gpu, utilisation=load),), ""))
+    tracks = {track.name: track for track in history.tracks(gpu)}
+    assert tracks["load"].past == (0, None, 50, 100)
+    assert sparkline(tracks["load"].past, tracks["load"].limit, 10) == "⡀⣼"
+    assert sparkline(tracks["load"].past, 100.0, 1) == "⣼"
+    assert sparkline((50, *tracks["load"].past), 100.0, 10) == "⢠⡀⣼"
+    assert sparkline(tracks["clock"].past, None, 10) == "\u2800\u2800"
+    assert sparkline((), 100.0, 10) == ""
+
+
+def test_trouble_is_named_beside_the_gpu():
+    full = replace(READING.gpus[0], used_mib=32000.0, too_hot=True)
+    text = gpu_block(full, [], frozenset({4242}), 120).plain
+    assert "! memory nearly full" in text
+    assert "! slowed down" in text
+    assert "● ours  python train.py" in text
 
 
 async def test_what_is_not_known_is_a_dash_and_other_processes_are_named(workspace, monkeypatch):
@@ -57,8 +101,8 @@ async def test_what_is_not_known_is_a_dash_and_other_processes_are_named(workspa
         )
         text = str(app.query_one("#gpu-gpus", Static).content)
         assert "21.3 / 31.8 GiB" in text
-        assert "– MHz" in text
-        assert "431/575 W" in text
+        assert "– / – MHz" in text
+        assert "431 / 575 W" in text
         assert "alice" in text
         assert "not visible here" in text
         await until(pilot, lambda: "RAM" in str(app.query_one("#gpu-host", Static).content))

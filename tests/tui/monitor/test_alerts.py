@@ -1,3 +1,4 @@
+from collections import namedtuple
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,6 +7,7 @@ import pytest
 from diffbev_engine.runs.metrics import MetricsWriter
 from diffbev_engine.runs.status import RunState, RunStatus
 from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_tui.core import alerts
 from diffbev_tui.core.alerts import Alarm, Concern, divergence, usual_interval
 
 
@@ -113,3 +115,11 @@ def test_the_usual_interval_is_not_known_without_rows_or_speed():
     assert usual_interval([50, 100, 150], 5.0) == 10
     assert usual_interval([50], 5.0) is None
     assert usual_interval([50, 100], None) is None
+
+
+def test_a_disk_without_room_for_checkpoints_is_said_once(run, monkeypatch):
+    alarm = Alarm()
+    usage = namedtuple("usage", "total used free")  # as shutil's
+    monkeypatch.setattr(alerts, "disk_usage", lambda _: usage(10 * 2**30, 10 * 2**30, 2**20))
+    assert [alert.free for alert in alarm.look(report(run)) if alert.concern is Concern.DISK] == [2**20]
+    assert not [alert for alert in alarm.look(report(run)) if alert.concern is Concern.DISK]
