@@ -1,5 +1,6 @@
 """``diffbev-tui``: opens a workspace, makes a demo, or serves the UI to a browser."""
 
+import gc
 import os
 import shlex
 import sys
@@ -104,6 +105,9 @@ def _run_app(roots: "Roots | None", lang: str | None, read_only: bool) -> None:
         raise UsageError("this is a terminal UI and stdout is no terminal. Use `diffbev-engine` in scripts.")
     if os.environ.get("SSH_TTY"):
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+
+    # Collecting garbage while everything is new takes time and finds none; the app turns it on again.
+    gc.disable()
 
     from diffbev_tui.app import DiffBEVApp
     from diffbev_tui.core.places import settings_file

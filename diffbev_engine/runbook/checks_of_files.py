@@ -15,7 +15,6 @@ from diffbev_engine.runbook.files import count_matches, one_file_per_sample
 from diffbev_engine.runbook.gpu import gpus
 from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.text import EMPTY, Text, same
-from diffbev_engine.runs.metrics_reader import read_metrics
 
 _LARGEST_TEXT = 64 * 1024 * 1024
 _MISSING = Seen(False, Text("不存在", "missing"))
@@ -100,6 +99,8 @@ class CsvReachesStep(Check):
             return Seen(
                 False, Text("没有 run.json，不知道训练多少次迭代", "no run.json says how many iterations")
             )
+        from diffbev_engine.runs.metrics_reader import read_metrics
+
         try:
             last = read_metrics(path).last_step
         except DiffBEVError as error:
@@ -123,6 +124,8 @@ class CsvHasValues(Check):
         path = roots.path(self.path)
         if not path.exists():
             return _MISSING
+        from diffbev_engine.runs.metrics_reader import read_metrics
+
         try:
             metrics = read_metrics(path)
         except DiffBEVError as error:

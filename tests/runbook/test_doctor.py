@@ -12,7 +12,8 @@ import pytest
 from diffbev_engine.runbook import signs
 from diffbev_engine.runbook.case import Case, case_of
 from diffbev_engine.runbook.consult import consult
-from diffbev_engine.runbook.doctor import Certainty, diagnose
+from diffbev_engine.runbook.doctor import diagnose
+from diffbev_engine.runbook.finding import Certainty
 from diffbev_engine.runbook.gpu import Gpus
 from diffbev_engine.runbook.load import packaged_runbook
 from diffbev_engine.runbook.roots import Roots
