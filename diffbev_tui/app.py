@@ -193,7 +193,8 @@ class DiffBEVApp(App[None]):
     @property
     def pane(self) -> Pane | None:
         """The pane in view."""
-        found = self.screen_stack[0].query(f"#pane-{self._shown}") if self._shown else None
+        screens = self.screen_stack  # none while the app is closing
+        found = screens[0].query(f"#pane-{self._shown}") if self._shown and screens else None
         return found.first(Pane) if found else None
 
     async def show_pane(self, name: str) -> None:
