@@ -1,5 +1,7 @@
 """Two themes from the Okabe-Ito palette, which people with colour-blindness can tell apart."""
 
+from collections.abc import Iterable
+
 from textual.theme import Theme
 
 DARK = Theme(
@@ -30,3 +32,9 @@ LIGHT = Theme(
     panel="#E4E6E0",
     dark=False,
 )
+
+
+def theme_names(available: Iterable[str]) -> list[str]:
+    """Our own first, then the others by name."""
+    own = [DARK.name, LIGHT.name]
+    return [*own, *sorted(set(available) - set(own))]

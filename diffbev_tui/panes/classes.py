@@ -121,10 +121,11 @@ class ClassesPane(Pane):
 
     def _draw(self) -> None:
         seen = self._seen
-        if seen is None or not self.is_mounted or self.has_class("-empty"):
+        if seen is None or not self.ready or self.has_class("-empty"):
             return
         table = seen.table if isinstance(seen.table, ClassTable) else None
         self._put("#classes-head", self._head(seen, table))
+        self.query_one("#classes-rows").display = table is not None
         self._put("#classes-rows", self._rows(seen, table) if table else Text())
         self._put("#classes-verdict", self._verdict(seen, table))
         self._draw_pictures(seen)
