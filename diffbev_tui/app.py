@@ -23,16 +23,17 @@ from diffbev_tui.core.engine import ask_engine
 from diffbev_tui.core.gpu import GpuReading, sample_gpus
 from diffbev_tui.core.gpu_history import GpuHistory
 from diffbev_tui.core.places import keep_clip, settings_file
-from diffbev_tui.core.preferences import PACES, Preferences, read_preferences, write_preferences
+from diffbev_tui.core.preferences import PACES, read_preferences, write_preferences
 from diffbev_tui.core.seat import Seat
 from diffbev_tui.core.snapshot import Sampler, Snapshot
 from diffbev_tui.i18n import language, set_language, tr, tr_if_key
-from diffbev_tui.themes import DARK, LIGHT, begin_with_theme
+from diffbev_tui.themes import begin_with_theme, theme_names
 from diffbev_tui.widgets.alarm import LoudAlarm
 from diffbev_tui.widgets.dialogs import confirmation, leaving
 from diffbev_tui.widgets.help import Help
 from diffbev_tui.widgets.key_line import KeyLine, keys_of
 from diffbev_tui.widgets.pane import Pane
+from diffbev_tui.widgets.settings import Settings
 from diffbev_tui.widgets.status_line import StatusLine
 from diffbev_tui.widgets.tab_line import TabLine
 
@@ -79,6 +80,7 @@ class DiffBEVApp(App[None]):
         Binding("colon", "command_palette", "app.key_palette"),
         Binding("y", "copy", "app.key_copy"),
         Binding("Y", "copy_screen", "app.key_copy_screen", show=False),
+        Binding("comma", "settings", "app.key_settings", show=False),
         Binding("L", "language", "app.key_language", show=False),
         Binding("T", "theme", "app.key_theme", show=False),
         Binding("left_square_bracket", "pace(1)", "app.key_slower", show=False),
@@ -207,7 +209,8 @@ class DiffBEVApp(App[None]):
     @property
     def pane(self) -> Pane | None:
         """The pane in view."""
-        found = self.screen_stack[0].query(f"#pane-{self._shown}") if self._shown else None
+        screens = self.screen_stack  # none while the app is closing
+        found = screens[0].query(f"#pane-{self._shown}") if self._shown and screens else None
         return found.first(Pane) if found else None
 
     async def show_pane(self, name: str) -> None:
@@ -288,33 +291,44 @@ class DiffBEVApp(App[None]):
         lines = self.screen._compositor.render_strips()
         self.copy("\n".join(strip.text.rstrip()[:width] for strip in lines[:height]))
 
+    def action_settings(self) -> None:
+        """Language, theme, pace and smoothing in one place."""
+        self.push_screen(Settings(self.prefer), lambda _: self._show_lines())
+
     def action_language(self) -> None:
-        """The other language, at once and from now on."""
-        set_language("en" if language() == "zh" else "zh")
-        self._remember(replace(self.preferences, language=language()))
-        for pane in self.query(Pane):
-            pane.retranslate()
-        self._show_lines()
+        """The other language."""
+        self.prefer(language="en" if language() == "zh" else "zh")
 
     def action_theme(self) -> None:
         """The next theme."""
-        names = [DARK.name, LIGHT.name, *sorted(set(self.available_themes) - {DARK.name, LIGHT.name})]
-        self.theme = names[(names.index(self.theme) + 1) % len(names)]
-        self._remember(replace(self.preferences, theme=self.theme))
+        names = theme_names(self.available_themes)
+        self.prefer(theme=names[(names.index(self.theme) + 1) % len(names)])
         self.say(tr("app.theme", name=self.theme))
 
     def action_pace(self, step: int) -> None:
         """Look less or more often."""
         place = min(max(PACES.index(self.preferences.pace) + step, 0), len(PACES) - 1)
-        self._remember(replace(self.preferences, pace=PACES[place]))
-        self._timer.stop()
-        self._timer = self.set_interval(PACES[place], self._tick)
+        self.prefer(pace=PACES[place])
         self.say(tr("app.pace", seconds=PACES[place]))
 
-    def _remember(self, preferences: Preferences) -> None:
-        self.preferences = preferences
+    def prefer(self, **choices: str | float) -> None:
+        """Make choices of ``Preferences`` hold, at once and from now on."""
+        self.preferences = replace(self.preferences, **choices)  # type: ignore[arg-type]
+        if "language" in choices:
+            set_language("zh" if self.preferences.language == "zh" else "en")
+            for pane in self.screen_stack[0].query(Pane):
+                pane.retranslate()
+        if "theme" in choices:
+            self.theme = self.preferences.theme
+        if "pace" in choices:
+            self._timer.stop()
+            self._timer = self.set_interval(self.preferences.pace, self._tick)
+        if "smoothing" in choices:
+            for pane in self.screen_stack[0].query(Pane):
+                pane.smooth(self.preferences.smoothing)
+        self._show_lines()
         try:
-            write_preferences(settings_file(), preferences)
+            write_preferences(settings_file(), self.preferences)
         except OSError as error:
             self.say(tr("app.not_remembered", why=error.strerror or str(error)), "warning")
 

@@ -1,5 +1,6 @@
 """Two themes from the Okabe-Ito palette, which people with colour-blindness can tell apart."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from textual.app import App
@@ -47,3 +48,9 @@ def begin_with_theme(app: App[Any], name: str) -> None:
     app.set_class(not app.current_theme.dark, "-light-mode", update=False)
     app._refresh_truecolor_filter(app.ansi_theme)
     app.stylesheet.set_variables(app.get_css_variables())
+
+
+def theme_names(available: Iterable[str]) -> list[str]:
+    """Our own first, then the others by name."""
+    own = [DARK.name, LIGHT.name]
+    return [*own, *sorted(set(available) - set(own))]

@@ -71,17 +71,19 @@ def diagnose(job: DiagnoseJob, say: Callable[[str], None] = lambda _line: None) 
     for finding in findings:
         say(Text("标签检查：", "labels: ")[job.language] + finding.title[job.language])
     predictions: PredictionSurvey | None = None
+    iteration: int | None = None
     pictures: tuple[str, ...] = ()
     if labels.readable:
         device = choose_device(job.device, say)
         model = load_models(name_models([(settings, job.checkpoint)]), device, say)[0]
+        iteration = model.iteration
         predictions = _survey(model, labels.readable, device)
         findings += prediction_findings(predictions)
         index = {records[number].token: number for number in chosen}
         drawn = labels.readable[: job.pictures]
         pictures = _draw_pictures(drawn, index, model, device, folder, say)
         findings = findings or [healthy(labels, predictions)]
-    provenance = _provenance(job, len(sample), len(records))
+    provenance = _provenance(job, len(sample), len(records)) | {"iteration": iteration}
     diagnosis = Diagnosis(labels, predictions, tuple(findings), provenance, pictures)
     write_text(folder / "summary.txt", diagnosis.to_text(job.language) + "\n")
     write_text(folder / "summary.json", json.dumps(diagnosis.to_json(), indent=1, ensure_ascii=False) + "\n")
@@ -142,7 +144,7 @@ def _provenance(job: DiagnoseJob, samples: int, total: int) -> dict[str, Any]:
     return {
         **read_provenance(settings.data_root),
         "config": job.config,
-        "checkpoint": str(job.checkpoint),
+        "checkpoint": str(job.checkpoint.absolute()),
         "data_root": str(settings.data_root),
         "part": job.split,
         "cameras_used": job.camera or settings.data.cameras,

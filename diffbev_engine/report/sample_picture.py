@@ -1,8 +1,10 @@
 """The picture of one sample: what the camera saw, what is there, what each model says."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +23,8 @@ from diffbev_engine.report.style import paper_style
 _HEIGHT, _CAMERA_WIDTH, _BEV_WIDTH = 4.0, 5.6, 3.5
 _TABLE_WIDTH, _COLUMN_WIDTH = 1.9, 0.75
 _DPI = 130
+METADATA = "DiffBEV"
+"""Key of the PNG text that says what a picture shows and where, for programs that show it in parts."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,10 @@ class Panel:
     """(14, Z, X) bool."""
     score: MaskResult
     """Of this sample alone."""
+    checkpoint: Path
+    """Of the model."""
+    iteration: int
+    """How long it had been trained."""
 
     @property
     def title(self) -> str:
@@ -60,15 +68,47 @@ def save_picture(picture: SamplePicture, path: Path) -> None:
     """Write the picture as a PNG."""
     with paper_style():
         figure = draw_picture(picture)
+        figure.draw_without_rendering()  # places the panels
+        about = json.dumps(_about(picture, figure.axes))
         with atomic_path(path) as temporary:
-            figure.savefig(temporary, format="png", dpi=_DPI)
+            figure.savefig(temporary, format="png", dpi=_DPI, metadata={METADATA: about})
+
+
+def _about(picture: SamplePicture, axes: Sequence[Axes]) -> dict[str, Any]:
+    """What the picture shows; boxes are left, top, right, bottom as shares of its width and height."""
+    camera, truth, *predictions, _table = map(_box, axes)
+    return {
+        "index": picture.index,
+        "token": picture.record.token,
+        "camera": picture.record.camera,
+        "scene": picture.record.scene,
+        "mask": picture.mask,
+        "camera_box": camera,
+        "truth_box": truth,
+        "predictions": [
+            {
+                "name": panel.name,
+                "checkpoint": str(panel.checkpoint.absolute()),
+                "iteration": panel.iteration,
+                "mIoU": panel.score.miou if panel.score.averaged_classes else None,
+                "classes": panel.score.averaged_classes,
+                "box": box,
+            }
+            for panel, box in zip(picture.panels, predictions, strict=True)
+        ],
+    }
+
+
+def _box(axes: Axes) -> list[float]:
+    place = axes.get_position()
+    return [round(float(edge), 5) for edge in (place.x0, 1 - place.y1, place.x1, 1 - place.y0)]
 
 
 def draw_picture(picture: SamplePicture) -> Figure:
     """Camera, label and one panel a model from left to right, then the legend with the scores."""
     models = len(picture.panels)
     widths = [_CAMERA_WIDTH, *[_BEV_WIDTH] * (1 + models), _TABLE_WIDTH + models * _COLUMN_WIDTH]
-    figure = Figure(figsize=(sum(widths), _HEIGHT), facecolor="white", layout="constrained")
+    figure = Figure(figsize=(sum(widths), _HEIGHT), dpi=_DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     camera, label, *predictions, table = figure.subplots(1, len(widths), width_ratios=widths)
     camera.imshow(cv2.imread(str(picture.record.image), cv2.IMREAD_COLOR)[..., ::-1])  # at full resolution

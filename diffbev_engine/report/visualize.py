@@ -74,6 +74,8 @@ class LoadedModel:
 
     source: ModelSource
     predict: Predict
+    iteration: int
+    """How long it had been trained."""
 
 
 def name_models(models: Sequence[tuple[Settings, Path]], names: Sequence[str] = ()) -> list[ModelSource]:
@@ -157,9 +159,10 @@ def load_models(
         say(f"Loading model... {source.name}: {source.checkpoint}")
         settings = source.settings
         model = build_model(settings.model.without_pretrained(), settings.data.image_size)
-        load_weights(model, load_checkpoint(source.checkpoint).model, source.checkpoint)
+        checkpoint = load_checkpoint(source.checkpoint)
+        load_weights(model, checkpoint.model, source.checkpoint)
         predict = predictor(model.to(device).eval(), settings.precision, device)
-        loaded.append(LoadedModel(source, predict))
+        loaded.append(LoadedModel(source, predict, checkpoint.iteration))
     return loaded
 
 
@@ -176,7 +179,15 @@ def picture_of(
         with reproducible_kernels():
             logits = model.predict(batch)  # 1 x 14 x Z x X
         positive = logits[0].float().sigmoid() > THRESHOLD
-        panels.append(Panel(model.source.name, positive.cpu().numpy(), _score(logits, batch, mask)))
+        panels.append(
+            Panel(
+                model.source.name,
+                positive.cpu().numpy(),
+                _score(logits, batch, mask),
+                model.source.checkpoint,
+                model.iteration,
+            )
+        )
     return SamplePicture(
         record=record,
         index=index,

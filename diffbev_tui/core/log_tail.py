@@ -9,6 +9,7 @@ MOST_LINES = 20_000
 MOST_CHARACTERS = 2_000
 _FIRST_LOOK = 1 << 20
 _MOST_AT_ONCE = 4 << 20
+_LAST_WORDS = 1 << 14
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
 
@@ -61,6 +62,17 @@ def shown(line: bytes) -> str:
     return (
         text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} [+{len(text) - MOST_CHARACTERS}]"
     )
+
+
+def end_of(path: Path) -> str:
+    """The last line that says anything; "" where there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, 2) - _LAST_WORDS))
+            lines = [shown(line).strip() for line in file.read().split(b"\n")]
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line), "")
 
 
 def logs_of(run: Path | None, workspace: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""What the UI remembers about its user: language, theme and pace."""
+"""What the UI remembers about its user: language, theme, pace and smoothing."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -9,6 +9,8 @@ from diffbev_engine.runbook.toml import read_toml
 
 PACES = (0.5, 1.0, 2.0, 5.0)
 """Seconds between two looks at files."""
+SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
+"""Of curves: the weight of what was before."""
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,8 @@ class Preferences:
     language: str = ""
     theme: str = ""
     pace: float = 1.0
+    smoothing: float = 0.0
+    """With which the monitor begins."""
 
 
 def read_preferences(path: Path) -> Preferences:
@@ -31,7 +35,7 @@ def read_preferences(path: Path) -> Preferences:
         value = content.get(name)
         if isinstance(value, type(default)):
             found = replace(found, **{name: value})
-    known = found.pace in PACES and found.language in ("", "zh", "en")
+    known = found.pace in PACES and found.language in ("", "zh", "en") and found.smoothing in SMOOTHINGS
     return found if known else Preferences(theme=found.theme)
 
 
@@ -43,7 +47,8 @@ def write_preferences(path: Path, chosen: Preferences) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f"language = {_quoted(chosen.language)}", f"theme = {_quoted(chosen.theme)}"]
-    write_text(path, "\n".join([*lines, f"pace = {chosen.pace}", ""]))
+    lines += [f"pace = {chosen.pace}", f"smoothing = {chosen.smoothing}", ""]
+    write_text(path, "\n".join(lines))
 
 
 def _quoted(text: str) -> str:

@@ -1,5 +1,7 @@
 """Numbers as people read them: with their unit, and a dash where they are not known."""
 
+from rich.cells import cell_len, set_cell_size
+
 UNKNOWN = "–"
 
 
@@ -33,3 +35,13 @@ def bar(share: float | None, width: int = 10) -> str:
         return ""
     filled = round(min(max(share, 0.0), 1.0) * width)
     return "▰" * filled + "▱" * (width - filled)
+
+
+def left(text: str, width: int) -> str:
+    """``text`` in exactly ``width`` cells, at the left of them; Chinese characters take two."""
+    return set_cell_size(text, width)
+
+
+def right(text: str, width: int) -> str:
+    """The same at the right; what is too long stays whole."""
+    return " " * (width - cell_len(text)) + text

@@ -1,160 +1,216 @@
-"""Per-class IoU of the current run, beside another one."""
+"""Per-class IoU of a run beside another one, the verdict of ``diagnose``, and pictures of samples."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
+from diffbev_tui.core.class_runs import ClassRuns
 from diffbev_tui.core.classes import ClassScore, ClassTable, class_table
-from diffbev_tui.core.diagnosis import Verdict, read_verdict
-from diffbev_tui.core.show import UNKNOWN, bar
+from diffbev_tui.core.diagnosis import Diagnosis, find_diagnosis
+from diffbev_tui.core.samples import Sample, find_samples
+from diffbev_tui.core.show import duration
 from diffbev_tui.core.snapshot import Snapshot
-from diffbev_tui.i18n import language, tr
+from diffbev_tui.i18n import tr
+from diffbev_tui.panes.classes_text import TableLook, class_rows, heading, sample_line, verdict
+from diffbev_tui.panes.classes_work import DiagnoseWork
 from diffbev_tui.widgets.pane import Pane
+from diffbev_tui.widgets.sample_view import LoadedSample, SampleView, load_sample
 
-_STEPS = "▁▂▃▄▅▆▇█"
-Seen = tuple[str, str | None, "ClassTable | str", "Verdict | None"]
+
+@dataclass(frozen=True)
+class Seen:
+    """What was read."""
+
+    run: Path
+    other: Path | None
+    table: ClassTable | str
+    diagnosis: Diagnosis | None
+    samples: tuple[Sample, ...]
+    number: int
+    """Of the sample that is shown."""
+    loaded: LoadedSample | None
 
 
 class ClassesPane(Pane):
-    """A table that grows with every evaluation."""
+    """A table that grows with every evaluation; pictures below it, or alone."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("v", "pictures", "classes.key_pictures"),
+        Binding("right", "sample(1)", "classes.key_next_sample"),
+        Binding("left", "sample(-1)", "classes.key_previous_sample", show=False),
         Binding("w", "order", "classes.key_order"),
         Binding("c", "compare", "classes.key_compare"),
         Binding("o", "other_run", "classes.key_run"),
+        Binding("D", "diagnose", "classes.key_diagnose"),
+        Binding("down,j", "scroll_page(1)", "classes.key_down", show=False),
+        Binding("up,k", "scroll_page(-1)", "classes.key_up", show=False),
     ]
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
+        self._runs = ClassRuns()
         self._worst_first = False
-        self._compared = 0
-        self._run = 0
+        self._number = 0
         self._seen: Seen | None = None
+        self._work = DiagnoseWork(self)
 
     def compose(self) -> ComposeResult:
-        """One page."""
-        with VerticalScroll(can_focus=False):
-            yield Static(id="classes-page")
+        """The table and the verdict, then the pictures."""
+        with VerticalScroll(id="classes-table", can_focus=False):
+            yield Static(tr("classes.empty"), id="classes-head", markup=False)
+            yield Static(id="classes-rows", markup=False)
+            yield Static(id="classes-verdict", markup=False)
+        with Vertical(id="classes-pictures"):
+            yield Static(id="classes-sample", markup=False)
+            yield SampleView(id="classes-view")
+
+    def on_resize(self) -> None:
+        """Other columns fit now."""
+        self.call_after_refresh(self._draw)
 
     def update_snapshot(self, snapshot: Snapshot) -> None:
-        """Read the evaluations of the run."""
-        runs = [Path(run.path) for run in snapshot.runs]
-        if snapshot.current is None or snapshot.roots is None:
-            self.query_one("#classes-page", Static).update(tr("classes.empty"))
+        """Read what is new of the run."""
+        shown, other = self._runs.shown(snapshot), self._runs.other(snapshot)
+        self.set_class(shown is None, "-empty")
+        if shown is None or snapshot.roots is None:
             return
-        first = runs.index(Path(snapshot.current.path))
-        run = runs[(first + self._run) % len(runs)]
-        others = [path for path in runs if path != run]
-        other = others[(self._compared - 1) % len(others)] if others and self._compared else None
-        workspace = snapshot.roots.workspace
-        self.beside(
-            lambda: (
-                run.name,
-                other.name if other else None,
-                class_table(run, other),
-                read_verdict(workspace),
-            ),
-            self._show,
-        )
+        workspace, run = snapshot.roots.workspace, Path(shown.path)
+        runs = [Path(one.path) for one in snapshot.runs]
+        against = Path(other.path) if other else None
+        number, known = self._number, self._seen.loaded if self._seen else None
+
+        def look() -> Seen:
+            self._work.read()
+            samples = find_samples(workspace, run)
+            at = number % len(samples) if samples else 0
+            sample = samples[at] if samples else None
+            loaded = known if known is not None and known.sample == sample else None
+            return Seen(
+                run,
+                against,
+                class_table(run, against),
+                find_diagnosis(workspace, runs, run),
+                samples,
+                at,
+                loaded or (load_sample(sample) if sample else None),
+            )
+
+        self.beside(look, self._show)
 
     def _show(self, seen: Seen) -> None:
+        changed = self._seen is None or self._seen.run != seen.run
         self._seen = seen
-        run, other, table, verdict = seen
-        page = Text()
-        if isinstance(table, str):
-            page.append(f"{run}  ", "bold")
-            page.append(table or tr("classes.no_evaluation"), "dim")
-        else:
-            self._draw(page, run, other, table)
-        if verdict is not None:
-            page.append(f"\n{tr('classes.verdict')} ", "bold")
-            page.append(f"{verdict.title[language()]}  ")
-            page.append(f"{verdict.path}\n", "dim")
-            for line in verdict.evidence:
-                page.append(f"  {line[language()]}\n", "dim")
-        self.query_one("#classes-page", Static).update(page)
-
-    def _draw(self, page: Text, run: str, other: str | None, table: ClassTable) -> None:
-        page.append(f"{run} @ {table.step:,}   ", "bold")
-        page.append(f"mIoU {_points(table.miou.iou)}", "bold")
-        if table.miou.change is not None and table.before is not None:
-            page.append(f"  {_signed(table.miou.change)} {tr('classes.since', step=f'{table.before:,}')}")
-        if table.best is not None:
-            page.append(
-                f"   {tr('classes.best', miou=_points(table.best[1]), step=f'{table.best[0]:,}')}", "dim"
-            )
-        if other is not None:
-            place = f"{other} @ {table.against_step:,}" if table.against_step else f"{other} {UNKNOWN}"
-            page.append(f"   {tr('classes.against', run=place)}", "dim")
-        wide = self.size.width >= 90
-        heading = f"\n\n  {tr('classes.class_'):<22}{'IoU':>7}  {'':<12}{'Δ':>7}"
-        page.append(
-            heading + (f"  {'vs':>7}" if other else "") + ("  " + tr("classes.trend") if wide else ""), "dim"
+        if changed:
+            self.query_one("#classes-table").scroll_home(animate=False)
+        self._work.watch(seen.diagnosis)
+        self._draw()
+        snapshot = self.ui.snapshot
+        asked = self._runs.shown(snapshot), self._runs.other(snapshot), self._number
+        given = [Path(one.path) if one else None for one in asked[:2]]
+        behind = given != [seen.run, seen.other] or (
+            seen.samples and asked[2] % len(seen.samples) != seen.number
         )
-        page.append("\n")
-        for one in self._ordered(table):
-            self._draw_class(page, one, other is not None, wide)
+        if behind:  # a key was pressed while it was read
+            self.call_later(self.update_snapshot, snapshot)
 
-    def _draw_class(self, page: Text, one: ClassScore, compared: bool, wide: bool) -> None:
-        page.append(f"  {one.name:<22}")
-        if one.iou is None:
-            page.append(f"{UNKNOWN:>7}  {tr('classes.absent')}\n", "dim")
+    def _draw(self) -> None:
+        seen = self._seen
+        if seen is None or not self.ready or self.has_class("-empty"):
             return
-        page.append(f"{_points(one.iou):>7}  ", "bold")
-        page.append(f"{bar(one.iou):<12}", "cyan")
-        page.append(f"{_signed(one.change):>7}", _colour(one.change))
-        if compared:
-            page.append(f"  {_signed(one.against):>7}", _colour(one.against))
-        if wide:
-            page.append(f"  {_spark(one.trend)}", "dim")
-        page.append("\n")
+        table = seen.table if isinstance(seen.table, ClassTable) else None
+        self._put("#classes-head", self._head(seen, table))
+        self.query_one("#classes-rows").display = table is not None
+        self._put("#classes-rows", self._rows(seen, table) if table else Text())
+        self._put("#classes-verdict", self._verdict(seen, table))
+        self._draw_pictures(seen)
+
+    def _put(self, name: str, text: Text) -> None:
+        static = self.query_one(name, Static)
+        if static.content != text:  # an idle screen costs nothing
+            static.update(text)
+
+    def _head(self, seen: Seen, table: ClassTable | None) -> Text:
+        if table is not None:
+            return heading(seen.run, seen.other, table)
+        head = Text(f"{seen.run.name}  ", "bold")
+        return head.append(str(seen.table) or tr("classes.no_evaluation_yet"), "dim")
+
+    def _rows(self, seen: Seen, table: ClassTable) -> Text:
+        shares = seen.diagnosis.shares if seen.diagnosis else {}
+        look = TableLook(self.size.width, seen.other is not None, shares)
+        return class_rows(self._ordered(table), look)
+
+    def _verdict(self, seen: Seen, table: ClassTable | None) -> Text:
+        text, going = Text(), self._work.going_on
+        if going is not None:
+            text.append(f"● {tr('classes.diagnosing', run=going.plan.run.name)}", "bold green")
+            text.append(f"  {duration(self._work.seconds)}  {self._work.last_line}\n", "dim")
+        can = not self.ui.read_only
+        return text.append_text(verdict(seen.diagnosis, seen.run, table, can=can))
+
+    def _draw_pictures(self, seen: Seen) -> None:
+        line, view = self.query_one("#classes-sample", Static), self.query_one("#classes-view", SampleView)
+        view.display = seen.loaded is not None
+        if seen.loaded is None:
+            line.update(Text(tr("classes.no_pictures"), "dim"))
+            return
+        line.update(sample_line(seen.loaded.sample, seen.number, len(seen.samples), seen.run))
+        loaded = seen.loaded
+        self.call_after_refresh(view.show, loaded)
 
     def _ordered(self, table: ClassTable) -> list[ClassScore]:
         if not self._worst_first:
             return list(table.classes)
         return sorted(table.classes, key=lambda one: (one.iou is None, one.iou or 0.0))
 
+    # keys ----------------------------------------------------------------------------------------
+
+    def action_pictures(self) -> None:
+        """Pictures alone, or the table again."""
+        self.toggle_class("-pictures")
+        self.call_after_refresh(self._draw)
+
+    def action_sample(self, by: int) -> None:
+        """Another sample."""
+        if self._seen is not None and self._seen.samples:
+            self._number = (self._number + by) % len(self._seen.samples)
+            self.update_snapshot(self.ui.snapshot)
+
     def action_order(self) -> None:
         """Class order or worst first."""
         self._worst_first = not self._worst_first
-        if self._seen is not None:
-            self._show(self._seen)
+        self._draw()
 
     def action_compare(self) -> None:
         """Another run beside it, then none."""
-        self._compared = (self._compared + 1) % max(1, len(self.ui.snapshot.runs))
+        self._runs.next_other(self.ui.snapshot)
         self.update_snapshot(self.ui.snapshot)
 
     def action_other_run(self) -> None:
         """The table of another run."""
-        self._run = (self._run + 1) % max(1, len(self.ui.snapshot.runs))
+        self._runs.next_run(self.ui.snapshot)
+        self._number = 0
         self.update_snapshot(self.ui.snapshot)
 
+    def action_diagnose(self) -> None:
+        """Diagnose the run shown, after a question."""
+        self._work.ask(self._runs.shown(self.ui.snapshot))
+
+    def action_scroll_page(self, direction: int) -> None:
+        """What does not fit."""
+        self.query_one("#classes-table").scroll_relative(y=2 * direction, animate=False)
+
     def copy_text(self) -> str | None:
-        """The table."""
-        return str(self.query_one("#classes-page", Static).content)
-
-
-def _points(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{100 * value:.1f}"
-
-
-def _signed(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:+.1f}"
-
-
-def _colour(value: float | None) -> str:
-    if value is None or abs(value) < 5e-4:
-        return "dim"
-    return "green" if value > 0 else "red"
-
-
-def _spark(values: tuple[float, ...]) -> str:
-    low, high = min(values, default=0.0), max(values, default=0.0)
-    span = (high - low) or 1.0
-    return "".join(_STEPS[round((value - low) / span * (len(_STEPS) - 1))] for value in values)
+        """The path of the picture where pictures are shown alone, else the table and the verdict."""
+        if self.has_class("-pictures") and self._seen is not None and self._seen.loaded is not None:
+            return str(self._seen.loaded.sample.path)
+        parts = [
+            str(self.query_one(f"#classes-{name}", Static).content) for name in ("head", "rows", "verdict")
+        ]
+        return "\n".join(part for part in parts if part)

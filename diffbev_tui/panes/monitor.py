@@ -16,6 +16,7 @@ from diffbev_engine.runs.survey import RunReport
 from diffbev_tui.core.chart_pages import FIRST_METRICS, ChartPages
 from diffbev_tui.core.metrics_tail import EVALUATION_COLUMNS
 from diffbev_tui.core.monitor_desk import Frame, MonitorDesk, RunFacts, Wish
+from diffbev_tui.core.preferences import SMOOTHINGS
 from diffbev_tui.core.shown_runs import ShownRuns
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.core.view_window import Span, ViewWindow
@@ -27,7 +28,6 @@ from diffbev_tui.widgets.chart import ChartPanel
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.status_line import run_state
 
-SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 _PANELS = 4
 """Between two looks for trouble."""
 
@@ -86,7 +86,8 @@ class MonitorPane(Pane):
         yield Static(id="monitor-log", markup=False)
 
     def on_mount(self) -> None:
-        """Another theme has other colours in titles too."""
+        """Begin with the remembered smoothing; another theme has other colours in titles too."""
+        self.wish = replace(self.wish, smoothing=self.ui.preferences.smoothing)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._show_words())
 
     # what is shown -------------------------------------------------------------------------------
@@ -197,6 +198,10 @@ class MonitorPane(Pane):
         """The next smoothing."""
         place = SMOOTHINGS.index(self.wish.smoothing)
         self._change(smoothing=SMOOTHINGS[(place + 1) % len(SMOOTHINGS)])
+
+    def smooth(self, smoothing: float) -> None:
+        """The smoothing that was just chosen."""
+        self._change(smoothing=smoothing)
 
     def action_log_y(self) -> None:
         """Logarithmic y on or off."""

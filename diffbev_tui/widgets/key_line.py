@@ -11,6 +11,7 @@ _NAMES = {
     "question_mark": "?",
     "slash": "/",
     "colon": ":",
+    "comma": ",",
     "plus": "+",
     "minus": "-",
     "left_square_bracket": "[",

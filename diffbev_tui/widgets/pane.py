@@ -67,6 +67,9 @@ class Pane(Container, can_focus=True):
         """What ``y`` copies: the thing in focus."""
         return None
 
+    def smooth(self, smoothing: float) -> None:
+        """Smooth curves that much from now on."""
+
     def retranslate(self) -> None:
         """Speak the language that was just chosen."""
         self.run_worker(self._again(), exclusive=True, group="retranslate")

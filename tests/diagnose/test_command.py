@@ -6,6 +6,7 @@ import sys
 
 import cv2
 import pytest
+import torch
 from click.testing import CliRunner
 
 from diffbev_engine.cli.main import cli
@@ -60,6 +61,8 @@ def test_json_is_all_that_is_printed(invoke, tmp_path):
     counts = printed["predictions"]["counts"]["drivable_area"]
     assert counts["TP"] > 0
     assert printed["mIoU"] == printed["predictions"]["mIoU"]
+    made = printed["provenance"]
+    assert made["iteration"] == torch.load(made["checkpoint"], weights_only=True)["iteration"]
     assert printed["labels"]["bit_shares"][14] > printed["labels"]["bit_shares"][15] > 0
 
 

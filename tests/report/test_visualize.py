@@ -1,12 +1,14 @@
 """``visualize`` draws what models predict, and scores it as ``evaluate`` does."""
 
 import json
+from itertools import pairwise
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from diffbev_engine.cli.main import cli
 from diffbev_engine.config.load import dump_config
@@ -15,7 +17,7 @@ from diffbev_engine.dataset.records import read_records
 from diffbev_engine.errors import UsageError
 from diffbev_engine.evaluate.run import evaluate_model
 from diffbev_engine.models.model import build_model
-from diffbev_engine.report.sample_picture import draw_picture
+from diffbev_engine.report.sample_picture import METADATA, draw_picture
 from diffbev_engine.report.visualize import (
     ModelSource,
     VisualizeJob,
@@ -106,6 +108,27 @@ def test_the_picture_shows_label_predictions_and_scores(sources):
     words = [text.get_text() for text in table.texts]
     assert {"car", "Baseline", "DiffBEV", "ignored"} <= set(words)
     assert words.count("–") == 2 * 12  # this sample has drivable area and a car
+
+
+def test_a_picture_says_what_it_shows_and_where(sources, tmp_path):
+    drawn = visualize(VisualizeJob(sources, tmp_path / "out", indices=[1], device="cpu"))[0]
+    with Image.open(drawn.path) as picture:
+        about = json.loads(picture.text[METADATA])
+        boxes = [about["camera_box"], about["truth_box"], *(one["box"] for one in about["predictions"])]
+        width, height = picture.size
+        sides = [(box[0] * width, box[1] * height, box[2] * width, box[3] * height) for box in boxes]
+        truth = picture.convert("RGB").crop(tuple(round(side) for side in sides[1]))
+    assert about["token"] == drawn.token
+    for one, source in zip(about["predictions"], sources, strict=True):
+        assert (one["name"], one["checkpoint"]) == (source.name, str(source.checkpoint))
+        assert one["iteration"] == load_checkpoint(source.checkpoint).iteration
+        assert one["mIoU"] == drawn.scores[source.name].miou
+    for left, right in pairwise(sides):
+        assert left[2] < right[0]  # side by side, without overlap
+    assert (sides[1][2] - sides[1][0]) / (sides[1][3] - sides[1][1]) == pytest.approx(200 / 196, abs=0.02)
+    inner = np.asarray(truth)[4:-4, 4:-4].reshape(-1, 3)  # without the frame
+    colours = {(166, 206, 227), (251, 154, 153), (255, 255, 255), (48, 48, 48)}
+    assert np.mean([tuple(colour) in colours for colour in inner]) > 0.9
 
 
 def test_samples_are_spread_where_none_are_named(sources, tmp_path):

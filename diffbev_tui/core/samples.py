@@ -1,0 +1,116 @@
+"""Pictures of samples that ``visualize`` and ``diagnose`` drew: what each shows, the worst first."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+_METADATA = "DiffBEV"
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom as shares of width and height."""
+WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One panel of a picture."""
+
+    kind: str
+    """``camera``, ``truth``, ``prediction``, or ``whole`` for a picture that does not say what it shows."""
+    box: Box
+    name: str = ""
+    """Of the model."""
+    checkpoint: Path | None = None
+    iteration: int | None = None
+    miou: float | None = None
+    classes: int = 0
+    """Over which the mIoU is taken: those that this sample shows."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A picture of one sample."""
+
+    path: Path
+    written: float
+    size: tuple[int, int]
+    """Pixels."""
+    parts: tuple[Part, ...]
+    place: str = ""
+    """Camera and scene."""
+
+    @property
+    def predictions(self) -> tuple[Part, ...]:
+        """What models say."""
+        return tuple(part for part in self.parts if part.kind == "prediction")
+
+    def shows(self, run: Path) -> bool:
+        """Whether a checkpoint of the run predicted it."""
+        return any(part.checkpoint and part.checkpoint.parent == run for part in self.predictions)
+
+    def score(self, run: Path) -> float:
+        """The mIoU of the run shown, else of the worst model; infinite where nothing is to be scored."""
+        mine = [part for part in self.predictions if part.checkpoint and part.checkpoint.parent == run]
+        scores = [part.miou for part in mine or self.predictions if part.miou is not None]
+        return min(scores, default=float("inf"))
+
+    def ratio(self, part: Part) -> float:
+        """Width by height of a part."""
+        left, top, right, bottom = part.box
+        return (right - left) * self.size[0] / ((bottom - top) * self.size[1])
+
+
+def find_samples(workspace: Path, run: Path) -> tuple[Sample, ...]:
+    """Pictures in the workspace: those of the run first, of them the worst; then the others alike."""
+    paths = sorted((workspace / "runs").glob("**/vis/sample_*.png"))
+    samples = [sample for path in paths if (sample := read_sample(path)) is not None]
+    return tuple(sorted(samples, key=lambda one: (not one.shows(run), one.score(run), one.path)))
+
+
+def read_sample(path: Path) -> Sample | None:
+    """What a picture shows; ``None`` where it is none, or is gone."""
+    try:
+        stat = path.stat()
+        return _read(path, stat.st_mtime_ns, stat.st_size)
+    except (OSError, ValueError, SyntaxError):  # PIL raises the last for damaged PNGs
+        return None
+
+
+@lru_cache(maxsize=512)
+def _read(path: Path, changed_ns: int, _size: int) -> Sample:
+    from PIL import Image
+
+    with Image.open(path) as picture:
+        size, words = picture.size, getattr(picture, "text", {}).get(_METADATA)
+    try:
+        about = json.loads(words) if words else None
+        parts = _parts(about) if about else (Part("whole", WHOLE),)
+        place = f"{about['camera']} {about['scene']}".strip() if about else ""
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: what it says of itself is damaged: {error}") from error
+    return Sample(path, changed_ns / 1e9, size, parts, place)
+
+
+def _parts(about: dict[str, Any]) -> tuple[Part, ...]:
+    predictions = [
+        Part(
+            "prediction",
+            _box(one["box"]),
+            str(one["name"]),
+            Path(one["checkpoint"]).resolve(),
+            int(one["iteration"]),
+            one["mIoU"],
+            int(one["classes"]),
+        )
+        for one in about["predictions"]
+    ]
+    return (Part("camera", _box(about["camera_box"])), Part("truth", _box(about["truth_box"])), *predictions)
+
+
+def _box(sides: Sequence[float]) -> Box:
+    left, top, right, bottom = (float(side) for side in sides)
+    if not (0 <= left < right <= 1 and 0 <= top < bottom <= 1):
+        raise ValueError(f"no box: {sides}")
+    return left, top, right, bottom
