@@ -14,8 +14,6 @@ from diffbev_engine.errors import DiffBEVError, UsageError
 if TYPE_CHECKING:
     from diffbev_engine.runbook.roots import Roots
 
-_LOOPBACK = "127.0.0.1"
-
 
 class _OpensByDefault(click.Group):
     """``diffbev-tui DIR`` means ``diffbev-tui open DIR``."""
@@ -71,15 +69,16 @@ def serve(workspace: Path | None, port: int, allow_actions: bool, lang: str | No
 
     From elsewhere: ssh -L 8023:127.0.0.1:8023 HOST, then open http://127.0.0.1:8023 here.
     """
-    from textual_serve.server import Server
+    from diffbev_tui.served import HOST
+    from diffbev_tui.served import serve as serve_app
 
     roots = _roots(workspace)
     command = [sys.executable, "-m", "diffbev_tui.main", "open"]
     command += [str(roots.workspace)] if roots else []
     command += [] if allow_actions else ["--read-only"]
     command += ["--lang", lang] if lang else []
-    click.echo(f"http://{_LOOPBACK}:{port}  (Ctrl+C ends serving, never a training)")
-    Server(shlex.join(command), host=_LOOPBACK, port=port, title="DiffBEV").serve()
+    click.echo(f"http://{HOST}:{port}  (Ctrl+C ends serving, never a training)")
+    serve_app(command, port)
 
 
 def _roots(workspace: Path | None) -> "Roots | None":
