@@ -1,8 +1,9 @@
 """Which known problem it is: matches a failure against the problems of the runbook."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import Any
 
@@ -37,15 +38,24 @@ class Finding:
     evidence: tuple[Text, ...]
     oom: OutOfMemory | None = None
     """The message of torch, for the problem of GPU memory."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What ``RUN_DIR`` and ``TRAINING_STEP`` in the remedies stand for, where the run is known."""
 
     def remedies(self) -> tuple[Remedy, ...]:
         """What to do, the most fitting first."""
+        remedies = tuple(self._for_this_run(remedy) for remedy in self.problem.remedies)
         if self.oom is None:
-            return self.problem.remedies
+            return remedies
         wanted = "expandable_segments" if self.oom.fragmented else "CUDA_VISIBLE_DEVICES"
         if not (self.oom.fragmented or self.oom.others_matter):
-            return self.problem.remedies
-        return tuple(sorted(self.problem.remedies, key=lambda remedy: wanted not in remedy.text.en))
+            return remedies
+        return tuple(sorted(remedies, key=lambda remedy: wanted not in remedy.text.en))
+
+    def _for_this_run(self, remedy: Remedy) -> Remedy:
+        command = remedy.command
+        for name, value in self.names.items():
+            command = command.replace(name, shlex.quote(value))
+        return replace(remedy, command=command)
 
     def to_json(self, roots: Roots | None) -> dict[str, Any]:
         """Plain values, commands with the roots filled in."""
@@ -58,9 +68,15 @@ class Finding:
 def diagnose(runbook: Runbook, case: Case) -> list[Finding]:
     """The problems that match, the most certain and most specific first; changes nothing."""
     lines = case.log.splitlines()
-    found = [finding for problem in runbook.problems if (finding := _match(problem, case, lines))]
-    found.sort(key=lambda finding: (-finding.certainty, -finding.problem.weight))
+    matches = [finding for problem in runbook.problems if (finding := _match(problem, case, lines))]
+    found = [replace(finding, names=_names(finding, runbook, case)) for finding in matches]
+    found.sort(key=lambda finding: (-finding.certainty, _rank(finding, case), -finding.problem.weight))
     return found
+
+
+def named(findings: Sequence[Finding]) -> Finding | None:
+    """The problem that a failure is put down to: never a mere circumstance."""
+    return next((finding for finding in findings if finding.certainty > Certainty.CIRCUMSTANCE), None)
 
 
 def problem_json(problem: Problem, roots: Roots | None) -> dict[str, Any]:
@@ -115,6 +131,23 @@ def _match(problem: Problem, case: Case, lines: Sequence[str]) -> Finding | None
     if expected:
         return Finding(problem, Certainty.EXPECTED, tuple(circumstances))
     return Finding(problem, Certainty.CIRCUMSTANCE, tuple(circumstances)) if circumstances else None
+
+
+def _rank(finding: Finding, case: Case) -> int:
+    """What a step is only expected to fail of comes in the order in which the step names it."""
+    if finding.certainty is not Certainty.EXPECTED or case.step is None:
+        return 0
+    return case.step.problems.index(finding.problem.id)
+
+
+def _names(finding: Finding, runbook: Runbook, case: Case) -> dict[str, str]:
+    """The run directory that a finding is about, and the step that trains it."""
+    about = " ".join(text.en for text in finding.evidence)
+    for step in runbook.steps if case.roots else ():
+        folder = case.roots.path(step.run_dir) if case.roots and step.run_dir else None
+        if folder and (folder == case.run_dir or f"{folder}/" in about):
+            return {"RUN_DIR": str(folder), "TRAINING_STEP": step.id}
+    return {"RUN_DIR": str(case.run_dir)} if case.run_dir else {}
 
 
 def _memory_message(case: Case) -> OutOfMemory | None:
