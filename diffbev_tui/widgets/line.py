@@ -1,0 +1,13 @@
+"""A line of text that costs nothing while it stays the same."""
+
+from rich.text import Text
+from textual.widgets import Static
+
+
+class Line(Static):
+    """Repainted only when there is something else to say."""
+
+    def put(self, line: Text) -> None:
+        """Show ``line``."""
+        if self.content != line:
+            self.update(line)
