@@ -10,4 +10,5 @@ class Line(Static):
     def put(self, line: Text) -> None:
         """Show ``line``."""
         if self.content != line:
-            self.update(line)
+            # All widgets are laid out again only where this one may take another place.
+            self.update(line, layout=self.styles.auto_dimensions)
