@@ -59,14 +59,19 @@ class DiagnoseWork:
             return
         folder = roots.state_folder
 
-        def start() -> None:
+        def start() -> Diagnosing | str:
             try:
-                self.going_on = start_diagnosis(plan, folder)
+                return start_diagnosis(plan, folder)
             except OSError as error:
-                words = tr("classes.diagnose_failed", why=error)
-                self._pane.app.call_from_thread(self._pane.ui.say, words, "error")
+                return str(error)
 
-        self._pane.run_worker(start, thread=True, group="diagnose")
+        self._pane.once(start, self._started)
+
+    def _started(self, started: Diagnosing | str) -> None:
+        if isinstance(started, str):
+            self._pane.ui.say(tr("classes.diagnose_failed", why=started), "error")
+        else:
+            self.going_on = started
 
     def read(self) -> None:
         """Read what it said last; to be called from a thread."""
