@@ -143,7 +143,7 @@ class ClassesPane(Pane):
 
     def _rows(self, seen: Seen, table: ClassTable) -> Text:
         shares = seen.diagnosis.shares if seen.diagnosis else {}
-        look = TableLook(self.size.width, seen.other is not None, shares)
+        look = TableLook(self.size.width, seen.other is not None, shares, not self.app.no_color)
         return class_rows(self._ordered(table), look)
 
     def _verdict(self, seen: Seen, table: ClassTable | None) -> Text:
