@@ -1,6 +1,9 @@
 """The app: takes snapshots of a workspace beside the UI and hands them to the pane in view."""
 
+import asyncio
+import gc
 import importlib
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +27,7 @@ from diffbev_tui.core.preferences import PACES, read_preferences, write_preferen
 from diffbev_tui.core.seat import Seat
 from diffbev_tui.core.snapshot import Sampler, Snapshot
 from diffbev_tui.i18n import language, set_language, tr, tr_if_key
-from diffbev_tui.themes import DARK, LIGHT, theme_names
+from diffbev_tui.themes import begin_with_theme, theme_names
 from diffbev_tui.widgets.alarm import LoudAlarm
 from diffbev_tui.widgets.dialogs import confirmation, leaving
 from diffbev_tui.widgets.help import Help
@@ -44,6 +47,8 @@ PANES = {
     "report": "ReportPane",
 }
 """Module in ``diffbev_tui.panes`` and its class, in the order of their keys."""
+
+_FIRST_LOOK_S = 0.3
 
 Severity = Literal["information", "warning", "error"]
 
@@ -97,6 +102,7 @@ class DiffBEVApp(App[None]):
         self.snapshot = Snapshot(0.0, roots)
         self._asked_read_only = read_only
         self.preferences = read_preferences(settings_file())
+        begin_with_theme(self, self.preferences.theme)
         self._shown = ""
         self._gpus = GpuReading((), "")
         self.gpu_history = GpuHistory()
@@ -109,6 +115,8 @@ class DiffBEVApp(App[None]):
         self._seat = Seat(roots.state_folder) if roots is not None else None
         self._look = Background(self._look_beside)
         self._look_at_gpus = Background(self._look_at_gpus_beside)
+        self._newest: Snapshot | None = None
+        self._seat_owner, self._said_seat_taken = "", False
 
     @property
     def read_only(self) -> bool:
@@ -123,20 +131,23 @@ class DiffBEVApp(App[None]):
         yield KeyLine()
 
     async def on_mount(self) -> None:
-        """Show the first screen, then look."""
-        for theme in (DARK, LIGHT):
-            self.register_theme(theme)
-        self.theme = self.preferences.theme if self.preferences.theme in self.available_themes else DARK.name
+        """Look, then show the first screen; GPUs and alarms come after it."""
+        self._look.start()
         self._timer = self.set_interval(self.preferences.pace, self._tick)
-        if self._seat is not None and not self._asked_read_only:
-            self._seat.take()
         if self.roots is None:
             await self._welcome()
         else:
+            await self._wait_for_the_first_look()
             await self.show_pane("runbook")
-            if self.read_only and not self._asked_read_only and self._seat is not None:
-                self.say(tr("app.seat_taken", owner=self._seat.owner()), "warning")
-        self._tick()
+        self.call_after_refresh(gc.enable)  # off since the program began, see main
+
+    async def _wait_for_the_first_look(self) -> None:
+        """So that the first screen is painted whole, and once; a disk that hangs is not waited for."""
+        importlib.import_module("diffbev_tui.panes.runbook")
+        end = time.monotonic() + _FIRST_LOOK_S
+        while self._look.busy_s and time.monotonic() < end:
+            await asyncio.sleep(0.002)
+        self.snapshot = self._newest or self.snapshot
 
     async def _welcome(self) -> None:
         from diffbev_tui.panes.welcome import WelcomePane
@@ -150,8 +161,6 @@ class DiffBEVApp(App[None]):
         await self.query_one("#panes").remove_children()
         self.query_one(TabLine).display = True
         self._open(roots)
-        if self._seat is not None and not self._asked_read_only:
-            self._seat.take()
         await self.show_pane("runbook")
         self._tick()
 
@@ -159,13 +168,14 @@ class DiffBEVApp(App[None]):
 
     def _tick(self) -> None:
         self._look.start()
-        self._look_at_gpus.start()
         self._show_lines()
 
     def _look_beside(self) -> None:
-        if self._seat is not None and not self._asked_read_only:
-            self._seat.take()
-        self.post_message(Looked(self._sampler.take(with_gpus=False)))
+        seat = self._seat
+        if seat is not None and not self._asked_read_only and not seat.take():
+            self._seat_owner = seat.owner()
+        self._newest = self._sampler.take(with_gpus=False)
+        self.post_message(Looked(self._newest))
 
     def _look_at_gpus_beside(self) -> None:
         self._gpus = sample_gpus()
@@ -179,8 +189,12 @@ class DiffBEVApp(App[None]):
         pane = self.pane
         if pane is not None and pane.ready:
             pane.update_snapshot(self.snapshot)
-        self._alarm.look(self.snapshot.current)
         self._show_lines()
+        self.call_after_refresh(self._look_at_gpus.start)  # what is on the screen comes first
+        self.call_after_refresh(self._alarm.look, self.snapshot.current)
+        if self._seat_owner and not self._said_seat_taken:
+            self._said_seat_taken = True
+            self.say(tr("app.seat_taken", owner=self._seat_owner), "warning")
 
     def _show_lines(self) -> None:
         if len(self.screen_stack) != 1 or not self.query(StatusLine):  # a dialog, or the app is closing

@@ -1,5 +1,6 @@
 """``diffbev-tui``: opens a workspace, makes a demo, or serves the UI to a browser."""
 
+import gc
 import os
 import shlex
 import sys
@@ -12,8 +13,6 @@ from diffbev_engine.errors import DiffBEVError, UsageError
 
 if TYPE_CHECKING:
     from diffbev_engine.runbook.roots import Roots
-
-_LOOPBACK = "127.0.0.1"
 
 
 class _OpensByDefault(click.Group):
@@ -70,15 +69,16 @@ def serve(workspace: Path | None, port: int, allow_actions: bool, lang: str | No
 
     From elsewhere: ssh -L 8023:127.0.0.1:8023 HOST, then open http://127.0.0.1:8023 here.
     """
-    from textual_serve.server import Server
+    from diffbev_tui.served import HOST
+    from diffbev_tui.served import serve as serve_app
 
     roots = _roots(workspace)
     command = [sys.executable, "-m", "diffbev_tui.main", "open"]
     command += [str(roots.workspace)] if roots else []
     command += [] if allow_actions else ["--read-only"]
     command += ["--lang", lang] if lang else []
-    click.echo(f"http://{_LOOPBACK}:{port}  (Ctrl+C ends serving, never a training)")
-    Server(shlex.join(command), host=_LOOPBACK, port=port, title="DiffBEV").serve()
+    click.echo(f"http://{HOST}:{port}  (Ctrl+C ends serving, never a training)")
+    serve_app(command, port)
 
 
 def _roots(workspace: Path | None) -> "Roots | None":
@@ -104,6 +104,9 @@ def _run_app(roots: "Roots | None", lang: str | None, read_only: bool) -> None:
         raise UsageError("this is a terminal UI and stdout is no terminal. Use `diffbev-engine` in scripts.")
     if os.environ.get("SSH_TTY"):
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+
+    # Collecting garbage while everything is new takes time and finds none; the app turns it on again.
+    gc.disable()
 
     from diffbev_tui.app import DiffBEVApp
     from diffbev_tui.core.places import settings_file

@@ -210,7 +210,7 @@ def doctor(ctx: click.Context, target: Path | None, language: "Language | None",
     Exit code 1 if a problem was found.
     """
     from diffbev_engine.runbook.consult import consult
-    from diffbev_engine.runbook.doctor import Certainty
+    from diffbev_engine.runbook.finding import Certainty
 
     consultation = consult(target)
     findings, roots = consultation.findings, consultation.roots

@@ -73,6 +73,7 @@ def command(
             "exit_code": int(code),
             "failed": ran[-1].step.id if code else None,
             "problem": findings[0].problem.id if findings else None,
+            "fix": (roots.command(ran[-1].step.fix) or None) if code else None,
             "findings": [finding.to_json(roots) for finding in findings],
             "steps": [state_json(view[one.step.id]) for one in ran],
             "next": view.next.step.id if view.next else None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from diffbev_engine.runbook.doctor import Finding
+    from diffbev_engine.runbook.finding import Finding
     from diffbev_engine.runbook.model import Runbook, Step
     from diffbev_engine.runbook.roots import Roots
     from diffbev_engine.runbook.text import Language

@@ -10,7 +10,9 @@ from diffbev_engine.runbook.present import STATE_WORDS, duration
 from diffbev_engine.runbook.record import GLYPHS
 from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.runner import Ran, Reporter
-from diffbev_engine.runbook.text import Language
+from diffbev_engine.runbook.text import Language, Text
+
+_FIX = Text("补救", "mend it with")
 
 
 def terminal_reporter(roots: Roots, language: Language, *, to_stderr: bool) -> Reporter:
@@ -36,6 +38,8 @@ def terminal_reporter(roots: Roots, language: Language, *, to_stderr: bool) -> R
             click.secho(f"{head}{took}{reason}", fg=colour, file=stream)
             if record.state.value == "failed" and record.log:
                 click.echo(f"  {roots.workspace / record.log}", file=stream)
+            if record.state.value == "failed" and ran.step.fix:
+                click.echo(f"  {_FIX[language]}: {roots.command(ran.step.fix)}", file=stream)
             shown = (
                 [one for one in ran.findings if one.certainty > 1] if record.state.value == "failed" else []
             )

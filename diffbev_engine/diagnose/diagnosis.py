@@ -88,7 +88,23 @@ class Diagnosis:
                 f"calibration: {fit} of {views} labels that can be compared fit the wedge of their "
                 f"intrinsics; fit {separation:+.2f} (+1 is perfect)",
             ),
+            self._sight_line(),
         ]
+
+    def _sight_line(self) -> Text:
+        plain, mirrored = self.labels.mean_sight("plain"), self.labels.mean_sight("mirrored")
+        if plain is None or mirrored is None:
+            return Text(
+                "左右：没有可比较的LiDAR深度，只凭标签无法发现左右翻转（先运行 prepare-depth）",
+                "left and right: no LiDAR depth to compare with, and labels alone do not show a flip "
+                "(run `prepare-depth` first)",
+            )
+        count = len(self.labels.sights)
+        return Text(
+            f"左右：{count} 个标签的可视距离与LiDAR深度的相关性 {plain:+.2f}，左右翻转后 {mirrored:+.2f}",
+            f"left and right: the line of sight of {count} labels correlates with LiDAR depth by "
+            f"{plain:+.2f}, mirrored by {mirrored:+.2f}",
+        )
 
     def _prediction_lines(self) -> Iterable[Text]:
         survey = self.predictions

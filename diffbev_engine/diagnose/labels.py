@@ -1,14 +1,16 @@
 """What the label files of a sample hold, read leniently: broken ones are to be named, not refused."""
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
 
 from diffbev_engine.classes import NUM_CLASSES
 from diffbev_engine.dataset.records import SampleRecord
+from diffbev_engine.diagnose.sight import Sight, sight_of
 from diffbev_engine.diagnose.view import Camera, View, view_of
 from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.prepare.encoding import IGNORE_BIT, IGNORE_FOV_BIT, read_label
@@ -37,6 +39,8 @@ class LabelSurvey:
     """(65536,) cells of each value."""
     views: list[View] = field(default_factory=list)
     """Of the labels and images that allow it."""
+    sights: list[Sight] = field(default_factory=list)
+    """Of the labels whose image has depth."""
 
     @property
     def cells(self) -> int:
@@ -73,6 +77,10 @@ class LabelSurvey:
         names = self.views[0].separation if self.views else {}
         return {name: float(np.mean([view.separation[name] for view in self.views])) for name in names}
 
+    def mean_sight(self, name: Literal["plain", "mirrored"]) -> float | None:
+        """Mean correlation of what labels and LiDAR see; ``None`` without depth. See ``Sight``."""
+        return float(np.mean([getattr(sight, name) for sight in self.sights])) if self.sights else None
+
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file."""
         return {
@@ -85,6 +93,11 @@ class LabelSurvey:
             "crowded_share": self.crowded,
             "highest_value": self.highest,
             "view_separation": self.mean_separation(),
+            "sight": {
+                "images": len(self.sights),
+                "plain": self.mean_sight("plain"),
+                "mirrored": self.mean_sight("mirrored"),
+            },
             "views": [
                 {
                     "token": view.camera.token,
@@ -116,9 +129,27 @@ def survey_labels(records: Sequence[SampleRecord]) -> LabelSurvey:
         image = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE)
         if image is not None:  # a damaged image stops the model's part, with its own message
             height, width = image.shape
-            view = view_of(label, Camera(record.token, record.intrinsics, width, height))
+            camera = Camera(record.token, record.intrinsics, width, height)
+            view = view_of(label, camera)
             survey.views += [view] if view else []
+            depth = _read_depth(record)
+            sight = None if depth is None else sight_of(label, camera, depth)
+            survey.sights += [sight] if sight else []
     return survey
+
+
+def _read_depth(record: SampleRecord) -> np.ndarray | None:
+    """(H, W) metres, 0 where there is no point; ``None`` without a file that can be read."""
+    try:
+        with np.load(record.depth, allow_pickle=False) as arrays:
+            return np.where(arrays["mask"] > 0, arrays["depth"], 0)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        zipfile.BadZipFile,
+    ):  # it is no part of the labels: training names it
+        return None
 
 
 def _note_unreadable(survey: LabelSurvey, record: SampleRecord, error: DiffBEVError) -> None:

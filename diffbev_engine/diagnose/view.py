@@ -15,7 +15,8 @@ from diffbev_engine.prepare.encoding import IGNORE_BIT, IGNORE_FOV_BIT
 from diffbev_engine.prepare.masks import fov_mask
 
 INVERTED = "inverted"
-_TANGENT = LABEL_GRID.corners_x() / LABEL_GRID.corners_z()[:, None]  # x / z of every cell, 196 x 200
+TANGENT = LABEL_GRID.corners_x() / LABEL_GRID.corners_z()[:, None]
+"""(196, 200): x / z of every cell."""
 _MOST_SCALE_ERROR = 0.05
 _MOST_SHIFT = 0.03
 """Of the image's width, between the two principal points."""
@@ -37,6 +38,11 @@ class Camera:
     def fx(self) -> float:
         """Focal length."""
         return float(self.intrinsics[0, 0])
+
+    @property
+    def cx(self) -> float:
+        """Principal point, horizontally."""
+        return float(self.intrinsics[0, 2])
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def view_of(label: np.ndarray, camera: Camera) -> View | None:
     if any(mask.all() or not mask.any() for mask in (inside, visible)):
         return None
     separation = {change.name: _separation(change.apply(visible), inside) for change in AXIS_CHANGES}
-    tangent = _TANGENT[visible.numpy()]
+    tangent = TANGENT[visible.numpy()]
     left, right = float(tangent.min()), float(tangent.max())
     fx = camera.width / max(right - left, 1e-6)
     return View(

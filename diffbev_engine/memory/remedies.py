@@ -15,6 +15,7 @@ from diffbev_engine.runbook.oom_message import OutOfMemory
 from diffbev_engine.runbook.text import EMPTY, Text, same
 
 _OTHERS_MATTER = 0.05
+_MOST_NAME = 50  # characters of a command line in a title
 _FIXED_MIB = 500.0  # weights, gradients and AdamW of Swin-T; measured on an H200
 _BF16_SAVES = 0.13  # of 14.5 GiB at batch 8, measured with this engine
 _COMPILE_SAVES = 0.33  # of 48.8 GiB at batch 32, measured with this engine
@@ -108,6 +109,7 @@ def _others(known: Circumstances) -> MemoryRemedy | None:
     capacity = known.oom.capacity if known.oom else None
     if not capacity or held <= _OTHERS_MATTER * capacity:
         return None
+    others = [(pid, mib, _short(name)) for pid, mib, name in others]
     zh = "、".join(f"进程 {pid}{f'（{name}）' if name else ''} 占用 {_gib(mib)}" for pid, mib, name in others)
     en = ", ".join(
         f"process {pid}{f' ({name})' if name else ''} holds {_gib(mib)}" for pid, mib, name in others
@@ -123,6 +125,11 @@ def _others(known: Circumstances) -> MemoryRemedy | None:
         saving_known=Text("驱动或报错信息给出", "as the driver or the message says"),
         cost=Text("请先确认该进程属于谁", "find out first whose they are"),
     )
+
+
+def _short(command: str) -> str:
+    line = " ".join(command.split())
+    return line if len(line) <= _MOST_NAME else f"{line[:_MOST_NAME]}…"
 
 
 def _fragmentation(known: Circumstances) -> MemoryRemedy | None:

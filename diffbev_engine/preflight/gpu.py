@@ -29,8 +29,8 @@ def cuda(plan: Plan) -> Iterator[Finding]:
         yield warning(
             "cuda",
             Text(
-                f"没有GPU：{found.problem}；将在CPU上训练",
-                f"no GPU: {found.problem}; training would run on the CPU",
+                f"没有GPU：{found.problem.zh}；将在CPU上训练",
+                f"no GPU: {found.problem.en}; training would run on the CPU",
             ),
             f"torch {torch.__version__}",
             Text(

@@ -66,7 +66,7 @@ def read_campaign(runbook: Runbook, roots: Roots, language: Language) -> Campaig
         view=view,
         language=language,
         written=time.time(),
-        environment=_environment(roots),
+        environment=_environment(roots, language),
         runs=tuple(_runs(roots)),
         figures=tuple(figures[:_MOST_FIGURES]),
         left_out=max(0, len(figures) - _MOST_FIGURES),
@@ -89,7 +89,7 @@ def write_report(campaign: Campaign, folder: Path) -> tuple[Path, Path]:
     return markdown, html
 
 
-def _environment(roots: Roots) -> tuple[tuple[str, str], ...]:
+def _environment(roots: Roots, language: Language) -> tuple[tuple[str, str], ...]:
     found = gpus()
     names = ", ".join(f"{gpu.name} ({gpu.total_gib:.1f} GiB)" for gpu in found.gpus)
     git = git_state(Path(__file__).parent)
@@ -98,7 +98,7 @@ def _environment(roots: Roots) -> tuple[tuple[str, str], ...]:
         ("workspace", str(roots.workspace)),
         ("nuScenes", str(roots.nuscenes_root)),
         ("host", f"{socket.gethostname()}, {platform.platform()}"),
-        ("GPU", names or found.problem),
+        ("GPU", names or found.problem[language]),
         ("driver", found.driver or "–"),
         ("Python", f"{platform.python_version()} ({sys.prefix})"),
         ("diffbev", f"{__version__}, commit {commit}"),

@@ -10,11 +10,11 @@ from typing import Literal
 
 from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.runbook.checks import Check, Outcome, Seen, check_type
+from diffbev_engine.runbook.damage import damage_of, why_unreadable
 from diffbev_engine.runbook.files import count_matches, one_file_per_sample
 from diffbev_engine.runbook.gpu import gpus
 from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.text import EMPTY, Text, same
-from diffbev_engine.runs.metrics_reader import read_metrics
 
 _LARGEST_TEXT = 64 * 1024 * 1024
 _MISSING = Seen(False, Text("不存在", "missing"))
@@ -99,10 +99,12 @@ class CsvReachesStep(Check):
             return Seen(
                 False, Text("没有 run.json，不知道训练多少次迭代", "no run.json says how many iterations")
             )
+        from diffbev_engine.runs.metrics_reader import read_metrics
+
         try:
             last = read_metrics(path).last_step
         except DiffBEVError as error:
-            return Seen(False, same(str(error)))
+            return Seen(False, why_unreadable(path, error))
         return Seen(last >= wanted, Text(f"最后一行：第 {last} 次迭代", f"last row: step {last}"))
 
 
@@ -122,21 +124,21 @@ class CsvHasValues(Check):
         path = roots.path(self.path)
         if not path.exists():
             return _MISSING
+        from diffbev_engine.runs.metrics_reader import read_metrics
+
         try:
             metrics = read_metrics(path)
         except DiffBEVError as error:
-            return Seen(False, same(str(error)))
-        rows = len(metrics.training) + len(metrics.evaluation)
+            return Seen(False, why_unreadable(path, error))
+        if damage := damage_of(metrics):
+            return Seen(False, damage)
         empty = ", ".join(column for column in self.columns if not len(metrics.series(column)))
         if empty:
             return Seen(False, Text(f"没有值：{empty}", f"no value of {empty}"))
-        if len(metrics.unreadable) > rows:
-            bad = len(metrics.unreadable)
-            return Seen(False, Text(f"已损坏：{bad} 行不可读", f"damaged: {bad} rows cannot be read"))
-        return Seen(
-            True,
-            Text(f"{rows} 行，到第 {metrics.last_step} 次迭代", f"{rows} rows, to step {metrics.last_step}"),
-        )
+        rows, bad = len(metrics.training) + len(metrics.evaluation), len(metrics.unreadable)
+        zh, en = (f"，另有 {bad} 行不可读", f", and {bad} that cannot be read") if bad else ("", "")
+        last = metrics.last_step
+        return Seen(True, Text(f"{rows} 行{zh}，到第 {last} 次迭代", f"{rows} rows{en}, to step {last}"))
 
 
 @check_type("files_at_least")
@@ -195,7 +197,7 @@ class GpuAnswers(Check):
     def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
         found = gpus()
         if found.problem:
-            return Seen(False, same(found.problem))
+            return Seen(False, found.problem)
         return Seen(
             True,
             same("; ".join(f"{gpu.name}, {gpu.free_gib:.1f}/{gpu.total_gib:.1f} GiB" for gpu in found.gpus)),

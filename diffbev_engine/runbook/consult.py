@@ -6,7 +6,8 @@ from pathlib import Path
 
 from diffbev_engine.errors import UsageError
 from diffbev_engine.runbook.case import Case, case_of
-from diffbev_engine.runbook.doctor import Finding, diagnose
+from diffbev_engine.runbook.doctor import diagnose
+from diffbev_engine.runbook.finding import Finding
 from diffbev_engine.runbook.judge import find_problem, recorded_outcome
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.record import StepState

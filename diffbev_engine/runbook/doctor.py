@@ -2,57 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from enum import IntEnum
-from typing import Any
 
 from diffbev_engine.runbook.case import Case
-from diffbev_engine.runbook.model import Problem, Remedy, Runbook
+from diffbev_engine.runbook.finding import Certainty, Finding
+from diffbev_engine.runbook.model import Problem, Runbook
 from diffbev_engine.runbook.oom_message import OutOfMemory, parse_oom
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.signs import OF_THE_RUN, SIGNS
 from diffbev_engine.runbook.text import Text
 
 _LONGEST_LINE = 300
 _MOST_LINES = 3
-
-
-class Certainty(IntEnum):
-    """How much a finding rests on."""
-
-    CIRCUMSTANCE = 1
-    """True of the machine or the workspace now; it need not be the cause."""
-    EXPECTED = 2
-    """What a failure of this step usually means."""
-    SHOWN = 3
-    """The log, the exit code or the run's own files show it."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One problem that matches."""
-
-    problem: Problem
-    certainty: Certainty
-    evidence: tuple[Text, ...]
-    oom: OutOfMemory | None = None
-    """The message of torch, for the problem of GPU memory."""
-
-    def remedies(self) -> tuple[Remedy, ...]:
-        """What to do, the most fitting first."""
-        if self.oom is None:
-            return self.problem.remedies
-        wanted = "expandable_segments" if self.oom.fragmented else "CUDA_VISIBLE_DEVICES"
-        if not (self.oom.fragmented or self.oom.others_matter):
-            return self.problem.remedies
-        return tuple(sorted(self.problem.remedies, key=lambda remedy: wanted not in remedy.text.en))
-
-    def to_json(self, roots: Roots | None) -> dict[str, Any]:
-        """Plain values, commands with the roots filled in."""
-        problem = problem_json(replace(self.problem, remedies=self.remedies()), roots)
-        evidence = [text.to_json() for text in self.evidence]
-        found = {"certainty": self.certainty.name.lower(), "evidence": evidence}
-        return {**problem, **found, "oom": self.oom.to_json() if self.oom else None}
 
 
 def diagnose(runbook: Runbook, case: Case) -> list[Finding]:
@@ -61,35 +20,6 @@ def diagnose(runbook: Runbook, case: Case) -> list[Finding]:
     found = [finding for problem in runbook.problems if (finding := _match(problem, case, lines))]
     found.sort(key=lambda finding: (-finding.certainty, -finding.problem.weight))
     return found
-
-
-def problem_json(problem: Problem, roots: Roots | None) -> dict[str, Any]:
-    """A problem as plain values."""
-
-    def shell(text: str) -> str:
-        return roots.command(text) if roots else text.strip("\n")
-
-    def words(text: Text) -> dict[str, str]:
-        return (roots.words(text) if roots else text).to_json()
-
-    return {
-        "id": problem.id,
-        "belongs_to": problem.belongs_to or None,
-        "title": words(problem.title),
-        "explanation": words(problem.explanation),
-        "note": words(problem.note) if problem.note else None,
-        "locate": [
-            {"run": shell(command.run), "label": words(command.label)} for command in problem.commands
-        ],
-        "remedies": [
-            {
-                "text": words(remedy.text),
-                "command": shell(remedy.command) or None,
-                "setting": remedy.setting or None,
-            }
-            for remedy in problem.remedies
-        ],
-    }
 
 
 def _match(problem: Problem, case: Case, lines: Sequence[str]) -> Finding | None:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from diffbev_engine.runbook.text import EMPTY, Text
+
 
 @dataclass(frozen=True)
 class Gpu:
@@ -19,7 +21,7 @@ class Gpus:
 
     gpus: tuple[Gpu, ...]
     driver: str = ""
-    problem: str = ""
+    problem: Text = EMPTY
 
 
 def gpus() -> Gpus:
@@ -27,19 +29,22 @@ def gpus() -> Gpus:
     try:
         import pynvml
     except ImportError:
-        return Gpus((), problem="nvidia-ml-py is not installed")
+        return Gpus((), problem=Text("没有安装 nvidia-ml-py", "nvidia-ml-py is not installed"))
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        return Gpus((), problem=f"no NVIDIA driver answers: {error}")
+        problem = Text(f"NVIDIA驱动没有响应：{error}", f"no NVIDIA driver answers: {error}")
+        return Gpus((), problem=problem)
     try:
         found = tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
         driver = _text(pynvml.nvmlSystemGetDriverVersion())
     except pynvml.NVMLError as error:
-        return Gpus((), problem=f"the NVIDIA driver reports: {error}")
+        problem = Text(f"NVIDIA驱动报告：{error}", f"the NVIDIA driver reports: {error}")
+        return Gpus((), problem=problem)
     finally:
         pynvml.nvmlShutdown()
-    return Gpus(found, driver, "" if found else "the NVIDIA driver knows no GPU")
+    none = Text("NVIDIA驱动没有找到GPU", "the NVIDIA driver knows no GPU")
+    return Gpus(found, driver, EMPTY if found else none)
 
 
 def _gpu(pynvml: object, index: int) -> Gpu:

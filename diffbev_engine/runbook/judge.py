@@ -9,8 +9,9 @@ from diffbev_engine.runbook.case import Case, case_of_run, read_tail
 from diffbev_engine.runbook.checks import CheckResult, Outcome, look_at
 from diffbev_engine.runbook.checks_of_files import PathExists
 from diffbev_engine.runbook.checks_of_output import ExitCodeIs
-from diffbev_engine.runbook.doctor import Finding, diagnose
+from diffbev_engine.runbook.doctor import diagnose
 from diffbev_engine.runbook.files import fingerprints
+from diffbev_engine.runbook.finding import Finding
 from diffbev_engine.runbook.model import Runbook, Step
 from diffbev_engine.runbook.record import CheckRecord, StepRecord, StepState
 from diffbev_engine.runbook.roots import Roots

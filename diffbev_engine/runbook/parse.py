@@ -23,6 +23,7 @@ import re
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from diffbev_engine.errors import UsageError
@@ -98,9 +99,13 @@ def tables(content: Table, key: str, place: Place) -> list[Table]:
     return found
 
 
+_hints = cache(get_type_hints)
+"""Of a type, worked out once: there are hundreds of tables of a dozen types."""
+
+
 def build(kind: type[T], table: Table, place: Place, given: Mapping[str, Any] | None = None) -> T:
     """Make a frozen dataclass of a table; ``given`` fields are not taken from it."""
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     own = {field.name: field for field in fields(kind) if field.name not in (given or {})}  # type: ignore[arg-type]
     for key in table:
         if key not in own:

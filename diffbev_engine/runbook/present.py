@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from diffbev_engine.runbook.checks import CHECK_TYPES, CheckResult
-from diffbev_engine.runbook.doctor import problem_json
+from diffbev_engine.runbook.finding import problem_json
 from diffbev_engine.runbook.model import Runbook, Step
 from diffbev_engine.runbook.record import GLYPHS, StepState
 from diffbev_engine.runbook.roots import Roots

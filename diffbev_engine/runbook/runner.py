@@ -8,8 +8,8 @@ from pathlib import Path
 
 from diffbev_engine.errors import DiffBEVError, ExitCode, UsageError
 from diffbev_engine.runbook.checks import Outcome
-from diffbev_engine.runbook.doctor import Finding
 from diffbev_engine.runbook.files import fingerprints
+from diffbev_engine.runbook.finding import Finding
 from diffbev_engine.runbook.judge import adopt, find_problem, judge, read_output
 from diffbev_engine.runbook.model import Command, Runbook, Step
 from diffbev_engine.runbook.record import StepRecord, StepState

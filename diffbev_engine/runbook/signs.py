@@ -11,8 +11,9 @@ from pathlib import Path
 
 from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.runbook.case import Case
+from diffbev_engine.runbook.damage import damage_of, why_unreadable
 from diffbev_engine.runbook.gpu import gpus
-from diffbev_engine.runbook.text import Text, same
+from diffbev_engine.runbook.text import Text
 from diffbev_engine.runs.metrics_reader import read_metrics
 
 Sign = Callable[[Case], Text | None]
@@ -21,6 +22,7 @@ _STUCK = (0.036, 0.056)
 _MOST_READ = 4 << 20
 """Bytes of a metrics.csv: more takes seconds and says nothing more about its health."""
 _RUNS = ("baseline", "diffbev_default")
+_RUN_FILES = (".csv", ".pth", ".log")
 
 
 def data_root_case(case: Case) -> Text | None:
@@ -67,7 +69,7 @@ def configuration_missing(case: Case) -> Text | None:
 
 def checkpoint_missing(case: Case) -> Text | None:
     """A run that was trained, or is needed, has no best checkpoint."""
-    for folder in _run_dirs(case):
+    for folder in _run_dirs(case, "checkpoint-missing"):
         if not (folder / "best_mIoU.pth").is_file():
             shown = folder / "best_mIoU.pth"
             return Text(f"没有 {shown}", f"there is no {shown}")
@@ -76,7 +78,7 @@ def checkpoint_missing(case: Case) -> Text | None:
 
 def metrics_missing(case: Case) -> Text | None:
     """A run directory has no ``metrics.csv``, or an empty one."""
-    for folder in _run_dirs(case):
+    for folder in _run_dirs(case, "4"):
         path = folder / "metrics.csv"
         if not path.exists() or not path.stat().st_size:
             return Text(f"{path} 不存在或为空", f"{path} is missing or empty")
@@ -84,8 +86,8 @@ def metrics_missing(case: Case) -> Text | None:
 
 
 def metrics_damaged(case: Case) -> Text | None:
-    """A ``metrics.csv`` cannot be read, or more of its rows cannot than can."""
-    for folder in _run_dirs(case):
+    """A ``metrics.csv`` cannot be read, more of its rows cannot than can, or it ends before its run did."""
+    for folder in _run_dirs(case, "metrics-damaged"):
         path = folder / "metrics.csv"
         if not path.exists() or not path.stat().st_size:
             continue
@@ -93,12 +95,10 @@ def metrics_damaged(case: Case) -> Text | None:
             metrics = read_metrics(path, _MOST_READ)
         except DiffBEVError as error:
             if "is damaged" in str(error):
-                return same(str(error))
+                return why_unreadable(path, error)
             continue
-        rows = len(metrics.training) + len(metrics.evaluation)
-        if len(metrics.unreadable) > rows:
-            bad = len(metrics.unreadable)
-            return Text(f"{path}：{bad} 行不可读", f"{path}: {bad} rows cannot be read")
+        if damage := damage_of(metrics):
+            return damage
     return None
 
 
@@ -132,8 +132,7 @@ def miou_stuck(case: Case) -> Text | None:
 
 def no_gpu(case: Case) -> Text | None:  # noqa: ARG001
     """No NVIDIA GPU answers."""
-    problem = gpus().problem
-    return same(problem) if problem else None
+    return gpus().problem or None
 
 
 def disk_full(case: Case) -> Text | None:
@@ -181,10 +180,24 @@ OF_THE_RUN = {"nan_in_metrics", "oom_report", "killed_without_a_word", "miou_stu
 """Signs that a run directory carries itself; the others are about the machine and the workspace."""
 
 
-def _run_dirs(case: Case) -> list[Path]:
+def _run_dirs(case: Case, problem: str) -> list[Path]:
+    """The run directory in question, else those that the step names, else those of the workspace.
+
+    For a step that points to ``problem`` all of them; for others those that hold a run: that nothing
+    has been trained yet is no trouble.
+    """
     if case.run_dir:
         return [case.run_dir]
-    return [case.roots.workspace / "runs" / name for name in _RUNS] if case.roots else []
+    if case.roots is None:
+        return []
+    patterns = (*case.step.inputs, *case.step.outputs) if case.step else ()
+    of_runs = [
+        pattern for pattern in patterns if pattern.startswith("runs/") and pattern.endswith(_RUN_FILES)
+    ]
+    named = [pattern.split("/")[1] for pattern in of_runs]
+    folders = [case.roots.workspace / "runs" / name for name in dict.fromkeys(named or _RUNS)]
+    needed = case.step is not None and problem in case.step.problems
+    return [folder for folder in folders if needed or (folder / "run.json").exists()]
 
 
 def _other_case(path: Path) -> Path | None:

@@ -114,7 +114,9 @@ def _why_stale(
             shown = roots.short(roots.path(pattern))
             return Text(f"{shown} 在此之后有变化", f"{shown} has changed since")
     for pattern, fingerprint in fingerprints(roots, step.outputs).items():
-        if fingerprint == MISSING:
+        # A training that lost a file takes days to make again: that is for a person to decide, and the
+        # checks behind it name what is missing.
+        if fingerprint == MISSING and not _is_a_training_with_results(step, roots):
             shown = roots.short(roots.path(pattern))
             return Text(f"{shown} 已不存在", f"{shown} is gone")
     for name in step.after:
@@ -130,6 +132,11 @@ def _why_stale(
         if shared and (other.finished or 0) > (record.started or 0):
             return Text(f"{name} 在此之后重新运行", f"{name} was run again since")
     return None
+
+
+def _is_a_training_with_results(step: Step, roots: Roots) -> bool:
+    """Whether the step trains, and its run directory still holds a checkpoint."""
+    return bool(step.run_dir) and (roots.path(step.run_dir) / "latest.pth").exists()
 
 
 def _by_dependency(steps: Sequence[Step]) -> list[Step]:

@@ -15,7 +15,7 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import current_launch, refuse_if_held
 from diffbev_engine.runs.process import ProcessIdentity, identity_from
 
-_ENVIRONMENT = ("CUDA_", "NVIDIA_", "NCCL_", "OMP_", "MKL_", "PYTORCH_", "TORCH", "DIFFBEV_")
+_ENVIRONMENT = ("CUDA_", "NVIDIA_", "NCCL_", "OMP_", "GOMP_", "MKL_", "PYTORCH_", "TORCH", "DIFFBEV_")
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class MetricsWriter:
         """Continue the file after ``keep_until_step``: later rows and a torn last row are dropped.
 
         Raises:
-            DiffBEVError: if the file has another header.
+            DiffBEVError: if the file has another header, or a row without its step.
         """
         rows = _rows_until(path, keep_until_step) if path.exists() else []
         write_text(path, "".join(f"{line}\n" for line in [_HEADER, *rows]))
@@ -48,7 +48,7 @@ class MetricsWriter:
 
 
 def _rows_until(path: Path, step: int) -> list[str]:
-    text = path.read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8", errors="replace")
     lines = text.split("\n")[:-1]  # what follows the last newline is a torn row
     if not lines:
         return []
@@ -57,11 +57,19 @@ def _rows_until(path: Path, step: int) -> list[str]:
             f"{path} was not written by this version: its header differs. "
             "Move the file away or choose another work dir."
         )
-    return [
-        line
-        for line in lines[1:]
-        if line.count(",") == len(COLUMNS) - 1 and int(line.split(",", 1)[0]) <= step
-    ]
+    whole = [line for line in lines[1:] if line.count(",") == len(COLUMNS) - 1]
+    return [line for line in whole if _step_of(line, path) <= step]
+
+
+def _step_of(line: str, path: Path) -> int:
+    cell = line.split(",", 1)[0]
+    try:
+        return int(cell)
+    except ValueError:
+        raise DiffBEVError(
+            f"{path} is damaged: {cell[:20]!r} stands in place of a step. "
+            "Restore the file from a copy, or move it away: a new one is begun."
+        ) from None
 
 
 def _text(value: Value) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from rich.cells import cell_len
 
 from diffbev_engine.runbook.checks import CheckResult
-from diffbev_engine.runbook.doctor import Certainty, Finding
+from diffbev_engine.runbook.finding import Certainty, Finding
 from diffbev_engine.runbook.model import Problem, Remedy, Step
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.roots import Roots

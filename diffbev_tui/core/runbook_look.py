@@ -4,10 +4,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from diffbev_engine.runbook.case import Case
 from diffbev_engine.runbook.checks import CheckResult
-from diffbev_engine.runbook.doctor import Finding, diagnose
-from diffbev_engine.runbook.judge import check_step, find_problem, recorded_outcome
+from diffbev_engine.runbook.finding import Finding
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.state import StateStore
@@ -65,6 +63,11 @@ def failures(view: RunbookView) -> Failures:
 
 def look_for_problems(view: RunbookView, roots: Roots) -> Problems:
     """Match every failure against the known problems."""
+    # The doctor comes when he is needed, which is after the first screen.
+    from diffbev_engine.runbook.case import Case
+    from diffbev_engine.runbook.doctor import diagnose
+    from diffbev_engine.runbook.judge import find_problem, recorded_outcome
+
     failed = [one for one in view.steps if one.state is StepState.FAILED and not _was_stopped(one)]
     if not failed:
         return Problems({}, tuple(diagnose(view.runbook, Case(roots))))
@@ -93,6 +96,8 @@ def look_at_steps(steps: tuple[StepView, ...], roots: Roots) -> dict[str, tuple[
     Raises:
         DiffBEVError: the state of the runbook is damaged.
     """
+    from diffbev_engine.runbook.judge import check_step, recorded_outcome
+
     records = StateStore(roots).read()
     return {
         one.step.id: tuple(check_step(one.step, roots, recorded_outcome(records.get(one.step.id), roots)))

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffbev_engine.runbook.judge import adopt
 from diffbev_engine.runbook.model import Phase, Step
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.roots import Roots
@@ -40,6 +39,8 @@ class Plan:
 
 def plan_step(view: RunbookView, name: str, roots: Roots, runs: Sequence[RunReport]) -> Plan:
     """Run one step, also one that has passed; looks at files, so to be called from a thread."""
+    from diffbev_engine.runbook.judge import adopt  # what starts something is not needed at the start
+
     one = view[name]
     before = steps_before(view, [one])
     refusal = _refusal([*before, one], roots, runs)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from diffbev_engine.runbook.doctor import Certainty, Finding
+from diffbev_engine.runbook.finding import Certainty, Finding
 from diffbev_engine.runbook.model import Phase, Problem
 from diffbev_engine.runbook.present import STATE_WORDS
 from diffbev_engine.runbook.record import GLYPHS, StepRecord, StepState

@@ -41,7 +41,8 @@ class RunbookPane(Pane, can_focus=False):
         Binding("o", "fix", "runbook.key_fix", id="runbook.fix"),
         Binding("f", "failures", "runbook.key_failures", id="runbook.failures"),
         Binding("c", "check", "runbook.key_check", id="runbook.check"),
-        Binding("slash", "find", "runbook.key_find", id="runbook.find"),
+        # First of all, so that it is done before the next key is handed on: to the line that it opens.
+        Binding("slash", "find", "runbook.key_find", id="runbook.find", priority=True),
         Binding("n", "next", "runbook.key_next", show=False, id="runbook.next"),
         Binding("left,h", "side(-1)", "runbook.key_side", show=False, id="runbook.left"),
         Binding("right,l", "side(1)", "runbook.key_side", show=False, id="runbook.right"),
@@ -163,6 +164,10 @@ class RunbookPane(Pane, can_focus=False):
         self._show.end_find(take=message.take)
         self._chosen()
         self.query_one("#runbook-steps").focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """While finding, a slash is a letter."""
+        return action != "find" or not self.query_one(FindStep).display
 
     def action_find(self) -> None:
         """Type to find a step or a problem."""

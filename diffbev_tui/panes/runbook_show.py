@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.widgets import Static
 
-from diffbev_engine.runbook.doctor import Finding
+from diffbev_engine.runbook.finding import Finding
 from diffbev_engine.runbook.model import Problem
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.roots import Roots

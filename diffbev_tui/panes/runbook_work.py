@@ -10,7 +10,6 @@ from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.runbook.present import STATE_WORDS
 from diffbev_engine.runbook.record import GLYPHS, StepRecord, StepState
 from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runbook.runner import settle, skip_step
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView
 from diffbev_tui.core.runbook_plan import Plan, Way
@@ -133,7 +132,7 @@ class StepWork:
         """Skip a step for a reason."""
         roots = self._pane.ui.roots
         if roots is not None and not self._refused_as_read_only():
-            self.beside("skip", lambda: skip_step(view.runbook, roots, name, reason), lambda _: None)
+            self.beside("skip", lambda: _skip(view, roots, name, reason), lambda _: None)
 
     def unskip(self, name: str) -> None:
         """Make a skipped step pending again."""
@@ -173,7 +172,7 @@ class StepWork:
             self.stopping = frozenset()
         orphaned = any(one.state is StepState.FAILED and one.record.runner for one in view.steps)
         if orphaned and not self._pane.ui.read_only:
-            self.beside("settle", lambda: settle(view.runbook, roots, StateStore(roots)), lambda _: None)
+            self.beside("settle", lambda: _settle(view, roots), lambda _: None)
 
     def _set_stopping(self, names: frozenset[str]) -> None:
         self.stopping = names
@@ -185,6 +184,21 @@ class StepWork:
             ended = one.step.id in self._running and one.state is not StepState.RUNNING
             if ended and one.step.id not in mine and one.record.started == self._running[one.step.id].started:
                 self._pane.ui.say(*_told(one.step.id, one.record))
+
+
+# The runner is imported by those who need it, as the first screen does not.
+
+
+def _skip(view: RunbookView, roots: Roots, name: str, reason: str) -> None:
+    from diffbev_engine.runbook.runner import skip_step
+
+    skip_step(view.runbook, roots, name, reason)
+
+
+def _settle(view: RunbookView, roots: Roots) -> None:
+    from diffbev_engine.runbook.runner import settle
+
+    settle(view.runbook, roots, StateStore(roots))
 
 
 def _has_begun(started: Started, view: RunbookView | None) -> bool:

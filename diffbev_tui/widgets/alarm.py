@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from diffbev_engine.runs.survey import RunCondition, RunReport
-from diffbev_tui.core.alerts import Alarm, Alert, Concern
 from diffbev_tui.core.background import Background
 from diffbev_tui.core.show import UNKNOWN, duration, gib
 from diffbev_tui.core.ticks import number
@@ -12,14 +11,15 @@ from diffbev_tui.widgets.status_line import run_state
 
 if TYPE_CHECKING:
     from diffbev_tui.app import DiffBEVApp
+    from diffbev_tui.core.alerts import Alarm, Alert
 
 
 class LoudAlarm:
     """Looks at a run beside the UI; what it finds becomes a toast and a bell, once."""
 
-    def __init__(self, app: "DiffBEVApp", alarm: Alarm | None = None) -> None:
+    def __init__(self, app: "DiffBEVApp", alarm: "Alarm | None" = None) -> None:
         self._app = app
-        self._alarm = alarm or Alarm()
+        self._alarm = alarm
         self._run: RunReport | None = None
         self._look = Background(self._look_beside)
 
@@ -30,14 +30,19 @@ class LoudAlarm:
             self._look.start()
 
     def _look_beside(self) -> None:
-        run = self._run
+        # Here, beside the UI: the first screen does not wait for it.
+        from diffbev_tui.core.alerts import Alarm
+
+        self._alarm, run = self._alarm or Alarm(), self._run
         for alert in self._alarm.look(run) if run is not None else ():
             if self._app.is_running and run is not None:
                 self._app.call_from_thread(self._app.say, alert_text(alert, run), "error")
 
 
-def alert_text(alert: Alert, run: RunReport) -> str:
+def alert_text(alert: "Alert", run: RunReport) -> str:
     """One sentence."""
+    from diffbev_tui.core.alerts import Concern
+
     name = alert.run.name
     step = f"{alert.step:,}" if alert.step is not None else UNKNOWN
     if alert.concern is Concern.STALLED:

@@ -51,16 +51,16 @@ class FindStep(Container):
         self.query_one(Input).placeholder = tr("runbook.find_hint")
 
     def open(self) -> None:
-        """Type."""
-        self.add_class("-open")
+        """Type; what is typed from now on goes here, also what was typed ahead."""
+        self.display = True
         line = self.query_one(Input)
         line.value = ""
-        line.focus()
+        self.screen.set_focus(line)  # at once: ``focus`` would wait, and let the list have some keys
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Find while typing."""
         event.stop()
-        if self.has_class("-open"):
+        if self.display:
             self.post_message(self.Changed(event.value))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -77,5 +77,5 @@ class FindStep(Container):
         self._close(take=False)
 
     def _close(self, *, take: bool) -> None:
-        self.remove_class("-open")
+        self.display = False
         self.post_message(self.Left(take))

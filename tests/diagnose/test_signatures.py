@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 
 from diffbev_engine.classes import CLASS_PRIORS
+from diffbev_engine.dataset.records import read_records
 from diffbev_engine.diagnose.causes import CAUSES
 from diffbev_engine.errors import UsageError
-from diffbev_engine.prepare.encoding import read_label
+from diffbev_engine.grid import LABEL_GRID
+from diffbev_engine.prepare.depth import write_depth
+from diffbev_engine.prepare.encoding import read_label, write_label
 
 WEIGHT, BIAS = "head.classifier.weight", "head.classifier.bias"
 CLASS_BITS = (1 << 14) - 1
@@ -172,6 +175,53 @@ def test_whole_labels_with_wrong_axes(examine, rewrite, name):
     separation = diagnosis.labels.mean_separation()
     assert separation[name] > 0.95
     assert f"{separation[name]:+.2f}" in _evidence(diagnosis)
+
+
+@pytest.fixture
+def with_depth(root):
+    """Depth of a world in which a wall stands 8 m ahead on the left; the rest is open."""
+    folder = root / "ann_bev_dir/val_depth"
+    folder.mkdir()
+    for record in read_records(root, "val", "all"):
+        label = read_label(record.label)
+        label[28:, :80] |= 1 << 14  # hidden behind the wall: 8 m ahead, left of x = -5 m
+        write_label(record.label, label)
+        fx, cx = record.intrinsics[0, 0], record.intrinsics[0, 2]
+        tangent = (np.arange(96) + 0.5 - cx) / fx
+        visible = (label >> 14 & 1) == 0
+        reach = [_farthest(visible, t) for t in tangent]
+        depth = np.zeros((64, 96), np.float32)
+        depth[40] = reach
+        write_depth(folder / f"{record.token}.npz", depth, (depth > 0).astype(np.uint8))
+
+
+def _farthest(visible, tangent):
+    z = LABEL_GRID.corners_z()
+    cols = np.floor((tangent * z - LABEL_GRID.x_min) / LABEL_GRID.cell).astype(int)
+    inside = (cols >= 0) & (cols < LABEL_GRID.cols)
+    seen = z[inside][visible[np.flatnonzero(inside), cols[inside]]]
+    return seen.max(initial=0.0)
+
+
+@pytest.mark.usefixtures("with_depth")
+def test_lidar_tells_labels_that_are_flipped_left_to_right(examine, rewrite):
+    """The wedge of the camera is its own mirror image."""
+    assert _causes(examine()) == ["healthy"]
+    rewrite(np.fliplr)
+    diagnosis = examine()
+    assert _causes(diagnosis)[0] == "label_axes"
+    assert "left and right flipped (columns)" in _evidence(diagnosis)
+    assert "better in 4 of 4 images" in _evidence(diagnosis)
+    assert diagnosis.labels.mean_separation()["identity"] > 0.95
+
+
+def test_without_lidar_a_flip_is_said_to_be_unknown(examine):
+    assert "labels alone do not show a flip" in examine().to_text("en")
+
+
+def test_a_drivable_only_model_with_flipped_columns(examine, rewrite):
+    rewrite(lambda label: np.fliplr(label & CLASS_BITS) | (label & OUTSIDE))
+    assert _causes(examine(_never(*range(1, 14)))) == ["prediction_axes", "drivable_only"]
 
 
 # Labels.

@@ -122,3 +122,11 @@ def test_the_run_itself_is_not_another_process():
 def test_without_a_driver_there_are_no_processes_but_a_reason():
     found, why = gpu_processes()
     assert found or why
+
+
+def test_a_long_command_is_named_in_one_short_line():
+    processes = (GpuProcess(12622, 948.0, "python -c import torch\n" + "x = 1; " * 30, "alice", False),)
+    title = rank_remedies(_known(OTHERS, processes=processes))[0].title.en
+    assert "process 12622 (python -c import torch x = 1;" in title
+    assert "\n" not in title
+    assert len(title) < 160

@@ -11,6 +11,7 @@ from diffbev_engine.runbook.checks import CHECK_TYPES, Outcome, look_at
 from diffbev_engine.runbook.gpu import Gpu, Gpus
 from diffbev_engine.runbook.parse import Place, build
 from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runbook.text import Text
 from diffbev_engine.runs.metrics import MetricsWriter
 
 PRINTED = Outcome("Loading model...\ngt_depth_mask valid_ratio: 0.0041\niter 300 loss 0.41\n", 0)
@@ -121,7 +122,9 @@ def test_checks_of_files(kind, good, bad, furnished):
 def test_gpu_check(roots):
     with mock.patch.object(checks_of_files, "gpus", return_value=Gpus((Gpu(0, "RTX", 24.0, 20.0),))):
         assert _result("gpu_answers", {}, roots, Outcome()).passed is True
-    with mock.patch.object(checks_of_files, "gpus", return_value=Gpus((), problem="no driver")):
+    with mock.patch.object(
+        checks_of_files, "gpus", return_value=Gpus((), problem=Text("没有驱动", "no driver"))
+    ):
         assert _result("gpu_answers", {}, roots, Outcome()).passed is False
 
 

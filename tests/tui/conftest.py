@@ -1,10 +1,12 @@
 """A workspace to look at, and a home of its own for what the UI remembers."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from diffbev_engine.workspace.init import init_workspace
+from tests.tui.terminal import Terminal
 
 
 @pytest.fixture(autouse=True)
@@ -21,3 +23,11 @@ def workspace(tmp_path: Path) -> Path:
     (tmp_path / "nuScenes").mkdir()
     init_workspace(folder, tmp_path / "nuScenes", demo=True)
     return folder
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    """A real terminal, closed at the end."""
+    terminal = Terminal()
+    yield terminal
+    terminal.close()

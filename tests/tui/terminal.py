@@ -1,0 +1,51 @@
+"""The app in a real terminal: a tmux session to type into and to read."""
+
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable
+
+
+class Terminal:
+    """A tmux session; every opening has a server of its own, for one that is just ending takes no session."""
+
+    def __init__(self) -> None:
+        self._tmux: list[str] = []
+
+    def open(self, *arguments: object, size: tuple[int, int] = (120, 36)) -> None:
+        self.close()
+        self._tmux = ["tmux", "-L", f"diffbev-{uuid.uuid4().hex[:8]}"]
+        command = [sys.executable, "-m", "diffbev_tui.main", *map(str, arguments)]
+        width, height = map(str, size)
+        self._run("new-session", "-d", "-s", "t", "-x", width, "-y", height, *command)
+
+    def keys(self, *keys: str) -> None:
+        self._run("send-keys", "-t", "t", *keys)
+
+    def text(self) -> str:
+        return self._run("capture-pane", "-t", "t", "-p", check=False)
+
+    def pid(self) -> int:
+        return int(self._run("list-panes", "-t", "t", "-F", "#{pane_pid}"))
+
+    def close(self) -> None:
+        if self._tmux:
+            self._run("kill-server", check=False)
+
+    def _run(self, *arguments: str, check: bool = True) -> str:
+        environment = {name: value for name, value in os.environ.items() if name != "TMUX"}
+        command = [*self._tmux, *arguments]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=check).stdout
+
+    def wait(self, holds: Callable[[], object], seconds: float = 60) -> None:
+        """Until ``holds()``; the screen is the error if it never does."""
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, self.text()
+            time.sleep(0.1)
+
+    def shows(self, text: str, seconds: float = 60) -> None:
+        """Wait until the screen shows ``text``."""
+        self.wait(lambda: text in self.text(), seconds)
