@@ -12,7 +12,8 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Log, Static
 
 from diffbev_engine.runbook.roots import find_roots
-from diffbev_tui.core.demo import DemoSetup, demo_workspace, set_up_demo
+from diffbev_tui.core.apart import Apart
+from diffbev_tui.core.demo import demo_workspace, set_up_demo
 from diffbev_tui.core.engine import Answer, ask_engine
 from diffbev_tui.core.log_tail import LogTail
 from diffbev_tui.core.show import duration
@@ -20,7 +21,7 @@ from diffbev_tui.i18n import language, tr
 from diffbev_tui.widgets.pane import Pane
 
 _LOOK_S = 0.4
-Looked = tuple[DemoSetup, list[str], bool]
+Looked = tuple[Apart, list[str], bool]
 
 
 class WelcomePane(Pane, can_focus=False):
@@ -34,7 +35,7 @@ class WelcomePane(Pane, can_focus=False):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._setup: DemoSetup | None = None
+        self._setup: Apart | None = None
         self._tail: LogTail | None = None
         self._busy = False
 
@@ -104,7 +105,7 @@ class WelcomePane(Pane, can_focus=False):
         self._say_state(f"● {tr('welcome.setting_up', path=out)}", busy=True)
         spoken = language()
 
-        def start() -> DemoSetup | str:
+        def start() -> Apart | str:
             try:
                 return set_up_demo(out, spoken)
             except OSError as error:
@@ -112,7 +113,7 @@ class WelcomePane(Pane, can_focus=False):
 
         self.once(start, self._started)
 
-    def _started(self, setup: DemoSetup | str) -> None:
+    def _started(self, setup: Apart | str) -> None:
         if isinstance(setup, str):
             self._ended(1, setup, Path())
             return
@@ -129,15 +130,16 @@ class WelcomePane(Pane, can_focus=False):
         if setup is not self._setup:
             return
         self.query_one("#welcome-log", Log).write_lines(lines)
+        out = setup.log.parent
         if not ended:
             took = duration(time.time() - setup.since)
-            self._say_state(f"● {tr('welcome.setting_up', path=setup.out)}  {took}\n{tr('welcome.goes_on')}")
+            self._say_state(f"● {tr('welcome.setting_up', path=out)}  {took}\n{tr('welcome.goes_on')}")
             return
         self._setup = None
         if setup.exit_code is None:  # started by a UI that was left: repeat it to learn how it ended
             self._demo()
         else:
-            self._ended(setup.exit_code, lines[-1] if lines else self._last_line(), demo_workspace(setup.out))
+            self._ended(setup.exit_code, lines[-1] if lines else self._last_line(), demo_workspace(out))
 
     def _last_line(self) -> str:
         return next((line for line in reversed(self._tail.lines if self._tail else ()) if line.strip()), "")
@@ -186,7 +188,7 @@ def _make(workspace: Path, nuscenes: Path) -> Answer:
         return Answer(1, str(error))
 
 
-def _look_at(setup: DemoSetup, tail: LogTail) -> Looked:
+def _look_at(setup: Apart, tail: LogTail) -> Looked:
     ended = setup.ended  # before the log is read: what it said last is in there
     before = tail.added
     tail.look()

@@ -7,11 +7,12 @@ import sys
 from dataclasses import asdict
 
 import pytest
-from textual.widgets import Input, Log, Static
+from textual.widgets import Button, Input, Log, Static
 
 from diffbev_engine.runs.process import identify
 from diffbev_tui.core import demo as demo_module
-from diffbev_tui.core.demo import DemoSetup, set_up_demo
+from diffbev_tui.core.apart import Apart, find_apart
+from diffbev_tui.core.demo import set_up_demo
 from tests.tui.app import run_app, until
 
 SMALL_DEMO = """
@@ -89,14 +90,15 @@ def test_a_process_that_is_gone_is_not_watched(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     identity = identify(ended.pid)
     ended.wait()
-    (tmp_path / "setup.json").write_text(json.dumps(asdict(identity)))
+    (tmp_path / "setup.json").write_text(json.dumps({"process": asdict(identity), "since": 1.0}))
     (tmp_path / "setup.log").touch()
     setup = set_up_demo(tmp_path, "en")
     assert setup.process is not None
     (tmp_path / "go").touch()
     assert setup.process.wait(60) == 0
     assert setup.ended
-    assert not DemoSetup(tmp_path, setup.log, 0.0, identify(os.getpid()), None).ended
+    assert find_apart(setup.log) is None
+    assert not Apart(setup.log, 0.0, identify(os.getpid())).ended
 
 
 async def test_a_demo_that_fails_says_why_and_can_be_repeated(tmp_path, monkeypatch):
@@ -146,6 +148,8 @@ async def test_everything_fits_on_a_small_terminal_and_typing_survives_another_l
             assert app.query_one(f"#welcome-{name}").region.bottom <= 23
         app.query_one("#welcome-nuscenes", Input).value = "/somewhere"
         app.action_language()
-        await until(pilot, lambda: app.query("#welcome-nuscenes"))
-        await pilot.pause(0.2)
-        assert app.query_one("#welcome-nuscenes", Input).value == "/somewhere"
+        other = {"en": "准备演示", "zh": "Set up the demo"}[lang]
+        buttons = lambda: [str(one.label) for one in app.query("#welcome-demo").results(Button)]  # noqa: E731
+        await until(pilot, lambda: buttons() == [other])
+        typed = lambda: [one.value for one in app.query("#welcome-nuscenes").results(Input)]  # noqa: E731
+        await until(pilot, lambda: typed() == ["/somewhere"])
