@@ -121,8 +121,10 @@ def check(
             holds = all_hold(results)
             glyph = "↷" if step.id in skipped else {True: "✓", False: "✗", None: "○"}[holds]
             click.echo(f"{glyph} {step.id:<6} {step.title[language]}")
+            if step.id in skipped and (why := records[step.id].reason):
+                click.echo(f"         {why[language]}")
             for result in results:
-                if result.passed is False or len(steps) == 1:
+                if (result.passed is False and step.id not in skipped) or len(steps) == 1:
                     detail = f" ({result.seen.detail[language]})" if result.seen.detail else ""
                     mark = {True: "✓", False: "✗", None: "○"}[result.passed]
                     click.echo(f"         {mark} {result.description[language]}{detail}")
@@ -210,23 +212,23 @@ def doctor(ctx: click.Context, target: Path | None, language: "Language | None",
     Exit code 1 if a problem was found.
     """
     from diffbev_engine.runbook.consult import consult
-    from diffbev_engine.runbook.finding import Certainty
+    from diffbev_engine.runbook.finding import named
 
     consultation = consult(target)
     findings, roots = consultation.findings, consultation.roots
+    cause = named(findings)
     if as_json:
         found = [finding.to_json(roots) for finding in findings]
-        print_json(
-            {"about": consultation.about, "problem": found[0]["id"] if found else None, "findings": found}
-        )
+        problem = cause.problem.id if cause else None
+        print_json({"about": consultation.about.to_json(), "problem": problem, "findings": found})
     else:
-        click.echo(consultation.about)
+        click.echo(consultation.about[or_default(language)])
         for finding in findings:
             show_finding(finding, roots, or_default(language))
-        if all(finding.certainty is Certainty.CIRCUMSTANCE for finding in findings):
+        if cause is None:
             text = {"zh": "没有匹配的已知问题", "en": "no known problem matches"}
             click.echo(text[or_default(language)])
-    if any(finding.certainty > Certainty.CIRCUMSTANCE for finding in findings):
+    if cause is not None:
         ctx.exit(ExitCode.FAILED)
 
 

@@ -54,6 +54,7 @@ def command(
     if a step failed.  With --json the result goes to stdout, the output of the steps to stderr.
     """
     from diffbev_engine.cli.runbook_terminal import terminal_reporter
+    from diffbev_engine.runbook.finding import named
     from diffbev_engine.runbook.present import roots_json, state_json
     from diffbev_engine.runbook.runner import Selection, exit_code_of, run_steps
     from diffbev_engine.runbook.state import StateStore
@@ -68,11 +69,12 @@ def command(
     view = view_runbook(runbook, StateStore(roots).read(), roots)
     if as_json:
         findings = ran[-1].findings if ran and code else ()
+        cause = named(findings)
         result = {
             **roots_json(roots),
             "exit_code": int(code),
             "failed": ran[-1].step.id if code else None,
-            "problem": findings[0].problem.id if findings else None,
+            "problem": cause.problem.id if cause else None,
             "fix": (roots.command(ran[-1].step.fix) or None) if code else None,
             "findings": [finding.to_json(roots) for finding in findings],
             "steps": [state_json(view[one.step.id]) for one in ran],

@@ -95,7 +95,7 @@ def pairing(plan: Plan) -> Iterator[Finding]:
 def _pairs_of(plan: Plan, split: str) -> Iterator[Finding]:
     files, used = plan.files[split], plan.used(split)
     images, labels, calibration = files.images.keys(), files.labels.keys(), plan.calibration.keys()
-    counts = f"{len(images)} / {len(labels)} / {len(used & calibration)} / {len(used)}"
+    known = len(used & calibration)
     where = plan.root.root
     if not used:
         yield error(
@@ -137,8 +137,9 @@ def _pairs_of(plan: Plan, split: str) -> Iterator[Finding]:
         yield ok(
             "pairing",
             Text(
-                f"{split}：图像/标签/内参/使用 {counts}",
-                f"{split}: images / labels / intrinsics / used {counts}",
+                f"{split}：使用 {len(used)}/{len(images)} 张图像；标签 {len(labels)}，内参 {known}",
+                f"{split}: {len(used)} of {len(images)} images used; "
+                f"{len(labels)} labels, {known} intrinsics",
             ),
             where,
         )

@@ -155,8 +155,9 @@ def schedule(plan: Plan) -> Iterator[Finding]:
     step = settings.data.samples_per_gpu * settings.optimizer_config.cumulative_iters * plan.processes
     epochs = settings.runner.max_iters * step / max(1, images)
     what = Text(
-        f"{settings.runner.max_iters} 次迭代 × {step} 张 = {images} 张图像的 {epochs:.1f} 轮",
-        f"{settings.runner.max_iters} iterations of {step} images: {epochs:.1f} times each of {images}",
+        f"{settings.runner.max_iters} 次迭代 × {step} 张：{images} 张图像各见 {epochs:.1f} 次",
+        f"{settings.runner.max_iters} iterations × {step}: "
+        f"each of {images} images is seen {epochs:.1f} times",
     )
     yield ok("schedule", what)
     if settings.runner.max_iters < settings.evaluation.interval:

@@ -48,7 +48,12 @@ def samples(plan: Plan) -> Iterator[Finding]:
                 f"{split}：{len(tokens)} 个样本中 {len(broken)} 个无法加载，例如：{broken[0]}",
                 f"{split}: {len(broken)} of {len(tokens)} samples do not load, for one: {broken[0]}",
             )
-            yield error("samples", what, plan.root.root, Text("按上述说明修复", "do as it says"))
+            yield error(
+                "samples",
+                what,
+                plan.root.root,
+                Text("按上述说明修复后重试", "mend it as said above, then look again"),
+            )
         if empty > len(tokens) / 2:
             yield warning(
                 "samples",
@@ -147,12 +152,13 @@ def _judge(counter: LabelCounter, plan: Plan, split: str) -> Iterator[Finding]:
         )
     present = sum(each.cells > 0 for each in classes)
     if not problems:
-        numbers = f"{counter.read} / {present} of {NUM_CLASSES} / {seen:.1%}"
         yield ok(
             "labels",
             Text(
-                f"{split}：标签/出现的类别/可见 {numbers}",
-                f"{split}: labels read / classes seen / visible {numbers}",
+                f"{split}：读取 {counter.read} 个标签，出现 {present}/{NUM_CLASSES} 个类别，"
+                f"可见网格占 {seen:.1%}",
+                f"{split}: {counter.read} labels read, {present} of {NUM_CLASSES} classes in them, "
+                f"{seen:.1%} of the cells visible",
             ),
             where,
         )

@@ -65,7 +65,10 @@ def disk(plan: Plan) -> Iterator[Finding]:
     runner, log = plan.settings.runner, plan.settings.log_config
     needs = {_device(plan.folder.path): size * (kept + 2) + runner.max_iters // log.interval * _ROW}
     places = {_device(plan.folder.path): existing(plan.folder.path)}
-    detail = f"{kept} + 2 × {gib(size)}"
+    detail = Text(
+        f"保留 {kept} 个，加最佳与正在写的：{kept + 2} × {gib(size)}",
+        f"{kept} kept, the best, the one being written: {kept + 2} × {gib(size)}",
+    )
     missing = _missing_depth(plan)
     if missing:
         height, width = plan.settings.data.image_size
@@ -102,13 +105,13 @@ def _missing_depth(plan: Plan) -> int:
     return sum(len(plan.files[split].images.keys() - plan.files[split].depths) for split in SPLITS)
 
 
-def _judge(need: int, place: Path, detail: str, missing: int) -> Finding:
+def _judge(need: int, place: Path, detail: Text, missing: int) -> Finding:
     free, inodes = shutil.disk_usage(place).free, os.statvfs(place).f_favail
     depth_zh = f"，{missing} 个深度文件" if missing else ""
     depth_en = f", {missing} depth files" if missing else ""
     what = Text(
-        f"需要约 {gib(need)}（检查点 {detail}{depth_zh}），剩余 {gib(free)}",
-        f"needs about {gib(need)} (checkpoints {detail}{depth_en}), {gib(free)} free",
+        f"需要约 {gib(need)}（检查点：{detail.zh}{depth_zh}），剩余 {gib(free)}",
+        f"needs about {gib(need)} (checkpoints: {detail.en}{depth_en}), {gib(free)} free",
     )
     room = Text(
         "清理磁盘、换盘，或减小 checkpoint_config.max_keep_ckpts",

@@ -23,7 +23,10 @@ def weights(plan: Plan) -> Iterator[Finding]:
             "weights",
             Text("主干随机初始化", "the backbone starts from random weights"),
             setting,
-            Text("正式训练请用 imagenet 或权重文件", "for a real training give imagenet or a file"),
+            Text(
+                f"正式训练请用 --set {setting}=imagenet，或权重文件",
+                f"for a real training --set {setting}=imagenet, or a file",
+            ),
         )
     elif backbone.pretrained == "imagenet":
         yield _published(backbone.name, setting)

@@ -13,6 +13,7 @@ from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.roots import WORKSPACE_FILE, Roots, find_roots
 from diffbev_engine.runbook.state import StateStore
+from diffbev_engine.runbook.text import EMPTY, Text, same
 from diffbev_engine.runbook.view import view_runbook
 
 
@@ -20,7 +21,7 @@ from diffbev_engine.runbook.view import view_runbook
 class Consultation:
     """What was looked at, and what was found."""
 
-    about: str
+    about: Text
     findings: Sequence[Finding]
     roots: Roots | None
 
@@ -35,7 +36,7 @@ def consult(target: Path | None) -> Consultation:
         return _about_workspace(find_roots(target))
     roots = _workspace_around(target)
     case = case_of(target, roots)
-    return Consultation(str(target), diagnose(load_runbook(roots), case), roots)
+    return Consultation(same(str(target)), diagnose(load_runbook(roots), case), roots)
 
 
 def _about_workspace(roots: Roots) -> Consultation:
@@ -44,12 +45,17 @@ def _about_workspace(roots: Roots) -> Consultation:
     view = view_runbook(runbook, records, roots)
     failed = [one for one in view.steps if one.state is StepState.FAILED]
     if not failed:
-        return Consultation(str(roots.workspace), diagnose(runbook, Case(roots)), roots)
+        return Consultation(same(str(roots.workspace)), diagnose(runbook, Case(roots)), roots)
     last = max(failed, key=lambda one: one.record.finished or 0)
     outcome = recorded_outcome(last.record, roots)
     findings = find_problem(runbook, last.step, roots, outcome)
-    reason = f": {last.record.reason.en}" if last.record.reason else ""
-    return Consultation(f"{roots.workspace}: {last.step.id} {last.step.title.en}{reason}", findings, roots)
+    reason, title = last.record.reason or EMPTY, last.step.title
+    step = f"{roots.workspace}: {last.step.id}"
+    about = Text(
+        f"{step} {title.zh}" + (f"：{reason.zh}" if reason else ""),
+        f"{step} {title.en}" + (f": {reason.en}" if reason else ""),
+    )
+    return Consultation(about, findings, roots)
 
 
 def _is_workspace(folder: Path) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from diffbev_engine.runbook.case import Case
 from diffbev_engine.runbook.finding import Certainty, Finding
@@ -17,8 +18,9 @@ _MOST_LINES = 3
 def diagnose(runbook: Runbook, case: Case) -> list[Finding]:
     """The problems that match, the most certain and most specific first; changes nothing."""
     lines = case.log.splitlines()
-    found = [finding for problem in runbook.problems if (finding := _match(problem, case, lines))]
-    found.sort(key=lambda finding: (-finding.certainty, -finding.problem.weight))
+    matches = [finding for problem in runbook.problems if (finding := _match(problem, case, lines))]
+    found = [replace(finding, names=_names(finding, runbook, case)) for finding in matches]
+    found.sort(key=lambda finding: (-finding.certainty, _rank(finding, case), -finding.problem.weight))
     return found
 
 
@@ -45,6 +47,23 @@ def _match(problem: Problem, case: Case, lines: Sequence[str]) -> Finding | None
     if expected:
         return Finding(problem, Certainty.EXPECTED, tuple(circumstances))
     return Finding(problem, Certainty.CIRCUMSTANCE, tuple(circumstances)) if circumstances else None
+
+
+def _rank(finding: Finding, case: Case) -> int:
+    """What a step is only expected to fail of comes in the order in which the step names it."""
+    if finding.certainty is not Certainty.EXPECTED or case.step is None:
+        return 0
+    return case.step.problems.index(finding.problem.id)
+
+
+def _names(finding: Finding, runbook: Runbook, case: Case) -> dict[str, str]:
+    """The run directory that a finding is about, and the step that trains it."""
+    about = " ".join(text.en for text in finding.evidence)
+    for step in runbook.steps if case.roots else ():
+        folder = case.roots.path(step.run_dir) if case.roots and step.run_dir else None
+        if folder and (folder == case.run_dir or f"{folder}/" in about):
+            return {"RUN_DIR": str(folder), "TRAINING_STEP": step.id}
+    return {"RUN_DIR": str(case.run_dir)} if case.run_dir else {}
 
 
 def _memory_message(case: Case) -> OutOfMemory | None:

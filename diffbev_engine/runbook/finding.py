@@ -1,6 +1,8 @@
 """A known problem that matches, and how sure that is; light, for those who only show what was found."""
 
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
@@ -33,14 +35,24 @@ class Finding:
     oom: "OutOfMemory | None" = None
     """The message of torch, for the problem of GPU memory."""
 
+    names: Mapping[str, str] = field(default_factory=dict)
+    """What ``RUN_DIR`` and ``TRAINING_STEP`` in the remedies stand for, where the run is known."""
+
     def remedies(self) -> tuple[Remedy, ...]:
         """What to do, the most fitting first."""
+        remedies = tuple(self._for_this_run(remedy) for remedy in self.problem.remedies)
         if self.oom is None:
-            return self.problem.remedies
+            return remedies
         wanted = "expandable_segments" if self.oom.fragmented else "CUDA_VISIBLE_DEVICES"
         if not (self.oom.fragmented or self.oom.others_matter):
-            return self.problem.remedies
-        return tuple(sorted(self.problem.remedies, key=lambda remedy: wanted not in remedy.text.en))
+            return remedies
+        return tuple(sorted(remedies, key=lambda remedy: wanted not in remedy.text.en))
+
+    def _for_this_run(self, remedy: Remedy) -> Remedy:
+        command = remedy.command
+        for name, value in self.names.items():
+            command = command.replace(name, shlex.quote(value))
+        return replace(remedy, command=command)
 
     def to_json(self, roots: Roots | None) -> dict[str, Any]:
         """Plain values, commands with the roots filled in."""
@@ -48,6 +60,11 @@ class Finding:
         evidence = [text.to_json() for text in self.evidence]
         found = {"certainty": self.certainty.name.lower(), "evidence": evidence}
         return {**problem, **found, "oom": self.oom.to_json() if self.oom else None}
+
+
+def named(findings: Sequence[Finding]) -> Finding | None:
+    """The problem that a failure is put down to: never a mere circumstance."""
+    return next((finding for finding in findings if finding.certainty > Certainty.CIRCUMSTANCE), None)
 
 
 def problem_json(problem: Problem, roots: Roots | None) -> dict[str, Any]:

@@ -99,13 +99,15 @@ def tables(content: Table, key: str, place: Place) -> list[Table]:
     return found
 
 
-_hints = cache(get_type_hints)
-"""Of a type, worked out once: there are hundreds of tables of a dozen types."""
+@cache
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    """Of a type, worked out once: there are hundreds of tables of a dozen types."""
+    return get_type_hints(kind)
 
 
 def build(kind: type[T], table: Table, place: Place, given: Mapping[str, Any] | None = None) -> T:
     """Make a frozen dataclass of a table; ``given`` fields are not taken from it."""
-    hints = _hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     own = {field.name: field for field in fields(kind) if field.name not in (given or {})}  # type: ignore[arg-type]
     for key in table:
         if key not in own:

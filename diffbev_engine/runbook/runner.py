@@ -9,7 +9,7 @@ from pathlib import Path
 from diffbev_engine.errors import DiffBEVError, ExitCode, UsageError
 from diffbev_engine.runbook.checks import Outcome
 from diffbev_engine.runbook.files import fingerprints
-from diffbev_engine.runbook.finding import Finding
+from diffbev_engine.runbook.finding import Finding, named
 from diffbev_engine.runbook.judge import adopt, find_problem, judge, read_output
 from diffbev_engine.runbook.model import Command, Runbook, Step
 from diffbev_engine.runbook.record import StepRecord, StepState
@@ -233,7 +233,8 @@ class _OneStep:
                 record = self._stood_in(record, outcome)
             if record.state is StepState.FAILED and not record.interrupted:
                 findings = find_problem(self._runbook, step, roots, outcome)
-                record = replace(record, problem=findings[0].problem.id if findings else None)
+                cause = named(findings)
+                record = replace(record, problem=cause.problem.id if cause else None)
                 if may_put_off and self._may_wait():
                     record = self._put_off(record)
         except BaseException:
@@ -278,10 +279,8 @@ class _OneStep:
             else Text("此机器上没有可用的命令", "no command of it is available here")
         )
         lines = tuple((outcome.output or "").strip().splitlines()[-3:])
-        findings = find_problem(self._runbook, self._step, self._roots, outcome)
-        problem = (
-            findings[0].problem.id if findings and findings[0].problem.id in self._step.problems else None
-        )
+        cause = named(find_problem(self._runbook, self._step, self._roots, outcome))
+        problem = cause.problem.id if cause and cause.problem.id in self._step.problems else None
         return replace(
             record, state=StepState.SKIPPED, reason=reason, lines=lines, checks=(), problem=problem
         )

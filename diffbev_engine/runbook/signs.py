@@ -77,11 +77,16 @@ def checkpoint_missing(case: Case) -> Text | None:
 
 
 def metrics_missing(case: Case) -> Text | None:
-    """A run directory has no ``metrics.csv``, or an empty one."""
+    """A run directory has no ``metrics.csv``, or one without a row."""
     for folder in _run_dirs(case, "4"):
         path = folder / "metrics.csv"
         if not path.exists() or not path.stat().st_size:
             return Text(f"{path} 不存在或为空", f"{path} is missing or empty")
+        try:
+            read_metrics(path, _MOST_READ)
+        except DiffBEVError as error:
+            if "is damaged" not in str(error):
+                return why_unreadable(path, error)
     return None
 
 

@@ -168,7 +168,11 @@ def _whole_lines(path: Path, most: int | None) -> Iterable[str]:
         ) from None
     except OSError as error:
         raise DiffBEVError(f"cannot read {path}: {error.strerror or error}.") from error
-    if not text.strip("\0\r\n \t"):
+    if "\0" in text and not text.strip("\0\r\n \t"):
+        raise DiffBEVError(
+            f"{path} is damaged: it holds nothing but zero bytes, as a crash of the machine leaves. {_REMEDY}"
+        )
+    if not text.strip():
         raise DiffBEVError(f"{path} is empty. Look for an error in the newest train_*.log beside it.")
     return (line.rstrip("\r") for line in text.split("\n")[:-1])
 

@@ -53,7 +53,9 @@ def calm_page(case: MemoryCase) -> Text:
     page = Text(tr("memory.calm", run=Path(case.run.path).name) + "\n")
     _curve(page, case.curve)
     if case.curve is None:
-        page.append("\n" + tr("memory.measure", config=case.run.config or "CONFIG") + "\n", "dim")
+        page.append(
+            "\n" + tr("memory.measure", config=case.run.config or "CONFIG", run=case.run.path) + "\n", "dim"
+        )
         page.append(tr("memory.measure_why") + "\n", "dim")
     return page
 

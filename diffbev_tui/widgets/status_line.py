@@ -22,7 +22,8 @@ GLYPHS = {
     RunCondition.UNKNOWN: "?",
 }
 _STYLES = {RunCondition.RUNNING: "green", RunCondition.FINISHED: "green", RunCondition.INTERRUPTED: "yellow"}
-_MARKS = {"read_only": "RO", "behind": "!"}
+_WIDE = 100
+"""Columns from which there is room for more than how far the run is and how long it still takes."""
 
 
 def run_state(run: RunReport) -> str:
@@ -48,17 +49,18 @@ class StatusLine(Static):
             line.append(f" {tr('app.read_only_mark')} ", "reverse")
         if behind_s > 5:
             line.append(f" ! {tr('app.behind', age=duration(behind_s))} ", "bold red")
-        if snapshot.roots is not None:
+        wide = self.app.size.width >= _WIDE
+        if snapshot.roots is not None and wide:
             line.append(f" {_short(snapshot.roots.workspace)} ", "dim")
         if snapshot.current is not None:
-            _append_run(line, snapshot.current)
+            _append_run(line, snapshot.current, with_speed=wide)
         elif snapshot.roots is not None:
             line.append(f"  {tr('app.no_run')}", "dim")
         _append_gpus(line, snapshot.gpus)
         self.update(line)
 
 
-def _append_run(line: Text, run: RunReport) -> None:
+def _append_run(line: Text, run: RunReport, *, with_speed: bool) -> None:
     line.append(f"  {run_state(run)}", _STYLES.get(run.state, "bold red"))
     line.append(f" {Path(run.path).name}")
     status = run.status
@@ -68,7 +70,7 @@ def _append_run(line: Text, run: RunReport) -> None:
     if status.max_iters:
         line.append(f"  {percent(status.step / status.max_iters)}")
     if run.state is RunCondition.RUNNING:
-        if status.it_per_s is not None:
+        if status.it_per_s is not None and with_speed:
             line.append(f"  {status.it_per_s:.3g} it/s")
         line.append(f"  {tr('app.eta')} {duration(status.eta_s)}")
     elif status.best_miou is not None:

@@ -148,7 +148,7 @@ def test_a_run_that_never_evaluates_is_a_warning(plan):
     evaluation = plan.settings.evaluation.model_copy(update={"interval": 1000})
     settings = plan.settings.model_copy(update={"evaluation": evaluation})
     found = list(machine.schedule(Plan(settings, "tiny.py", plan.folder.path)))
-    assert "6 iterations of 2 images: 1.5 times each of 8" in found[0].what.en
+    assert "6 iterations × 2: each of 8 images is seen 1.5 times" in found[0].what.en
     assert found[1].level is Level.WARNING
 
 

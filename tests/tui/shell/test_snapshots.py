@@ -1,0 +1,131 @@
+"""Every screen as text, at two sizes and in two languages: what changed is read in the diff.
+
+After a wanted change: ``pytest tests/tui/shell/test_snapshots.py --snapshot-update``, then look at them.
+Text, and no pictures of it: a new version of Textual with other colours is no change of ours.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from diffbev_engine.memory.host import HostMemory
+from diffbev_engine.runs.status import RunState
+from diffbev_engine.workspace.init import init_workspace
+from diffbev_tui import app as app_module
+from diffbev_tui.app import PANES, DiffBEVApp
+from diffbev_tui.core.gpu_history import KEPT
+from diffbev_tui.core.host import HostReading
+from diffbev_tui.panes import gpu as gpu_module
+from tests.tui.app import run_app, until
+from tests.tui.gpu.test_gpu import READING
+from tests.tui.memory.test_memory_pane import CONFIG, MESSAGE
+from tests.tui.monitor.run_files import write_run
+
+NOW = datetime(2026, 3, 1, 12, 41, 50, tzinfo=timezone.utc).timestamp()
+HOST = HostReading(
+    HostMemory(128 * 1024.0, 87 * 1024.0, 0.0, 0.0, False),
+    (2 * 2**30, 64 * 2**30),
+    (1228 * 2**30, 1800 * 2**30),
+    37.0,
+    None,
+    checkpoint=450 * 2**20,
+)
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """A folder whose path is equally long on every machine: commands are wrapped at its length."""
+    folder = Path(tempfile.mkdtemp(prefix="w", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def campaign(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A workspace at a standing clock: a baseline that has finished, a DiffBEV that goes on."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    monkeypatch.setattr(app_module, "sample_gpus", lambda: READING)
+    monkeypatch.setattr(gpu_module, "read_host", lambda *_: HOST)
+    (place / "nuScenes").mkdir()
+    workspace = place / "DiffBEV"
+    init_workspace(workspace, place / "nuScenes", demo=True)
+    runs = workspace / "runs"
+    write_run(
+        runs / "baseline", step=80_000, max_iters=80_000, state=RunState.FINISHED, diffusion=False,
+        started=NOW - 90_000,
+    )  # fmt: skip
+    write_run(runs / "diffbev_default", step=41_350, resumed=(20_000,))
+    for path in workspace.rglob("*"):
+        os.utime(path, (NOW - 660, NOW - 660))
+    os.utime(runs / "diffbev_default" / "metrics.csv", (NOW - 2, NOW - 2))
+    return workspace
+
+
+@pytest.fixture
+def crashed(campaign: Path) -> Path:
+    """The same after the DiffBEV ran out of memory."""
+    run = campaign / "runs" / "diffbev_default"
+    (run / "run.json").write_text(json.dumps({"started": "2026-03-01T11:00:00+00:00", "config": CONFIG}))
+    status = {"state": "oom", "max_iters": 200_000, "step": 41_350, "updated": NOW - 60}
+    (run / "status.json").write_text(json.dumps(status))
+    (run / "train_20260301_120000.log").write_text(f"12:40:50 E {MESSAGE}\n")
+    return campaign
+
+
+def _text(app: DiffBEVApp, place: Path) -> str:
+    strips = app.screen._compositor.render_strips()
+    text = "\n".join(strip.text.rstrip() for strip in strips)
+    return text.replace(place.name, "w" * len(place.name))
+
+
+async def _at_rest(app: DiffBEVApp, pilot, place: Path) -> str:
+    """The screen once it has stayed the same for half a second."""
+    seen, same, rounds = "", 0, 0
+    while same < 5:
+        await pilot.pause(0.1)
+        text = _text(app, place)
+        seen, same = text, same + 1 if text == seen else 0
+        rounds += 1
+        assert rounds < 300, text
+    return seen
+
+
+async def _shoot(app: DiffBEVApp, pilot, place: Path, snapshot: SnapshotAssertion, *names: str) -> None:
+    await until(pilot, lambda: app.snapshot.current is not None)
+    for _ in range(KEPT):  # a past that does not grow while we look
+        app.gpu_history.add(READING)
+    for name in names:
+        await app.show_pane(name)
+        await pilot.pause(app.preferences.pace + 0.2)  # one look at the files at least
+        assert await _at_rest(app, pilot, place) == snapshot(name=name)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("size", [(80, 24), (140, 44)], ids=["80x24", "140x44"])
+async def test_screens(campaign, place, size, lang, snapshot):
+    async with run_app(campaign, size=size, lang=lang, read_only=True) as (app, pilot):
+        await _shoot(app, pilot, place, snapshot, *PANES)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("size", [(80, 24), (140, 44)], ids=["80x24", "140x44"])
+async def test_after_a_crash(crashed, place, size, lang, snapshot):
+    async with run_app(crashed, size=size, lang=lang, read_only=True) as (app, pilot):
+        await _shoot(app, pilot, place, snapshot, "runbook", "memory")
+
+
+@pytest.mark.parametrize("size", [(80, 24), (140, 44)], ids=["80x24", "140x44"])
+async def test_without_colour_letters_tell_the_curves_apart(campaign, place, size, snapshot, monkeypatch):
+    monkeypatch.setenv("NO_COLOR", "1")
+    async with run_app(campaign, size=size, read_only=True) as (app, pilot):
+        await _shoot(app, pilot, place, snapshot, "runbook", "monitor", "classes")
