@@ -33,7 +33,6 @@ from diffbev_tui.widgets.dialogs import confirmation, leaving
 from diffbev_tui.widgets.help import Help
 from diffbev_tui.widgets.key_line import KeyLine, keys_of
 from diffbev_tui.widgets.pane import Pane
-from diffbev_tui.widgets.settings import Settings
 from diffbev_tui.widgets.status_line import StatusLine
 from diffbev_tui.widgets.tab_line import TabLine
 
@@ -296,6 +295,8 @@ class DiffBEVApp(App[None]):
 
     def action_settings(self) -> None:
         """Language, theme, pace and smoothing in one place."""
+        from diffbev_tui.widgets.settings import Settings
+
         self.push_screen(Settings(self.prefer), lambda _: self._show_lines())
 
     def action_language(self) -> None:

@@ -4,7 +4,11 @@ import subprocess
 from pathlib import Path
 
 from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.runbook.text import Language
+from diffbev_tui.core.apart import Apart, start_or_find
 from diffbev_tui.core.engine import engine_command
+
+_LOG = "setup.log"
 
 
 def make_demo(out: Path) -> Path:
@@ -18,4 +22,20 @@ def make_demo(out: Path) -> Path:
     """
     if subprocess.run(engine_command("demo", "--out", out, "--setup-only"), check=False).returncode:
         raise DiffBEVError(f"the demo in {out} could not be set up; see above.")
+    return demo_workspace(out)
+
+
+def demo_workspace(out: Path) -> Path:
+    """The workspace of the demo in ``out``."""
     return out / "DiffBEV"
+
+
+def set_up_demo(out: Path, language: Language) -> Apart:
+    """Set the demo in ``out`` up apart from the UI, or watch the set-up that goes on there.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    command = engine_command("demo", "--out", out, "--setup-only", "--lang", language)
+    return start_or_find(command, out / _LOG, out)

@@ -1,16 +1,14 @@
 """Starting ``diagnose`` on a run: with the configuration and settings that it was trained with."""
 
-import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.survey import read_manifest
+from diffbev_tui.core.apart import Apart, find_apart, start_or_find
 from diffbev_tui.core.diagnosis import checkpoint_of, folder_of
-from diffbev_tui.core.engine import engine_command, start_apart
-from diffbev_tui.core.log_tail import end_of
+from diffbev_tui.core.engine import engine_command
 
 _PICTURES = 6
 
@@ -24,27 +22,6 @@ class DiagnosePlan:
     arguments: tuple[str, ...]
     cwd: Path
     on_cpu: bool
-
-
-@dataclass(frozen=True)
-class Diagnosing:
-    """A diagnosis that goes on, with or without the UI."""
-
-    plan: DiagnosePlan
-    process: "subprocess.Popen[bytes]"
-    log: Path
-    since: float
-    """Unix time."""
-
-    @property
-    def exit_code(self) -> int | None:
-        """How it ended; ``None`` while it goes on."""
-        return self.process.poll()
-
-    @property
-    def last_line(self) -> str:
-        """What it said last."""
-        return end_of(self.log)
 
 
 def plan_diagnosis(run: Path, *, on_cpu: bool) -> DiagnosePlan:
@@ -82,13 +59,19 @@ def plan_diagnosis(run: Path, *, on_cpu: bool) -> DiagnosePlan:
     )
 
 
-def start_diagnosis(plan: DiagnosePlan, state_folder: Path) -> Diagnosing:
-    """Start it in a session of its own; to be called from a thread.
+def start_diagnosis(plan: DiagnosePlan, state_folder: Path) -> Apart:
+    """Start it apart from the UI, or find the one of this run that goes on; to be called from a thread.
 
     Raises:
         OSError: the log cannot be written, or the folder that the run was started in is gone.
     """
-    log = state_folder / "logs" / f"diagnose_{plan.run.name}.log"
-    log.unlink(missing_ok=True)
-    since = time.time()
-    return Diagnosing(plan, start_apart(engine_command(*plan.arguments), log, cwd=plan.cwd), log, since)
+    return start_or_find(engine_command(*plan.arguments), _log(plan.run, state_folder), plan.cwd)
+
+
+def going_on(run: Path, state_folder: Path) -> Apart | None:
+    """The diagnosis of ``run`` that goes on, whoever started it."""
+    return find_apart(_log(run, state_folder))
+
+
+def _log(run: Path, state_folder: Path) -> Path:
+    return state_folder / "logs" / f"diagnose_{run.name}.log"

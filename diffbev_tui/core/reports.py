@@ -7,19 +7,50 @@ _MOST_CHARACTERS = 200_000
 
 
 @dataclass(frozen=True)
-class Reports:
-    """What there is to read and to look at."""
+class Entry:
+    """One file to read or to look at."""
 
-    texts: tuple[Path, ...]
-    pictures: tuple[Path, ...]
+    path: Path
+    written: float
+    """Unix time: another one is shown anew."""
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What there is, the newest report first; plots and pictures by name."""
+
+    texts: tuple[Entry, ...]
+    pages: tuple[Entry, ...]
+    """For a browser."""
+    plots: tuple[Entry, ...]
+    pictures: tuple[Entry, ...]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """All of them, in the order in which they are listed."""
+        return (*self.texts, *self.pages, *self.plots, *self.pictures)
 
 
 def find_reports(workspace: Path) -> Reports:
-    """Markdown reports, then plots and BEV pictures."""
-    folders = [workspace / "reports", *sorted((workspace / "runs").glob("*/vis"))]
-    texts = sorted((workspace / "reports").rglob("*.md"))
-    pictures = [path for folder in folders for path in sorted(folder.rglob("*.png"))]
-    return Reports(tuple(texts), tuple(pictures))
+    """Markdown and HTML reports, then plots, then pictures of samples."""
+    reports, runs = workspace / "reports", workspace / "runs"
+    texts = sorted(_entries(reports, "**/*.md"), key=lambda one: one.written, reverse=True)
+    return Reports(
+        tuple(texts),
+        _entries(reports, "**/*.html"),
+        _entries(reports, "**/*.png"),
+        _entries(runs, "**/vis/*.png"),
+    )
+
+
+def _entries(folder: Path, pattern: str) -> tuple[Entry, ...]:
+    found = []
+    for path in sorted(folder.glob(pattern)):
+        try:
+            found.append(Entry(path, path.stat().st_mtime))
+        except OSError:  # gone in the meantime
+            continue
+    return tuple(found)
 
 
 def read_report(path: Path) -> str:
@@ -29,3 +60,14 @@ def read_report(path: Path) -> str:
             return file.read(_MOST_CHARACTERS)
     except OSError as error:
         return f"{path}: {error.strerror or error}"
+
+
+def linked_file(report: Path, link: str) -> Path | None:
+    """The file that a link in a report names; ``None`` for addresses, anchors and what is not there."""
+    if "://" in link or link.startswith(("#", "mailto:")):
+        return None
+    try:
+        path = (report.parent / link.partition("#")[0]).resolve()
+        return path if path.is_file() else None
+    except (OSError, ValueError):
+        return None

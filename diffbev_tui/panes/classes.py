@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
+from diffbev_tui.core.apart import Apart
 from diffbev_tui.core.class_runs import ClassRuns
 from diffbev_tui.core.classes import ClassScore, ClassTable, class_table
 from diffbev_tui.core.diagnosis import Diagnosis, find_diagnosis
@@ -35,6 +36,8 @@ class Seen:
     number: int
     """Of the sample that is shown."""
     loaded: LoadedSample | None
+    going_on: Apart | None
+    """A diagnosis of the run that another UI has started."""
 
 
 class ClassesPane(Pane):
@@ -80,13 +83,14 @@ class ClassesPane(Pane):
         self.set_class(shown is None, "-empty")
         if shown is None or snapshot.roots is None:
             return
-        workspace, run = snapshot.roots.workspace, Path(shown.path)
+        roots, run = snapshot.roots, Path(shown.path)
+        workspace = roots.workspace
         runs = [Path(one.path) for one in snapshot.runs]
         against = Path(other.path) if other else None
         number, known = self._number, self._seen.loaded if self._seen else None
 
         def look() -> Seen:
-            self._work.read()
+            going_on = self._work.read(run, roots)
             samples = find_samples(workspace, run)
             at = number % len(samples) if samples else 0
             sample = samples[at] if samples else None
@@ -99,6 +103,7 @@ class ClassesPane(Pane):
                 samples,
                 at,
                 loaded or (load_sample(sample) if sample else None),
+                going_on,
             )
 
         self.beside(look, self._show)
@@ -108,7 +113,7 @@ class ClassesPane(Pane):
         self._seen = seen
         if changed:
             self.query_one("#classes-table").scroll_home(animate=False)
-        self._work.watch(seen.diagnosis)
+        self._work.watch(seen.run, seen.going_on)
         self._draw()
         snapshot = self.ui.snapshot
         asked = self._runs.shown(snapshot), self._runs.other(snapshot), self._number
@@ -143,13 +148,13 @@ class ClassesPane(Pane):
 
     def _rows(self, seen: Seen, table: ClassTable) -> Text:
         shares = seen.diagnosis.shares if seen.diagnosis else {}
-        look = TableLook(self.size.width, seen.other is not None, shares)
+        look = TableLook(self.size.width, seen.other is not None, shares, not self.app.no_color)
         return class_rows(self._ordered(table), look)
 
     def _verdict(self, seen: Seen, table: ClassTable | None) -> Text:
-        text, going = Text(), self._work.going_on
-        if going is not None:
-            text.append(f"● {tr('classes.diagnosing', run=going.plan.run.name)}", "bold green")
+        text, diagnosed = Text(), self._work.run
+        if diagnosed is not None:
+            text.append(f"● {tr('classes.diagnosing', run=diagnosed.name)}", "bold green")
             text.append(f"  {duration(self._work.seconds)}  {self._work.last_line}\n", "dim")
         can = not self.ui.read_only
         return text.append_text(verdict(seen.diagnosis, seen.run, table, can=can))

@@ -27,6 +27,8 @@ class TableLook:
     width: int
     compared: bool
     shares: dict[str, ClassShare]
+    coloured: bool = True
+    """Without colour, which NO_COLOR makes grey, the sign of a change has to be enough."""
 
     @property
     def roomy(self) -> bool:
@@ -84,7 +86,7 @@ def class_rows(scores: Sequence[ClassScore], look: TableLook) -> Text:
 
 
 def _append_class(text: Text, one: ClassScore, look: TableLook) -> None:
-    text.append("▮ ", _COLOURS[one.name])
+    text.append("▮ " if look.coloured else "  ", _COLOURS[one.name])
     text.append(left(one.name, _NAME), "" if one.iou is not None else "dim")
     if one.iou is None:
         text.append(f"{UNKNOWN:>7}  {tr('classes.absent')}", "dim")
@@ -92,9 +94,9 @@ def _append_class(text: Text, one: ClassScore, look: TableLook) -> None:
     text.append(f"{points(one.iou):>7} ", "bold")
     if look.bar:
         text.append(f" {bar(one.iou):<11}", "cyan")
-    text.append(f"{_signed(one.change):>6}", _colour(one.change))
+    text.append(f"{_signed(one.change):>6}", _colour(one.change) if look.coloured else "")
     if look.compared:
-        text.append(f"{_signed(one.against):>8}", _colour(one.against))
+        text.append(f"{_signed(one.against):>8}", _colour(one.against) if look.coloured else "")
     if look.trend:
         text.append(f"  {_spark(one.trend):<{_TREND}}", "dim")
     share = look.shares.get(one.name)

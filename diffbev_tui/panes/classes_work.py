@@ -5,27 +5,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runs.survey import RunCondition, RunReport
-from diffbev_tui.core.diagnose_start import DiagnosePlan, Diagnosing, plan_diagnosis, start_diagnosis
-from diffbev_tui.core.diagnosis import Diagnosis, folder_of
+from diffbev_tui.core.apart import Apart
+from diffbev_tui.core.diagnose_start import DiagnosePlan, going_on, plan_diagnosis, start_diagnosis
+from diffbev_tui.core.diagnosis import Diagnosis, folder_of, read_diagnosis
 from diffbev_tui.i18n import language, tr
 
 if TYPE_CHECKING:
     from diffbev_tui.panes.classes import ClassesPane
 
+_CLOCK_SLACK_S = 2.0
+"""Of the clock of a file server."""
+
 
 class DiagnoseWork:
-    """One diagnosis at a time; it goes on when the UI is left."""
+    """One diagnosis at a time; it goes on when the UI is left, and the next UI finds it."""
 
     def __init__(self, pane: "ClassesPane") -> None:
         self._pane = pane
-        self.going_on: Diagnosing | None = None
+        self.run: Path | None = None
+        """The run that is being diagnosed."""
+        self._apart: Apart | None = None
         self.last_line = ""
+        self._over = False
+        self._result: Diagnosis | None = None
 
     @property
     def seconds(self) -> float:
         """Since it was started."""
-        return time.time() - self.going_on.since if self.going_on else 0.0
+        return time.time() - self._apart.since if self._apart else 0.0
 
     def ask(self, run: RunReport | None) -> None:
         """Say what will happen, and start if that is wanted."""
@@ -34,8 +43,8 @@ class DiagnoseWork:
             ui.say(tr("app.read_only_refused"), "warning")
         elif run is None:
             ui.say(tr("classes.diagnose_no_run"), "warning")
-        elif self.going_on is not None:
-            ui.say(tr("classes.diagnose_busy", run=self.going_on.plan.run.name), "warning")
+        elif self.run is not None:
+            ui.say(tr("classes.diagnose_busy", run=self.run.name), "warning")
         else:
             self._ask(Path(run.path))
 
@@ -55,33 +64,50 @@ class DiagnoseWork:
 
     def _start(self, plan: DiagnosePlan) -> None:
         roots = self._pane.ui.roots
-        if roots is None or self.going_on is not None:
+        if roots is None or self.run is not None:
             return
         folder = roots.state_folder
 
-        def start() -> None:
+        def start() -> Apart | str:
             try:
-                self.going_on = start_diagnosis(plan, folder)
+                return start_diagnosis(plan, folder)
             except OSError as error:
-                words = tr("classes.diagnose_failed", why=error)
-                self._pane.app.call_from_thread(self._pane.ui.say, words, "error")
+                return str(error)
 
-        self._pane.run_worker(start, thread=True, group="diagnose")
+        self._pane.once(start, lambda started: self._started(plan.run, started))
 
-    def read(self) -> None:
-        """Read what it said last; to be called from a thread."""
-        if self.going_on is not None:
-            self.last_line = self.going_on.last_line
+    def _started(self, run: Path, started: Apart | str) -> None:
+        if isinstance(started, str):
+            self._pane.ui.say(tr("classes.diagnose_failed", why=started), "error")
+        else:
+            self._follow(run, started)
 
-    def watch(self, diagnosis: Diagnosis | None) -> None:
-        """Say how it ended."""
-        going = self.going_on
-        if going is None or going.exit_code is None:
+    def _follow(self, run: Path, apart: Apart) -> None:
+        self.run, self._apart = run, apart
+        self._over, self._result = False, None
+
+    def read(self, run: Path, roots: Roots) -> Apart | None:
+        """What it said and found, or what another UI has started on ``run``; to be called from a thread."""
+        diagnosed, apart = self.run, self._apart
+        if diagnosed is None or apart is None:
+            return going_on(run, roots.state_folder)
+        over = apart.ended  # before its files are read: they are whole then
+        self.last_line = apart.last_line
+        self._result = read_diagnosis(folder_of(diagnosed) / "summary.json", roots.workspace)
+        self._over = over
+        return None
+
+    def watch(self, run: Path, found: Apart | None) -> None:
+        """Take over what was found to go on for ``run``; say how it ended."""
+        if self._apart is None and found is not None:
+            self._follow(run, found)
+        apart, diagnosed, result = self._apart, self.run, self._result
+        if apart is None or diagnosed is None or not self._over:
             return
-        self.going_on, name = None, going.plan.run.name
-        if going.exit_code:
+        self.run = self._apart = None
+        if not apart.exit_code and result is not None and result.written >= apart.since - _CLOCK_SLACK_S:
+            title = result.title[language()]
+            self._pane.ui.say(tr("classes.diagnosed", run=diagnosed.name, title=title))
+        else:
             why = self.last_line.removeprefix("error: ")
             self._pane.ui.say(tr("classes.diagnose_failed", why=why), "error")
-        elif diagnosis is not None:
-            title = diagnosis.title[language()]
-            self._pane.ui.say(tr("classes.diagnosed", run=name, title=title))

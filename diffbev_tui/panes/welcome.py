@@ -1,65 +1,196 @@
-"""No workspace yet: make one, or a synthetic one to try."""
+"""No workspace yet: make one for nuScenes, or a synthetic one to try."""
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from subprocess import SubprocessError
+from typing import ClassVar
 
-from textual import work
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Log, Static
 
 from diffbev_engine.runbook.roots import find_roots
+from diffbev_tui.core.apart import Apart
+from diffbev_tui.core.demo import demo_workspace, set_up_demo
 from diffbev_tui.core.engine import Answer, ask_engine
-from diffbev_tui.i18n import tr
+from diffbev_tui.core.log_tail import LogTail
+from diffbev_tui.core.show import duration
+from diffbev_tui.i18n import language, tr
 from diffbev_tui.widgets.pane import Pane
+
+_LOOK_S = 0.4
+Looked = tuple[Apart, list[str], bool]
 
 
 class WelcomePane(Pane, can_focus=False):
     """Two ways to begin."""
 
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("down", "app.focus_next", "welcome.key_next"),
+        Binding("up", "app.focus_previous", show=False),
+        Binding("escape", "app.leave", "app.key_quit"),
+    ]
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._setup: Apart | None = None
+        self._tail: LogTail | None = None
+        self._busy = False
+
     def compose(self) -> ComposeResult:
-        """Two paths, two buttons, and what they say."""
+        """What this is, the two ways with their folders, and what they say."""
         with Vertical(id="welcome-box"):
-            yield Static(tr("welcome.what"), markup=False)
-            yield Static(tr("welcome.workspace"), markup=False)
-            yield Input(str(Path.cwd()), id="welcome-workspace")
-            yield Static(tr("welcome.nuscenes"), markup=False)
-            yield Input(placeholder="/data/nuScenes", id="welcome-nuscenes")
-            with Horizontal(id="welcome-buttons"):
-                yield Button(tr("welcome.init"), id="welcome-init", variant="primary", compact=True)
-            yield Static(tr("welcome.demo"), markup=False)
-            yield Log(id="welcome-log")
+            yield Static(tr("welcome.what"), id="welcome-what", markup=False)
+            yield Static(tr("welcome.with_data"), classes="welcome-way", markup=False)
+            yield from _field("workspace", str(Path.cwd()))
+            yield from _field("nuscenes", "", "/data/nuScenes")
+            yield Button(tr("welcome.init"), id="welcome-init", variant="primary", compact=True)
+            yield Static(tr("welcome.without_data"), classes="welcome-way", markup=False)
+            yield from _field("out", str(Path.cwd() / "diffbev_demo"))
+            yield Button(tr("welcome.demo"), id="welcome-demo", variant="primary", compact=True)
+            yield Static(id="welcome-state", markup=False)
+            yield Log(id="welcome-log", max_lines=2_000)
+
+    def on_mount(self) -> None:
+        """Watch what goes on."""
+        self.set_interval(_LOOK_S, self._look)
 
     def focus_first(self) -> None:
         """Where typing starts."""
         self.query_one("#welcome-nuscenes", Input).focus()
 
-    def on_button_pressed(self) -> None:
-        """Make the workspace."""
-        self._init()
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """One of the two ways."""
+        self._begin(self._demo if event.button.id == "welcome-demo" else self._init)
 
-    def on_input_submitted(self) -> None:
-        """Enter does the same."""
-        self._init()
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter does what the button below does."""
+        self._begin(self._demo if event.input.id == "welcome-out" else self._init)
 
-    def _init(self) -> None:
+    def _begin(self, way: Callable[[], None]) -> None:
         if self.ui.read_only:
             self.ui.say(tr("app.read_only_refused"), "warning")
-            return
-        workspace = self.query_one("#welcome-workspace", Input).value.strip()
-        nuscenes = self.query_one("#welcome-nuscenes", Input).value.strip()
-        if not workspace or not nuscenes:
+        elif self._busy:
+            self.ui.say(tr("welcome.busy"), "warning")
+        else:
+            way()
+
+    def _folder(self, name: str) -> Path | None:
+        text = self.query_one(f"#welcome-{name}", Input).value.strip()
+        return Path(text).expanduser().absolute() if text else None
+
+    # for nuScenes --------------------------------------------------------------------------------
+
+    def _init(self) -> None:
+        workspace, nuscenes = self._folder("workspace"), self._folder("nuscenes")
+        if workspace is None or nuscenes is None:
             self.ui.say(tr("welcome.both"), "warning")
             return
-        self._make(Path(workspace).expanduser().absolute(), Path(nuscenes).expanduser().absolute())
-
-    @work(thread=True, exclusive=True, group="init")
-    def _make(self, workspace: Path, nuscenes: Path) -> None:
-        answer = ask_engine("init", workspace, "--nuscenes-root", nuscenes)
-        self.app.call_from_thread(self._made, workspace, answer)
+        self._say_state(f"● {tr('welcome.making', path=workspace)}", busy=True)
+        self.once(lambda: _make(workspace, nuscenes), lambda answer: self._made(workspace, answer))
 
     def _made(self, workspace: Path, answer: Answer) -> None:
-        self.query_one("#welcome-log", Log).write(answer.output)
-        if answer.exit_code:
-            self.ui.say(answer.last_line, "error")
+        self.query_one("#welcome-log", Log).clear().write(answer.output)
+        self._ended(answer.exit_code, answer.last_line, workspace)
+
+    # the demo ------------------------------------------------------------------------------------
+
+    def _demo(self) -> None:
+        out = self._folder("out")
+        if out is None:
+            self.ui.say(tr("welcome.name_out"), "warning")
+            return
+        self._say_state(f"● {tr('welcome.setting_up', path=out)}", busy=True)
+        spoken = language()
+
+        def start() -> Apart | str:
+            try:
+                return set_up_demo(out, spoken)
+            except OSError as error:
+                return f"{out}: {error.strerror or error}"
+
+        self.once(start, self._started)
+
+    def _started(self, setup: Apart | str) -> None:
+        if isinstance(setup, str):
+            self._ended(1, setup, Path())
+            return
+        self._setup, self._tail = setup, LogTail(setup.log)
+        self.query_one("#welcome-log", Log).clear()
+
+    def _look(self) -> None:
+        setup, tail = self._setup, self._tail
+        if setup is not None and tail is not None:
+            self.beside(lambda: _look_at(setup, tail), self._looked)
+
+    def _looked(self, looked: Looked) -> None:
+        setup, lines, ended = looked
+        if setup is not self._setup:
+            return
+        self.query_one("#welcome-log", Log).write_lines(lines)
+        out = setup.log.parent
+        if not ended:
+            took = duration(time.time() - setup.since)
+            self._say_state(f"● {tr('welcome.setting_up', path=out)}  {took}\n{tr('welcome.goes_on')}")
+            return
+        self._setup = None
+        if setup.exit_code is None:  # started by a UI that was left: repeat it to learn how it ended
+            self._demo()
         else:
+            self._ended(setup.exit_code, lines[-1] if lines else self._last_line(), demo_workspace(out))
+
+    def _last_line(self) -> str:
+        return next((line for line in reversed(self._tail.lines if self._tail else ()) if line.strip()), "")
+
+    # both ----------------------------------------------------------------------------------------
+
+    def _ended(self, exit_code: int, last_line: str, workspace: Path) -> None:
+        self._busy = False
+        if exit_code:
+            why = last_line.removeprefix("error: ")
+            self._say_state(f"✗ {tr('welcome.failed')}")
+            self.ui.say(why, "error")
+        else:
+            self._say_state("")
             self.ui.call_later(self.ui.open_workspace, find_roots(workspace))
+
+    def _say_state(self, text: str, *, busy: bool | None = None) -> None:
+        self._busy = self._busy if busy is None else busy
+        self.query_one("#welcome-state", Static).update(text)
+
+    async def _again(self) -> None:
+        """In another language, with what was typed."""
+        typed = {field.id: field.value for field in self.query(Input)}
+        await super()._again()
+        for field in self.query(Input):
+            field.value = typed.get(field.id, field.value)
+        if self._tail is not None:
+            self.query_one("#welcome-log", Log).write_lines(list(self._tail.lines))
+        self.focus_first()
+
+    def copy_text(self) -> str | None:
+        """What was said."""
+        return "\n".join(self.query_one("#welcome-log", Log).lines) or None
+
+
+def _field(name: str, value: str, placeholder: str = "") -> ComposeResult:
+    with Horizontal(classes="welcome-field"):
+        yield Static(tr(f"welcome.{name}"), markup=False)
+        yield Input(value, placeholder=placeholder, id=f"welcome-{name}", compact=True)
+
+
+def _make(workspace: Path, nuscenes: Path) -> Answer:
+    try:
+        return ask_engine("init", workspace, "--nuscenes-root", nuscenes)
+    except (OSError, SubprocessError) as error:
+        return Answer(1, str(error))
+
+
+def _look_at(setup: Apart, tail: LogTail) -> Looked:
+    ended = setup.ended  # before the log is read: what it said last is in there
+    before = tail.added
+    tail.look()
+    new = tail.added - before
+    return setup, list(tail.lines)[-new:] if new else [], ended

@@ -55,6 +55,14 @@ class Pane(Container, can_focus=True):
             self._background = Background(job)
             self._background.start()
 
+    def once(self, job: Callable[[], _Seen], show: Callable[[_Seen], None]) -> None:
+        """Do a job in a thread of its own, then show what came of it; unlike a look it is never left out."""
+
+        def work() -> None:
+            self.post_message(Seen(partial(show, job())))
+
+        Background(work).start()
+
     _background: Background | None = None
 
     def on_seen(self, message: Seen) -> None:

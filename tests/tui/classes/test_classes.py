@@ -1,7 +1,10 @@
+import sys
+
 import pytest
 from textual.widgets import Static
 
 from diffbev_engine.runs.metrics_reader import read_metrics
+from diffbev_tui.core import diagnose_start
 from diffbev_tui.core.classes import class_table, evaluations
 from tests.tui.app import run_app, until
 from tests.tui.classes.class_files import write_diagnosis, write_evaluated_run, write_sample
@@ -160,7 +163,7 @@ async def test_diagnose_is_started_after_a_question_and_says_why_it_failed(works
         await pilot.pause()
         await pilot.press("n")
         await pilot.pause()
-        assert app.pane._work.going_on is None
+        assert app.pane._work.run is None
         await pilot.press("D")
         await pilot.pause()
         assert "best_mIoU.pth" in str(app.screen.query_one("#dialog-question", Static).content)
@@ -168,9 +171,48 @@ async def test_diagnose_is_started_after_a_question_and_says_why_it_failed(works
         failed = lambda: [one.message for one in app._notifications if one.severity == "error"]  # noqa: E731
         await until(pilot, failed, seconds=120)
         assert "configs/missing.py" in failed()[0]
-        assert app.pane._work.going_on is None
+        assert app.pane._work.run is None
     assert not (run / "diagnose").exists()
     assert (workspace / ".diffbev/logs/diagnose_b.log").exists()
+
+
+SLOW_DIAGNOSIS = """
+import sys, time
+from pathlib import Path
+print("labels: 20/50", flush=True)
+while not Path(sys.argv[1]).exists():
+    time.sleep(0.02)
+"""
+
+
+async def test_a_diagnosis_outlives_the_ui_and_the_next_one_says_how_it_ended(
+    workspace, tmp_path, monkeypatch
+):
+    run = write_evaluated_run(workspace, "b", [(200, 0.25)])
+    command = [sys.executable, "-c", SLOW_DIAGNOSIS, str(tmp_path / "go")]
+    monkeypatch.setattr(diagnose_start, "engine_command", lambda *_: command)
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await _open(app, pilot)
+        await pilot.press("D")
+        await pilot.pause()
+        await pilot.press("y")
+        await until(pilot, lambda: "● diagnosing b" in _text(app, "verdict"))
+        await until(pilot, lambda: "labels: 20/50" in _text(app, "verdict"))
+        process = app.pane._work._apart.process
+    assert process.poll() is None
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await _open(app, pilot)
+        await until(pilot, lambda: "● diagnosing b" in _text(app, "verdict"))
+        await pilot.press("D")
+        await until(
+            pilot, lambda: any("being diagnosed already" in one.message for one in app._notifications)
+        )
+        write_diagnosis(run / "diagnose", run / "best_mIoU.pth", iteration=200)
+        (tmp_path / "go").touch()
+        process.wait(60)
+        said = "b has been diagnosed: collapse"
+        await until(pilot, lambda: any(one.message == said for one in app._notifications))
+        await until(pilot, lambda: "diagnosing" not in _text(app, "verdict"))
 
 
 async def test_read_only_starts_no_diagnosis(workspace):

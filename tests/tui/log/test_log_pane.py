@@ -1,5 +1,9 @@
+import os
+
+import pytest
 from textual.widgets import Log, Static
 
+from diffbev_tui.i18n import tr
 from tests.tui.app import run_app, until
 
 
@@ -39,3 +43,103 @@ async def test_without_a_log_it_says_where_one_would_come_from(workspace):
                 app.query("#log-name") and "No log yet" in str(app.query_one("#log-name", Static).content)
             ),
         )
+
+
+async def _open(app, pilot, count):
+    await pilot.press("6")
+    await until(pilot, lambda: app.query(Log) and app.query_one(Log).line_count >= count)
+
+
+def _name(app):
+    return str(app.query_one("#log-name", Static).content)
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+async def test_nothing_of_a_long_line_is_lost_unless_folding_is_off(lang, workspace):
+    line = "12:00:00 I iter 10 " + "loss 0.5 " * 20 + "the end"
+    _log(workspace, ["first", "", line])
+    async with run_app(workspace, lang=lang) as (app, pilot):
+        await _open(app, pilot, 5)
+        assert "".join(app.query_one(Log).lines[2:]) == line
+        await pilot.press("w")
+        await until(pilot, lambda: app.query_one(Log).line_count == 3)
+        assert tr("log.not_wrapped") in _name(app)
+        await pilot.press("right", "right")
+        await until(pilot, lambda: app.query_one(Log).scroll_x > 0)
+        await pilot.press("w")
+        await until(pilot, lambda: app.query_one(Log).line_count > 4)
+        await pilot.resize_terminal(40, 24)
+        await until(pilot, lambda: app.query_one(Log).line_count > 7)
+        assert "".join(app.query_one(Log).lines[2:]) == line
+
+
+async def test_a_reader_who_scrolled_up_stays_there_and_is_told_how_much_is_new(workspace):
+    path = _log(workspace, [f"line {number}" for number in range(100)])
+    async with run_app(workspace) as (app, pilot):
+        await _open(app, pilot, 100)
+        assert "new" not in _name(app)
+        await pilot.press("g")
+        await until(pilot, lambda: app.query_one(Log).scroll_y == 0)
+        with path.open("a") as file:
+            file.write("more\n" * 12)
+        await until(pilot, lambda: "12 new, not following" in _name(app))
+        assert app.query_one(Log).scroll_y == 0
+        await pilot.press("G")
+        await until(pilot, lambda: "new" not in _name(app))
+        with path.open("a") as file:
+            file.write("at last\n")
+        await until(pilot, lambda: app.query_one(Log).lines[-1] == "at last")
+        assert app.query_one(Log).is_vertical_scroll_end
+
+
+async def test_hits_are_marked_while_typing_counted_and_gone_to(workspace):
+    _log(workspace, [f"{'x' * 100} {number % 50}" for number in range(200)])
+    async with run_app(workspace) as (app, pilot):
+        await _open(app, pilot, 400)
+        await pilot.press("slash", *" 7$")
+        await until(pilot, lambda: "/ 7$  4" in _name(app))
+        await pilot.press("enter")
+        await until(pilot, lambda: "4/4" in _name(app))
+        await pilot.press("N")
+        await until(pilot, lambda: "3/4" in _name(app))
+        log = app.query_one(Log)
+        assert list(log.here) == [2 * 107, 2 * 107 + 1]
+        assert log.scroll_y <= log.here.start < log.scroll_y + log.size.height
+        marked = log.render_line(log.here.start - round(log.scroll_y))
+        assert all(segment.style.underline for segment in marked)
+        await pilot.press("escape")
+        await until(pilot, lambda: "/ 7$" not in _name(app))
+        assert log.has_focus
+
+
+async def test_an_empty_search_ends_it(workspace):
+    _log(workspace, ["one"])
+    async with run_app(workspace) as (app, pilot):
+        await _open(app, pilot, 1)
+        await pilot.press("slash", "enter")
+        await pilot.pause()
+        assert not app.query_one("#log-find").display
+        assert app.query_one(Log).has_focus
+
+
+async def test_another_log_is_one_key_away(workspace):
+    older = _log(workspace, ["the older"], "a.log")
+    os.utime(older, (1, 1))
+    _log(workspace, ["the newer"], "b.log")
+    async with run_app(workspace) as (app, pilot):
+        await _open(app, pilot, 1)
+        assert "b.log  1/2" in _name(app)
+        await pilot.press("o")
+        await until(pilot, lambda: "a.log  2/2" in _name(app))
+        await until(pilot, lambda: list(app.query_one(Log).lines) == ["the older"])
+        await pilot.press("O")
+        await until(pilot, lambda: list(app.query_one(Log).lines) == ["the newer"])
+
+
+async def test_a_log_that_is_begun_anew_is_shown_anew(workspace):
+    path = _log(workspace, ["a long first line of the first start", "and a second"])
+    async with run_app(workspace) as (app, pilot):
+        await _open(app, pilot, 2)
+        path.write_text("again\n")
+        await until(pilot, lambda: list(app.query_one(Log).lines) == ["again"])
+        assert "begun anew" in _name(app)

@@ -1,0 +1,73 @@
+"""A command of the engine that goes on without the UI, and is found again by the next one."""
+
+import json
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from diffbev_engine.files import write_text
+from diffbev_engine.runs.process import ProcessIdentity, identify, identity_from
+from diffbev_tui.core.engine import start_apart
+from diffbev_tui.core.log_tail import end_of
+
+
+@dataclass(frozen=True)
+class Apart:
+    """A process with its log; which process it is, is kept beside the log."""
+
+    log: Path
+    since: float
+    """Unix time."""
+    identity: ProcessIdentity
+    process: "subprocess.Popen[bytes] | None" = None
+    """``None`` for one that was started by a UI that was left."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over."""
+        return self.process.poll() is not None if self.process else not self.identity.alive
+
+    @property
+    def exit_code(self) -> int | None:
+        """How it ended; ``None`` while it goes on, and where only its own UI could have known."""
+        return self.process.poll() if self.process else None
+
+    @property
+    def last_line(self) -> str:
+        """What it said last."""
+        return end_of(self.log)
+
+
+def find_apart(log: Path) -> Apart | None:
+    """The process that writes ``log``; ``None`` when none is alive."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        kept = json.loads(_record(log).read_text(encoding="utf-8"))
+        identity = identity_from(kept["process"])
+        if identity is not None and identity.alive and log.exists():
+            return Apart(log, float(kept["since"]), identity)
+    return None
+
+
+def start_or_find(command: Sequence[str], log: Path, cwd: Path) -> Apart:
+    """Start ``command`` with a new log in a session of its own, unless one that writes it is alive.
+
+    Raises:
+        OSError: the log cannot be written, or there is no folder ``cwd``.
+    """
+    found = find_apart(log)
+    if found is not None:
+        return found
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.unlink(missing_ok=True)
+    since = time.time()
+    process = start_apart(command, log, cwd=cwd)
+    identity = identify(process.pid)
+    write_text(_record(log), json.dumps({"process": asdict(identity), "since": since}))
+    return Apart(log, since, identity, process)
+
+
+def _record(log: Path) -> Path:
+    return log.with_suffix(".json")
