@@ -252,7 +252,8 @@ def _miou(report: "RunReport") -> str:
 def _note(report: "RunReport") -> str:
     status = report.status
     if report.state.value != "running":
-        return f"({'resumable' if report.resumable else report.message})"
+        note = "resumable" if report.resumable else report.message
+        return f"({note})" if note else ""
     if report.activity == "training" and status and status.eta_s:
         return f"({status.it_per_s:.2f} it/s, {timedelta(seconds=round(status.eta_s))} to go)"
     return f"({report.activity})"

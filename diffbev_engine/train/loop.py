@@ -194,7 +194,7 @@ class TrainingLoop:
         )
         keep = self._settings.checkpoint_config.max_keep_ckpts
         path = save_checkpoint(self._folder, checkpoint, is_best=is_best, keep=keep)
-        self._recorder.status.update(last_checkpoint=path.name)
+        self._recorder.status.update(step=self.progress.iteration, last_checkpoint=path.name)
         logger.info(f"saved {path}" + (f" (best mIoU {checkpoint.best.miou:.4f})" if is_best else ""))
 
     def _due(self, interval: int) -> bool:

@@ -224,6 +224,22 @@ def test_a_drivable_only_model_with_flipped_columns(examine, rewrite):
     assert _causes(examine(_never(*range(1, 14)))) == ["prediction_axes", "drivable_only"]
 
 
+def test_a_drivable_only_model_with_flipped_columns_among_many_classes(examine, rewrite):
+    """The mean over 14 classes hides what drivable area gains."""
+
+    def change(label):
+        changed = np.fliplr(label & CLASS_BITS) | (label & OUTSIDE)
+        changed[115:135] |= 1  # a road across, which the model misses either way
+        for number in range(1, 14):
+            changed[20, 90 + number] = 1 << number
+        return changed
+
+    rewrite(change)
+    diagnosis = examine(_never(*range(1, 14)))
+    assert diagnosis.predictions.changed["left_right"].miou < diagnosis.predictions.result.miou + 0.02
+    assert _causes(diagnosis) == ["prediction_axes", "drivable_only"]
+
+
 # Labels.
 
 

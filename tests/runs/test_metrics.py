@@ -32,6 +32,19 @@ def test_resuming_drops_later_rows_and_a_torn_one(tmp_path):
     assert [row["step"] for row in csv.DictReader(path.open())] == ["10", "20", "30"]
 
 
+def test_resuming_names_a_row_that_lost_its_step(tmp_path):
+    path = tmp_path / "metrics.csv"
+    writer = MetricsWriter(path)
+    for step in (10, 20):
+        writer.write({"step": step, "mode": "train"})
+    writer.close()
+    damaged = path.read_bytes().replace(b"20,train", b"\xff\x00,train")
+    path.write_bytes(damaged)
+    with pytest.raises(DiffBEVError, match=r"metrics\.csv is damaged"):
+        MetricsWriter(path, keep_until_step=20)
+    assert path.read_bytes() == damaged
+
+
 def test_another_header_is_not_overwritten(tmp_path):
     path = tmp_path / "metrics.csv"
     path.write_text("mode,phase,step\ntrain,train,1\n")

@@ -110,7 +110,7 @@ def test_unreadable_lines_are_counted(write):
     ("text", "message"),
     [
         ("", "is empty"),
-        ("\0\0\0\0\0\0", "is empty"),
+        ("\0\0\0\0\0\0", "is damaged: it holds nothing but zero bytes"),
         ("step,mode,loss\n", "no row yet"),
         ("step,mode,loss", "no line of it is a header"),
         ("what is this\n1,2\n", "no line of it is a header .*'what is this'"),
