@@ -183,9 +183,10 @@ class DiffBEVApp(App[None]):
         """Hand a snapshot on."""
         if message.snapshot.roots != self.roots:
             return
+        known = message.snapshot is self.snapshot  # the first one is shown as soon as its pane is there
         self.snapshot = replace(message.snapshot, gpus=self._gpus)
         pane = self.pane
-        if pane is not None and pane.is_mounted:
+        if pane is not None and pane.is_mounted and not known:
             pane.update_snapshot(self.snapshot)
         self._show_lines()
         self.call_after_refresh(self._look_at_gpus.start)  # what is on the screen comes first
