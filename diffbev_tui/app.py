@@ -29,8 +29,6 @@ from diffbev_tui.i18n import language, set_language, tr, tr_if_key
 from diffbev_tui.later import import_the_rest
 from diffbev_tui.themes import begin_with_theme, theme_names
 from diffbev_tui.widgets.alarm import LoudAlarm
-from diffbev_tui.widgets.dialogs import confirmation, leaving
-from diffbev_tui.widgets.help import Help
 from diffbev_tui.widgets.key_line import KeyLine, keys_of
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.status_line import StatusLine
@@ -187,9 +185,10 @@ class DiffBEVApp(App[None]):
         """Hand a snapshot on."""
         if message.snapshot.roots != self.roots:
             return
+        known = message.snapshot is self.snapshot  # the first one is shown as soon as its pane is there
         self.snapshot = replace(message.snapshot, gpus=self._gpus)
         pane = self.pane
-        if pane is not None and pane.ready:
+        if pane is not None and pane.ready and not known:
             pane.update_snapshot(self.snapshot)
         self._show_lines()
         self.call_after_refresh(self._look_at_gpus.start)  # what is on the screen comes first
@@ -267,6 +266,8 @@ class DiffBEVApp(App[None]):
 
     def confirm(self, question: str, consequence: str, then: Callable[[], object]) -> None:
         """Ask, and call ``then`` if the answer is yes."""
+        from diffbev_tui.widgets.dialogs import confirmation
+
         self.push_screen(
             confirmation(question, consequence), lambda answer: (then(), None)[1] if answer == "yes" else None
         )
@@ -275,6 +276,8 @@ class DiffBEVApp(App[None]):
 
     def action_help(self) -> None:
         """Help for the pane in view."""
+        from diffbev_tui.widgets.help import Help
+
         name = self._shown or "welcome"
         keys = keys_of(self.screen, all_keys=True)
         self.push_screen(Help(tr("app.pane_" + name), tr_if_key(f"{name}.help"), keys))
@@ -349,6 +352,8 @@ class DiffBEVApp(App[None]):
 
     def action_leave(self) -> None:
         """Leave; with a training going on, ask how."""
+        from diffbev_tui.widgets.dialogs import leaving
+
         run = self.snapshot.current
         if len(self.screen_stack) > 1 and self.screen.is_modal:
             self.screen.dismiss(None)

@@ -3,7 +3,7 @@
 import gc
 import importlib
 
-MODULES = ("plotext._figure", "diffbev_tui.core.alerts", "psutil")
+MODULES = ("diffbev_tui.widgets.help", "plotext._figure", "diffbev_tui.core.alerts", "psutil")
 PANES = ("monitor", "gpu", "log", "classes", "memory")
 """Not the report, whose pictures ask the terminal what it can do when they are imported."""
 

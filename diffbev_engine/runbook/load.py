@@ -32,7 +32,7 @@ def packaged_runbook() -> Runbook:
     """Phases 0 to 6, the final checklist and the known problems."""
     phases, problems = [], []
     for file in sorted(_DATA.glob("*.toml")):
-        content, place = read_toml(file), Place(file.name)
+        content, place = read_toml(file), Place(file.name, packaged=True)
         _refuse_unknown(content, place)
         phases += parse_phases(content, place)
         problems += parse_problems(content, place)

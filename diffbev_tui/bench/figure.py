@@ -46,7 +46,7 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def shown(value: float) -> str:
-    """Three digits that count, never rounded up to a better place."""
+    """Three digits that count."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

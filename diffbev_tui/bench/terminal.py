@@ -59,9 +59,7 @@ class Terminal:
         with suppress(psutil.Error):
             self.process.resume()
         self._program.terminate()
-        end = time.perf_counter() + _END_S
-        while self._program.poll() is None and time.perf_counter() < end:
-            self.watch(0.05)
+        self.ended(_END_S)
         self._program.kill()
         self._program.wait()
         os.close(self._master)
@@ -76,6 +74,13 @@ class Terminal:
     def memory_mb(self) -> float:
         """Resident memory of the program."""
         return self.process.memory_info().rss / 2**20
+
+    def ended(self, seconds: float) -> bool:
+        """Whether the program ends by itself within so many seconds."""
+        end = time.perf_counter() + seconds
+        while self._program.poll() is None and time.perf_counter() < end:
+            self.watch(0.05)
+        return self._program.poll() is not None
 
     @property
     def now(self) -> float:

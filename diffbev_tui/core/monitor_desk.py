@@ -13,8 +13,8 @@ from diffbev_tui.core.metrics_tail import Notice
 from diffbev_tui.core.run_series import RunSeries, best_of
 from diffbev_tui.core.view_window import Span, ViewWindow
 
-_READ_S = 0.1
-"""Reading gives way to drawing this often."""
+_READ_S = 0.3
+"""Reading gives way to drawing this often; a key interrupts it at once."""
 _KEPT_FIGURES = 24
 WATCHED = ("loss", "Lwce", "Ldepth", "Ldiff")
 """Where NaN is looked for."""

@@ -167,7 +167,7 @@ class RunbookPane(Pane, can_focus=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """While finding, a slash is a letter."""
-        return action != "find" or not self.query_one(FindStep).display
+        return action != "find" or not any(line.display for line in self.query(FindStep))
 
     def action_find(self) -> None:
         """Type to find a step or a problem."""

@@ -112,3 +112,12 @@ def test_every_problem_can_be_located_and_mended():
 def test_roots_with_blanks_are_quoted():
     roots = Roots(Path("/my disk/ws"), Path("/data"))
     assert roots.command("cp {workspace}/a {nuscenes_root}/b") == "cp '/my disk/ws'/a /data/b"
+
+
+def test_the_expressions_are_valid():
+    checks = [check for step in RUNBOOK.steps for check in step.checks]
+    patterns = [value for check in checks for name, value in vars(check).items() if name == "pattern"]
+    patterns += [log for problem in RUNBOOK.problems for log in problem.logs]
+    assert len(patterns) > 50
+    for pattern in filter(None, patterns):
+        re.compile(pattern)

@@ -1,3 +1,4 @@
+from textual import events
 from textual.widgets import Input, Static
 
 from diffbev_engine.runbook.load import load_runbook
@@ -199,3 +200,14 @@ async def test_the_language_changes_while_it_is_open(trial):
         await until(pilot, lambda: "命令" in _detail(app))
         await pilot.press("L")
         await until(pilot, lambda: "Next:" in _next(app))
+
+
+async def test_what_is_typed_ahead_of_the_line_that_finds_goes_into_it(workspace):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await until(pilot, lambda: app.snapshot.view is not None)
+        await pilot.pause()
+        for key, character in (("slash", "/"), ("1", "1"), ("full_stop", "."), ("slash", "/")):
+            app.post_message(events.Key(key, character))
+        line = app.query_one("#runbook-find-text")
+        await until(pilot, lambda: line.value == "1./")
+        assert line.has_focus

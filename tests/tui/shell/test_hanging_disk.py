@@ -1,0 +1,69 @@
+"""A file that never answers, as on a dead network disk: the UI in a real terminal goes on and says so."""
+
+import os
+
+import pytest
+
+from diffbev_tui.bench.terminal import Terminal
+from diffbev_tui.bench.workspace import add_run, bench_workspace
+
+
+@pytest.fixture
+def bench():
+    with bench_workspace() as bench:
+        yield bench
+
+
+def _hang(path):
+    """Opening it waits for ever."""
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _looks_around(terminal: Terminal) -> None:
+    terminal.press("3")
+    terminal.until(lambda screen: "Host" in screen.text)
+    terminal.press("?")
+    terminal.until(lambda screen: "Anywhere" in screen.text)
+    terminal.press("?")
+    terminal.until(lambda screen: "Anywhere" not in screen.text)
+    terminal.press("2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["status.json", "run.json"])
+def test_a_run_that_does_not_answer_holds_nothing_up(name, bench):
+    run = add_run(bench, "run", rows=100, running=True)
+    with bench.open() as terminal:
+        terminal.until(lambda screen: "training run" in screen.rows[0])
+        _hang(run.path / name)
+        _looks_around(terminal)
+        terminal.until(lambda screen: "all steps" in screen.rows[2])
+        terminal.until(lambda screen: "no answer from disk" in screen.rows[0])
+
+
+@pytest.mark.slow
+def test_a_start_on_a_disk_that_does_not_answer_still_shows_screens(bench):
+    run = add_run(bench, "run", rows=100, running=True)
+    _hang(run.status)
+    with bench.open() as terminal:
+        terminal.until(lambda screen: "1 Runbook" in screen.rows[1])
+        _looks_around(terminal)
+        terminal.until(lambda screen: "no answer from disk" in screen.rows[0])
+        terminal.press("q")
+        assert terminal.ended(20)
+
+
+@pytest.mark.slow
+def test_metrics_that_do_not_answer_hold_only_the_charts_up(bench):
+    run = add_run(bench, "run", rows=100, running=True)
+    _hang(run.metrics)
+    with bench.open() as terminal:
+        terminal.until(lambda screen: "training run" in screen.rows[0])
+        terminal.press("2")
+        terminal.until(lambda screen: "no answer from disk" in screen.rows[2])
+        for key, words in (("s", "smooth 0.6"), ("e", "log")):
+            terminal.press(key)
+            terminal.until(lambda screen, words=words: words in screen.rows[2])
+        terminal.press("1")
+        terminal.until(lambda screen: "Next:" in screen.rows[2])
