@@ -1,7 +1,6 @@
 """The app: takes snapshots of a workspace beside the UI and hands them to the pane in view."""
 
 import asyncio
-import gc
 import importlib
 import time
 from collections.abc import Callable, Iterable
@@ -27,6 +26,7 @@ from diffbev_tui.core.preferences import PACES, read_preferences, write_preferen
 from diffbev_tui.core.seat import Seat
 from diffbev_tui.core.snapshot import Sampler, Snapshot
 from diffbev_tui.i18n import language, set_language, tr, tr_if_key
+from diffbev_tui.later import import_the_rest
 from diffbev_tui.themes import begin_with_theme, theme_names
 from diffbev_tui.widgets.alarm import LoudAlarm
 from diffbev_tui.widgets.dialogs import confirmation, leaving
@@ -48,6 +48,8 @@ PANES = {
 """Module in ``diffbev_tui.panes`` and its class, in the order of their keys."""
 
 _FIRST_LOOK_S = 0.3
+_SETTLED_S = 0.3
+"""After the first screen: nobody has found another one to go to by then."""
 
 Severity = Literal["information", "warning", "error"]
 
@@ -106,6 +108,7 @@ class DiffBEVApp(App[None]):
         self._gpus = GpuReading((), "")
         self.gpu_history = GpuHistory()
         self._alarm = LoudAlarm(self)
+        self._import_the_rest = Background(import_the_rest)
         self._open(roots)
 
     def _open(self, roots: Roots | None) -> None:
@@ -138,7 +141,7 @@ class DiffBEVApp(App[None]):
         else:
             await self._wait_for_the_first_look()
             await self.show_pane("runbook")
-        self.call_after_refresh(gc.enable)  # off since the program began, see main
+        self.set_timer(_SETTLED_S, self._import_the_rest.start)
 
     async def _wait_for_the_first_look(self) -> None:
         """So that the first screen is painted whole, and once; a disk that hangs is not waited for."""

@@ -105,6 +105,9 @@ def _run_app(roots: "Roots | None", lang: str | None, read_only: bool) -> None:
     if os.environ.get("SSH_TTY"):
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
+    # Charts are worked out beside the UI, in Python: after each wait for a key, the UI has to get the
+    # interpreter back from there, which takes 5 ms by default, several times for one key.
+    sys.setswitchinterval(0.0005)
     # Collecting garbage while everything is new takes time and finds none; the app turns it on again.
     gc.disable()
 

@@ -21,10 +21,10 @@ The packaged files (``data/*.toml``) and ``runbook.toml`` of a workspace have th
 import difflib
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from diffbev_engine.errors import UsageError
 from diffbev_engine.runbook import checks_of_files, checks_of_output  # noqa: F401 – they register checks
@@ -100,14 +100,14 @@ def tables(content: Table, key: str, place: Place) -> list[Table]:
 
 
 @cache
-def _hints(kind: type[Any]) -> dict[str, Any]:
+def _hints(kind: Hashable) -> dict[str, Any]:
     """Of a type, worked out once: there are hundreds of tables of a dozen types."""
     return get_type_hints(kind)
 
 
 def build(kind: type[T], table: Table, place: Place, given: Mapping[str, Any] | None = None) -> T:
     """Make a frozen dataclass of a table; ``given`` fields are not taken from it."""
-    hints = _hints(kind)  # type: ignore[arg-type]
+    hints = _hints(cast(Hashable, kind))
     own = {field.name: field for field in fields(kind) if field.name not in (given or {})}  # type: ignore[arg-type]
     for key in table:
         if key not in own:

@@ -1,5 +1,6 @@
 """One reading of every GPU through NVML, the driver's own interface."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,6 +11,7 @@ from diffbev_engine.memory.gpu_processes import GpuProcess, gpu_processes
 _MIB = 2**20
 _HOT = 0x8 | 0x20 | 0x40
 """NVML's bits for hardware, software thermal and hardware thermal slowdown."""
+_LOOK_AGAIN_S = 15.0
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,25 @@ class GpuReading:
     message: str
 
 
+class _Absent:
+    """Why there was no GPU, and until when that is believed: looking for a driver in vain takes time."""
+
+    until = 0.0
+    reading = GpuReading((), "")
+
+
 def sample_gpus() -> GpuReading:
     """Read NVML; never raises, may block: to be called from threads only."""
     import pynvml
 
+    if time.monotonic() < _Absent.until:
+        return _Absent.reading
     try:
         _connect()
         found = tuple(_sample(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
     except pynvml.NVMLError as error:
-        return GpuReading((), str(error))
+        _Absent.until, _Absent.reading = time.monotonic() + _LOOK_AGAIN_S, GpuReading((), str(error))
+        return _Absent.reading
     return GpuReading(tuple(replace(gpu, processes=gpu_processes(gpu.uuid)[0]) for gpu in found), "")
 
 

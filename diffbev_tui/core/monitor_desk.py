@@ -108,6 +108,8 @@ class MonitorDesk:
         self._since: float | None = None
         self._series: dict[Path, RunSeries] = {}
         self._figures: dict[object, ChartFigure] = {}
+        self._answered: Wish | None = None
+        self._seen: object = None
         self.builds = 0
         """Figures drawn so far."""
 
@@ -143,8 +145,16 @@ class MonitorDesk:
                 wish, self._asked = self._wish, False
                 self._since = time.monotonic()
             more = self._read(wish, reading)
-            self._answer(self._frame(wish))
+            self._say(wish)
             reading = _READ_S
+
+    def _say(self, wish: Wish) -> None:
+        """Answer, unless the answer would be the one that was given last."""
+        facts = tuple(_facts(letter, self._series[path]) for letter, path in wish.runs)
+        seen = facts, tuple(self._series[path].version for _, path in wish.runs)
+        if wish is not self._answered or seen != self._seen:
+            self._answered, self._seen = wish, seen
+            self._answer(self._frame(wish, facts))
 
     def _read(self, wish: Wish, seconds: float) -> bool:
         """Read a piece of each run, or pieces for so many seconds; whether there is more."""
@@ -160,10 +170,9 @@ class MonitorDesk:
                 break
         return bool(waiting)
 
-    def _frame(self, wish: Wish) -> Frame:
+    def _frame(self, wish: Wish, facts: tuple[RunFacts, ...]) -> Frame:
         runs = [(letter, self._series[path]) for letter, path in wish.runs]
         spans = [series.span for _, series in runs if series.span]
-        facts = tuple(_facts(letter, series) for letter, series in runs)
         if not spans:
             empty = tuple(
                 ChartView(column, ChartFigure((), size), False, (), (), ()) for column, size in wish.charts

@@ -13,8 +13,9 @@ from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView, view_runbook
 from diffbev_engine.runs.find import find_runs
-from diffbev_engine.runs.survey import RunCondition, RunReport, inspect_run
+from diffbev_engine.runs.survey import RunCondition, RunReport
 from diffbev_tui.core.gpu import GpuReading, sample_gpus
+from diffbev_tui.core.run_reports import RunReports
 
 _FIND_RUNS_EVERY_S = 5.0
 _LARGEST_SHARE = 0.1
@@ -55,6 +56,7 @@ class Sampler:
         self._view_due = 0.0
         self._state_stamp: object = None
         self._runs: tuple[Path, ...] = ()
+        self._reports = RunReports()
         self._runs_due = 0.0
 
     def take(self, *, with_gpus: bool = True) -> Snapshot:
@@ -83,8 +85,7 @@ class Sampler:
         if time.monotonic() >= self._runs_due:
             self._runs = tuple(find_runs(self.roots.workspace / "runs"))
             self._runs_due = time.monotonic() + _FIND_RUNS_EVERY_S
-        reports = [inspect_run(path) for path in self._runs if path.is_dir()]
-        return tuple(sorted(reports, key=lambda run: run.started or run.updated or 0.0, reverse=True))
+        return self._reports.look(self._runs)
 
 
 def _stamp(folder: Path) -> object:

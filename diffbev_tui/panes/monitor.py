@@ -25,6 +25,7 @@ from diffbev_tui.panes.monitor_control import RunControl
 from diffbev_tui.panes.monitor_pick import Pick
 from diffbev_tui.panes.monitor_text import chart_note, chart_title, head_line, log_text, run_steps, run_text
 from diffbev_tui.widgets.chart import ChartPanel
+from diffbev_tui.widgets.line import Line
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.status_line import run_state
 
@@ -77,13 +78,13 @@ class MonitorPane(Pane):
 
     def compose(self) -> ComposeResult:
         """One line, the grid, the run, its log."""
-        yield Static(id="monitor-head", markup=False)
+        yield Line(id="monitor-head", markup=False)
         with Container(id="monitor-charts"):
             for number in range(_PANELS):
                 yield ChartPanel(id=f"monitor-chart-{number}")
         yield Static(tr("monitor.no_runs"), id="monitor-empty", markup=False)
-        yield Static(id="monitor-run", markup=False)
-        yield Static(id="monitor-log", markup=False)
+        yield Line(id="monitor-run", markup=False)
+        yield Line(id="monitor-log", markup=False)
 
     def on_mount(self) -> None:
         """Begin with the remembered smoothing; another theme has other colours in titles too."""
@@ -120,7 +121,7 @@ class MonitorPane(Pane):
             (column, panel.figure_size)
             for column, panel in zip(self.pages.on_page, self._panels(), strict=False)
         )
-        self.wish = replace(
+        wish = replace(
             self.wish,
             runs=tuple((letter, Path(path)) for letter, path in self._shown.letters.items()),
             charts=charts,
@@ -128,6 +129,8 @@ class MonitorPane(Pane):
             followed=self._shown.letter_of(self.run.path) if self.run else "",
             **changes,  # type: ignore[arg-type]
         )
+        if wish != self.wish:  # the same wish needs no other answer
+            self.wish = wish
         self.desk.ask(self.wish)
 
     def _lay_out(self) -> None:
@@ -174,15 +177,15 @@ class MonitorPane(Pane):
         self.query_one("#monitor-charts").display = not empty
         names = self._shown.names()
         head = head_line(self.wish, self.frame, names, self.pages, self.desk.busy_s, dark=self._dark)
-        _update(self.query_one("#monitor-head", Static), Text() if empty else head)
-        run, log = self.query_one("#monitor-run", Static), self.query_one("#monitor-log", Static)
+        self.query_one("#monitor-head", Line).put(Text() if empty else head)
+        run, log = self.query_one("#monitor-run", Line), self.query_one("#monitor-log", Line)
         run.display = log.display = self.run is not None
         if self.run is not None:
             facts = self._facts()
             letter = self._shown.letter_of(self.run.path)
-            _update(run, run_text(letter, self.run, facts, snapshot.taken, self.size.width, dark=self._dark))
+            run.put(run_text(letter, self.run, facts, snapshot.taken, self.size.width, dark=self._dark))
             lines = int(log.styles.height.value) if log.styles.height else 0
-            _update(log, log_text(facts.log, lines) if facts and facts.log else Text(tr("monitor.no_log")))
+            log.put(log_text(facts.log, lines) if facts and facts.log else Text(tr("monitor.no_log")))
 
     def _facts(self) -> RunFacts | None:
         letter = self._shown.letter_of(self.run.path) if self.run else ""
@@ -314,9 +317,3 @@ class MonitorPane(Pane):
         title = panel.title.plain if panel is not None else ""
         run = str(self.query_one("#monitor-run", Static).content)
         return "\n".join(part for part in (title, run) if part) or None
-
-
-def _update(widget: Static, text: Text) -> None:
-    """Only what changed, so that an idle screen costs nothing."""
-    if widget.content != text:
-        widget.update(text)

@@ -3,9 +3,9 @@
 from rich.text import Text
 from textual.binding import Binding
 from textual.screen import Screen
-from textual.widgets import Static
 
-from diffbev_tui.i18n import tr_if_key
+from diffbev_tui.i18n import language, tr_if_key
+from diffbev_tui.widgets.line import Line
 
 _NAMES = {
     "question_mark": "?",
@@ -43,13 +43,19 @@ def keys_of(screen: Screen[object], *, all_keys: bool = False) -> list[tuple[str
     return [(" ".join(keys), tr_if_key(entry[1]), owners[entry]) for entry, keys in found.items()]
 
 
-class KeyLine(Static):
+class KeyLine(Line):
     """``s smooth  e log y …``; what does not fit is under ``?``."""
+
+    _worked_out_for: tuple[object, ...] = ()
 
     def show(self) -> None:
         """Show the keys of the widget in focus and of the app."""
+        now = (self.screen, self.screen.focused, language())
+        if now == self._worked_out_for:  # which keys work takes longer to find out than all else that is idle
+            return
+        self._worked_out_for = now
         line = Text(" ", no_wrap=True, overflow="ellipsis")
         for keys, what, _ in keys_of(self.screen):
             line.append(keys, "bold")
             line.append(f" {what}   ", "dim")
-        self.update(line)
+        self.put(line)

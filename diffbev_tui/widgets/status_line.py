@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from rich.text import Text
-from textual.widgets import Static
 
 from diffbev_engine.runs.survey import RunCondition, RunReport
 from diffbev_tui.core.gpu import GpuReading
 from diffbev_tui.core.show import duration, gib, percent
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import tr
+from diffbev_tui.widgets.line import Line
 
 GLYPHS = {
     RunCondition.RUNNING: "●",
@@ -32,7 +32,7 @@ def run_state(run: RunReport) -> str:
     return f"{GLYPHS[run.state]} {tr('app.state_' + word)}"
 
 
-class StatusLine(Static):
+class StatusLine(Line):
     """One line, cut from the right; the state comes first."""
 
     def show(self, snapshot: Snapshot, *, read_only: bool, behind_s: float) -> None:
@@ -57,7 +57,7 @@ class StatusLine(Static):
         elif snapshot.roots is not None:
             line.append(f"  {tr('app.no_run')}", "dim")
         _append_gpus(line, snapshot.gpus)
-        self.update(line)
+        self.put(line)
 
 
 def _append_run(line: Text, run: RunReport, *, with_speed: bool) -> None:

@@ -3,12 +3,12 @@
 from rich.text import Text
 from textual import events
 from textual.message import Message
-from textual.widgets import Static
 
 from diffbev_tui.i18n import language, tr
+from diffbev_tui.widgets.line import Line
 
 
-class TabLine(Static):
+class TabLine(Line):
     """``1 Runbook  2 Monitor …`` with the shown one marked; a click switches too."""
 
     class Chosen(Message):
@@ -33,7 +33,7 @@ class TabLine(Static):
             self._spans.append((start, line.cell_len, name))
         here = "EN" if language() == "en" else "中文"
         line.append(f"   L: {here}", "dim")
-        self.update(line)
+        self.put(line)
 
     def on_click(self, event: events.Click) -> None:
         """Switch to the tab under the mouse."""

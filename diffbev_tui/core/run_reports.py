@@ -1,0 +1,47 @@
+"""What has become of each run, looked at again only where something can have changed."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.survey import RunCondition, RunReport, inspect_run
+
+_CHANGING = (RunCondition.RUNNING, RunCondition.UNKNOWN)
+"""What time alone can change: a process ends, a machine falls silent."""
+
+
+class RunReports:
+    """Remembers the reports of runs that are over; all calls from one thread at a time."""
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[object, RunReport]] = {}
+        self.inspected = 0
+        """How many runs were looked into so far."""
+
+    def look(self, paths: Iterable[Path]) -> tuple[RunReport, ...]:
+        """The reports, the newest start first."""
+        self._known = {path: self._report(path) for path in paths if path.is_dir()}
+        reports = [report for _, report in self._known.values()]
+        return tuple(sorted(reports, key=lambda run: run.started or run.updated or 0.0, reverse=True))
+
+    def _report(self, path: Path) -> tuple[object, RunReport]:
+        stamp = _stamp(RunFolder(path))
+        known = self._known.get(path)
+        if known is not None and known[0] == stamp and known[1].state not in _CHANGING:
+            return known
+        self.inspected += 1
+        return stamp, inspect_run(path)
+
+
+def _stamp(folder: RunFolder) -> object:
+    """What is different as soon as one of the files is that a report is made of."""
+    files = (folder.manifest, folder.status, folder.launch, folder.lock, folder.stop_request, folder.latest)
+    return tuple(_of_file(file) for file in files)
+
+
+def _of_file(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
