@@ -83,7 +83,8 @@ def _read(path: Path, changed_ns: int, _size: int) -> Sample:
     from PIL import Image
 
     with Image.open(path) as picture:
-        size, words = picture.size, getattr(picture, "text", {}).get(_METADATA)
+        # Of PNGs, ``text`` would decode the whole picture to find what may stand at its end.
+        size, words = picture.size, picture.info.get(_METADATA)
     try:
         about = json.loads(words) if words else None
         parts = _parts(about) if about else (Part("whole", WHOLE),)

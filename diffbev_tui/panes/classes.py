@@ -66,7 +66,7 @@ class ClassesPane(Pane):
     def compose(self) -> ComposeResult:
         """The table and the verdict, then the pictures."""
         with VerticalScroll(id="classes-table", can_focus=False):
-            yield Static(tr("classes.empty"), id="classes-head", markup=False)
+            yield Static(id="classes-head", markup=False)
             yield Static(id="classes-rows", markup=False)
             yield Static(id="classes-verdict", markup=False)
         with Vertical(id="classes-pictures"):
@@ -82,6 +82,8 @@ class ClassesPane(Pane):
         shown, other = self._runs.shown(snapshot), self._runs.other(snapshot)
         self.set_class(shown is None, "-empty")
         if shown is None or snapshot.roots is None:
+            self._seen = None
+            self.query_one("#classes-head", Static).update(tr("classes.empty") if snapshot.taken else "")
             return
         roots, run = snapshot.roots, Path(shown.path)
         workspace = roots.workspace

@@ -130,12 +130,13 @@ def verdict(diagnosis: Diagnosis | None, run: Path, table: ClassTable | None, *,
     text.append(f"   {_source(diagnosis)}\n", "dim")
     for note in _doubts(diagnosis, run, table):
         text.append(f"  {note}\n", "yellow")
+    if diagnosis.action is not None:
+        text.append(f"  → {diagnosis.action[language()]}\n")
     for line in diagnosis.evidence:
         text.append(f"  {line[language()]}\n", "dim")
     for also in diagnosis.further:
         text.append(f"  {tr('classes.also')} {also[language()]}\n")
-    if diagnosis.action is not None:
-        text.append(f"  → {diagnosis.action[language()]}")
+    text.rstrip()
     return text
 
 

@@ -147,6 +147,28 @@ async def test_on_a_small_terminal_v_shows_the_pictures_alone(workspace):
         assert "drivable_area" in app.pane.copy_text()
 
 
+async def test_a_picture_that_is_cut_short_says_so(workspace):
+    run = write_evaluated_run(workspace, "b", [(200, 0.25)])
+    path = write_sample(workspace / "runs/vis/sample_0000.png", run / "best_mIoU.pth", 0.3)
+    path.write_bytes(path.read_bytes()[:-60])
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await _open(app, pilot)
+        shown = lambda: [str(one.content) for one in app.query("SampleView Static").results(Static)]  # noqa: E731
+        await until(pilot, lambda: any("cannot be shown" in text for text in shown()))
+        assert "sample 1/1" in _text(app, "sample")
+
+
+@pytest.mark.parametrize(("lang", "words"), [("en", "No run yet."), ("zh", "还没有训练。")])
+async def test_without_a_run_it_says_what_will_appear(lang, words, workspace):
+    async with run_app(workspace, lang=lang) as (app, pilot):
+        await pilot.press("5")
+        await until(pilot, lambda: app.query("#classes-head") and words in _text(app, "head"))
+        await pilot.press("D", "v", "right", "w", "c", "o", "y")
+        await pilot.pause()
+        assert app.is_running
+        assert len(app.screen_stack) == 1
+
+
 async def test_without_pictures_and_diagnosis_it_says_how_to_get_them(workspace):
     write_evaluated_run(workspace, "b", [(200, 0.25)])
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
