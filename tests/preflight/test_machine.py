@@ -84,7 +84,7 @@ def test_a_disk_without_room_for_the_checkpoints_is_an_error(plan, monkeypatch):
     [finding] = storage.disk(plan)
     assert finding.level is Level.ERROR
     assert "1.0 MiB free" in finding.what.en
-    assert "2 + 2 ×" in finding.what.en, "those kept, the best, and the one being written"
+    assert "2 kept, the best, the one being written: 4 ×" in finding.what.en
 
 
 def test_depth_that_is_still_to_be_made_needs_room_too(plan):
