@@ -2,7 +2,7 @@
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.cells import chop_cells
 
@@ -80,9 +80,18 @@ def folded(line: str, width: int) -> list[str]:
     """A line in rows of at most ``width`` cells; Chinese characters take two."""
     if width < 2 or len(line) * 2 <= width:
         return [line]
-    if line.isascii():
-        return [line[at : at + width] for at in range(0, len(line), width)]
-    return chop_cells(line, width)
+    return list(_rows(line, width)) if line.isascii() else chop_cells(line, width)
+
+
+def _rows(line: str, width: int) -> Iterator[str]:
+    """Cut behind a space in the second half of a row, where there is one: numbers stay whole."""
+    at = 0
+    while len(line) - at > width:
+        space = line.rfind(" ", at + width // 2, at + width)
+        end = space + 1 if space >= 0 else at + width
+        yield line[at:end]
+        at = end
+    yield line[at:]
 
 
 def pattern_of(needle: str) -> "re.Pattern[str] | None":

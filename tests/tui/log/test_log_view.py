@@ -26,6 +26,11 @@ def test_a_folded_line_is_whole_and_fits(line, width):
         assert all(cell_len(row) <= width for row in rows)
 
 
+def test_a_line_is_folded_at_a_space_where_that_costs_little():
+    assert folded("lr 1.594e-04 eta 05:48:11", 20) == ["lr 1.594e-04 eta ", "05:48:11"]
+    assert folded(f"a {'b' * 30}", 20) == [f"a {'b' * 18}", "b" * 12]
+
+
 def test_rows_and_lines_know_each_other(tmp_path):
     view = LogView(_tail(tmp_path, f"{'a' * 25}\n\nshort\n{'b' * 12}\n"), 10)
     assert [list(view.rows_of(line)) for line in range(4)] == [[0, 1, 2], [3], [4], [5, 6]]
