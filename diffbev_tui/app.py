@@ -228,12 +228,8 @@ class DiffBEVApp(App[None]):
         pane_in_view = self.pane
         if pane_in_view is not None:
             pane_in_view.update_snapshot(self.snapshot)
-            self._focus_into(pane_in_view)
+            pane_in_view.focus_inside()
         self._show_lines()
-
-    def _focus_into(self, pane: Pane) -> None:
-        inside = [widget for widget in self.screen_stack[0].focus_chain if pane in widget.ancestors]
-        (inside[0] if inside else pane).focus()
 
     def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
         """A click on a tab."""

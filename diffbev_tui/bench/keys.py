@@ -10,7 +10,6 @@ import random
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import chain, cycle, islice
 from statistics import median
 from typing import NamedTuple
@@ -66,26 +65,20 @@ def mix() -> Iterator[Press]:
 
 
 def measure(*, quick: bool) -> list[Figure]:
-    """Of the mix, and of the charts at the cursor: keys that move it, until the charts show its values."""
+    """All keys of the mix together, and each kind."""
     chance = random.Random(0)
     times: dict[str, list[float]] = defaultdict(list)
-    redrawn: list[float] = []
     with bench_workspace() as bench:
         run = add_run(bench, "run", rows=4000, running=True)
         with being_written(run.metrics, ROWS_PER_S), open_monitor(bench) as terminal:
             for press in islice(mix(), 8 if quick else 300):
                 terminal.watch(0.1 if quick else chance.uniform(0.1, 0.3))
-                titles = _titles(terminal.screen)
                 times[press.kind].append(_answered(terminal, press))
-                if press.key in (LEFT, RIGHT):
-                    began = terminal.pressed
-                    redrawn.append(terminal.until(partial(_differs, titles)) - began)
     kinds = [_figure(f"keys_{kind}", f"  of them: {kind}", some, None) for kind, some in times.items()]
     together = list(chain.from_iterable(times.values()))
     return [
         _figure("keys", "a key, 100 rows/s, 95th percentile", together, LIMIT_MS),
         *kinds,
-        _figure("cursor", "charts follow the cursor", redrawn, None),
     ]
 
 
@@ -93,14 +86,6 @@ def _answered(terminal: Terminal, press: Press) -> float:
     before = press.look(terminal.screen)
     terminal.press(press.key)
     return terminal.until(lambda screen: press.look(screen) != before) - terminal.pressed
-
-
-def _titles(screen: Screen) -> object:
-    return screen.rows[3]
-
-
-def _differs(titles: object, screen: Screen) -> bool:
-    return _titles(screen) != titles
 
 
 def _figure(name: str, what: str, times: list[float], limit: float | None) -> Figure:

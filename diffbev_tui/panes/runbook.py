@@ -67,8 +67,8 @@ class RunbookPane(Pane, can_focus=False):
                 yield FindStep(id="runbook-find")
                 yield StepDetail(id="runbook-detail")
 
-    def on_show(self) -> None:
-        """Keys go to the steps first, not to the leftmost list."""
+    def focus_inside(self) -> None:
+        """The steps first, not the leftmost list."""
         self.query_one("#runbook-detail" if self._show.covered else "#runbook-steps").focus()
 
     def update_snapshot(self, snapshot: Snapshot) -> None:

@@ -71,6 +71,11 @@ class Pane(Container, can_focus=True):
         if self.ready:
             message.show()
 
+    def focus_inside(self) -> None:
+        """Give the keys to what they are for first, as this pane comes into view."""
+        inside = [widget for widget in self.screen.focus_chain if self in widget.ancestors]
+        (inside[0] if inside else self).focus()
+
     def copy_text(self) -> str | None:
         """What ``y`` copies: the thing in focus."""
         return None
