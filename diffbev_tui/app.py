@@ -5,10 +5,10 @@ import importlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from textual import work
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.containers import Container
@@ -16,20 +16,17 @@ from textual.message import Message
 from textual.screen import Screen
 
 from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runs.survey import RunCondition
 from diffbev_tui.core.background import Background
-from diffbev_tui.core.engine import ask_engine
-from diffbev_tui.core.gpu import GpuReading, sample_gpus
-from diffbev_tui.core.gpu_history import GpuHistory
+from diffbev_tui.core.lookout import Lookout
 from diffbev_tui.core.places import keep_clip, settings_file
 from diffbev_tui.core.preferences import PACES, read_preferences, write_preferences
-from diffbev_tui.core.seat import Seat
-from diffbev_tui.core.snapshot import Sampler, Snapshot
+from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import language, set_language, tr, tr_if_key
 from diffbev_tui.later import import_the_rest
 from diffbev_tui.themes import begin_with_theme, theme_names
 from diffbev_tui.widgets.alarm import LoudAlarm
-from diffbev_tui.widgets.key_line import KeyLine, keys_of
+from diffbev_tui.widgets.key_line import KeyLine, commands_of, keys_of
+from diffbev_tui.widgets.leave import leave
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.status_line import StatusLine
 from diffbev_tui.widgets.tab_line import TabLine
@@ -103,25 +100,22 @@ class DiffBEVApp(App[None]):
         self.preferences = read_preferences(settings_file())
         begin_with_theme(self, self.preferences.theme)
         self._shown = ""
-        self._gpus = GpuReading((), "")
-        self.gpu_history = GpuHistory()
         self._alarm = LoudAlarm(self)
         self._import_the_rest = Background(import_the_rest)
         self._open(roots)
 
     def _open(self, roots: Roots | None) -> None:
         self.roots = roots
-        self._sampler = Sampler(roots)
-        self._seat = Seat(roots.state_folder) if roots is not None else None
-        self._look = Background(self._look_beside)
-        self._look_at_gpus = Background(self._look_at_gpus_beside)
-        self._newest: Snapshot | None = None
-        self._seat_owner, self._said_seat_taken = "", False
+        self.lookout = Lookout(roots, self._tell, read_only=self._asked_read_only)
+        self._said_seat_taken = False
+
+    def _tell(self, snapshot: Snapshot) -> None:
+        self.post_message(Looked(snapshot))
 
     @property
     def read_only(self) -> bool:
         """Whether nothing may be started, stopped or written from here."""
-        return self._asked_read_only or (self._seat is not None and not self._seat.held)
+        return self.lookout.read_only
 
     def compose(self) -> ComposeResult:
         """Status, tabs, the pane, keys."""
@@ -132,7 +126,7 @@ class DiffBEVApp(App[None]):
 
     async def on_mount(self) -> None:
         """Look, then show the first screen; GPUs and alarms come after it."""
-        self._look.start()
+        self.lookout.look()
         self._timer = self.set_interval(self.preferences.pace, self._tick)
         if self.roots is None:
             await self._welcome()
@@ -145,9 +139,9 @@ class DiffBEVApp(App[None]):
         """So that the first screen is painted whole, and once; a disk that hangs is not waited for."""
         importlib.import_module("diffbev_tui.panes.runbook")
         end = time.monotonic() + _FIRST_LOOK_S
-        while self._look.busy_s and time.monotonic() < end:
+        while self.lookout.busy_s and time.monotonic() < end:
             await asyncio.sleep(0.002)
-        self.snapshot = self._newest or self.snapshot
+        self.snapshot = self.lookout.newest or self.snapshot
 
     async def _welcome(self) -> None:
         from diffbev_tui.panes.welcome import WelcomePane
@@ -167,41 +161,30 @@ class DiffBEVApp(App[None]):
     # looking -------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._look.start()
+        self.lookout.look()
         self._show_lines()
-
-    def _look_beside(self) -> None:
-        seat = self._seat
-        if seat is not None and not self._asked_read_only and not seat.take():
-            self._seat_owner = seat.owner()
-        self._newest = self._sampler.take(with_gpus=False)
-        self.post_message(Looked(self._newest))
-
-    def _look_at_gpus_beside(self) -> None:
-        self._gpus = sample_gpus()
-        self.gpu_history.add(self._gpus)
 
     def on_looked(self, message: Looked) -> None:
         """Hand a snapshot on."""
         if message.snapshot.roots != self.roots:
             return
         known = message.snapshot is self.snapshot  # the first one is shown as soon as its pane is there
-        self.snapshot = replace(message.snapshot, gpus=self._gpus)
+        self.snapshot = replace(message.snapshot, gpus=self.lookout.gpus)
         pane = self.pane
         if pane is not None and pane.ready and not known:
             pane.update_snapshot(self.snapshot)
         self._show_lines()
-        self.call_after_refresh(self._look_at_gpus.start)  # what is on the screen comes first
+        self.call_after_refresh(self.lookout.look_at_gpus)  # what is on the screen comes first
         self.call_after_refresh(self._alarm.look, self.snapshot.current)
-        if self._seat_owner and not self._said_seat_taken:
+        if self.lookout.seat_owner and not self._said_seat_taken:
             self._said_seat_taken = True
-            self.say(tr("app.seat_taken", owner=self._seat_owner), "warning")
+            self.say(tr("app.seat_taken", owner=self.lookout.seat_owner), "warning")
 
     def _show_lines(self) -> None:
         if len(self.screen_stack) != 1 or not self.query(StatusLine):  # a dialog, or the app is closing
             return
         status = self.query_one(StatusLine)
-        status.show(self.snapshot, read_only=self.read_only, behind_s=self._look.busy_s)
+        status.show(self.snapshot, read_only=self.read_only, behind_s=self.lookout.busy_s)
         self.query_one(TabLine).show(self._shown)
         self.query_one(KeyLine).show()
 
@@ -347,54 +330,18 @@ class DiffBEVApp(App[None]):
         self.say(tr("app.ctrl_c"))
 
     def action_leave(self) -> None:
-        """Leave; with a training going on, ask how."""
-        from diffbev_tui.widgets.dialogs import leaving
-
-        run = self.snapshot.current
+        """Close a dialog, else the app; with a training going on, ask how."""
         if len(self.screen_stack) > 1 and self.screen.is_modal:
             self.screen.dismiss(None)
-        elif run is None or run.state is not RunCondition.RUNNING:
-            self.exit()
         else:
-            self.push_screen(
-                leaving(Path(run.path).name, self.read_only),
-                lambda answer: self._left(answer, Path(run.path)),
-            )
-
-    def _left(self, answer: str | None, run: Path) -> None:
-        if answer == "detach":
-            self.exit()
-        elif answer == "stop":
-            self.say(tr("app.stopping", run=run.name))
-            self._stop_and_exit(run)
-
-    @work(thread=True, exclusive=True, group="stop")
-    def _stop_and_exit(self, run: Path) -> None:
-        answer = ask_engine("runs", "stop", run)
-        if answer.exit_code == 0:
-            self.call_from_thread(self.exit)
-        else:
-            self.call_from_thread(self.say, answer.last_line, "error")
+            leave(self, self.snapshot.current)
 
     def on_unmount(self) -> None:
         """Let others act."""
-        if self._seat is not None:
-            self._seat.leave()
+        self.lookout.leave()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Everything that a key does, by name."""
-        for _, what, _owner, action, node in _commands(screen):
-            yield SystemCommand(what, "", lambda action=action, node=node: self._run(action, node))
-
-    def _run(self, action: str, node: object) -> None:
-        self.run_worker(self.run_action(action, default_namespace=node))  # type: ignore[arg-type]
-
-
-def _commands(screen: Screen[object]) -> Iterable[tuple[str, str, str, str, object]]:
-    seen = set()
-    for active in screen.active_bindings.values():
-        binding = active.binding
-        if binding.description and binding.action not in seen:
-            seen.add(binding.action)
-            words = tr_if_key(binding.description)
-            yield binding.key, words, type(active.node).__name__, binding.action, active.node
+        for what, action, node in commands_of(screen):
+            run = partial(self.run_action, action, default_namespace=node)
+            yield SystemCommand(what, "", lambda run=run: self.run_worker(run()))

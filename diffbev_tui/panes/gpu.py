@@ -37,7 +37,7 @@ class GpuPane(Pane):
         width = (self.size.width or self.app.size.width) - _MARGINS
         lines = Text()
         for gpu in snapshot.gpus.gpus:
-            lines.append_text(gpu_block(gpu, self.ui.gpu_history.tracks(gpu), self._family, width))
+            lines.append_text(gpu_block(gpu, self.ui.lookout.gpu_history.tracks(gpu), self._family, width))
             lines.append("\n")
         if not snapshot.gpus.gpus:
             lines.append(tr("gpu.none", why=snapshot.gpus.message or UNKNOWN), "dim")

@@ -2,6 +2,7 @@
 
 from rich.text import Text
 from textual.binding import Binding
+from textual.dom import DOMNode
 from textual.screen import Screen
 
 from diffbev_tui.i18n import language, tr_if_key
@@ -41,6 +42,17 @@ def keys_of(screen: Screen[object], *, all_keys: bool = False) -> list[tuple[str
         found.setdefault(entry, []).append(key_name(binding.key))
         owners[entry] = type(active.node).__name__
     return [(" ".join(keys), tr_if_key(entry[1]), owners[entry]) for entry, keys in found.items()]
+
+
+def commands_of(screen: Screen[object]) -> list[tuple[str, str, DOMNode]]:
+    """(what it does, action, the widget that does it) of every binding that works now, one an action."""
+    found: dict[str, tuple[str, str, DOMNode]] = {}
+    for active in screen.active_bindings.values():
+        binding = active.binding
+        if binding.description:
+            words = tr_if_key(binding.description)
+            found.setdefault(binding.action, (words, binding.action, active.node))
+    return list(found.values())
 
 
 class KeyLine(Line):

@@ -7,7 +7,7 @@ import pytest
 from textual.widgets import Static
 
 from diffbev_engine.memory.gpu_processes import GpuProcess
-from diffbev_tui import app as app_module
+from diffbev_tui.core import lookout
 from diffbev_tui.core.gpu import GpuReading, GpuSample, sample_gpus
 from diffbev_tui.core.gpu_history import GpuHistory, sparkline
 from diffbev_tui.core.host import disk_is_low, read_host
@@ -93,7 +93,7 @@ def test_trouble_is_named_beside_the_gpu():
 
 
 async def test_what_is_not_known_is_a_dash_and_other_processes_are_named(workspace, monkeypatch):
-    monkeypatch.setattr(app_module, "sample_gpus", lambda: READING)
+    monkeypatch.setattr(lookout, "sample_gpus", lambda: READING)
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await pilot.press("3")
         await until(

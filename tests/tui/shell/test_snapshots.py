@@ -19,8 +19,8 @@ from syrupy.assertion import SnapshotAssertion
 from diffbev_engine.memory.host import HostMemory
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.workspace.init import init_workspace
-from diffbev_tui import app as app_module
 from diffbev_tui.app import PANES, DiffBEVApp
+from diffbev_tui.core import lookout
 from diffbev_tui.core.gpu_history import KEPT
 from diffbev_tui.core.host import HostReading
 from diffbev_tui.panes import gpu as gpu_module
@@ -54,7 +54,7 @@ def campaign(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     monkeypatch.setattr(time, "time", lambda: NOW)
-    monkeypatch.setattr(app_module, "sample_gpus", lambda: READING)
+    monkeypatch.setattr(lookout, "sample_gpus", lambda: READING)
     monkeypatch.setattr(gpu_module, "read_host", lambda *_: HOST)
     (place / "nuScenes").mkdir()
     workspace = place / "DiffBEV"
@@ -103,7 +103,7 @@ async def _at_rest(app: DiffBEVApp, pilot, place: Path) -> str:
 async def _shoot(app: DiffBEVApp, pilot, place: Path, snapshot: SnapshotAssertion, *names: str) -> None:
     await until(pilot, lambda: app.snapshot.current is not None)
     for _ in range(KEPT):  # a past that does not grow while we look
-        app.gpu_history.add(READING)
+        app.lookout.gpu_history.add(READING)
     for name in names:
         await app.show_pane(name)
         await pilot.pause(app.preferences.pace + 0.2)  # one look at the files at least

@@ -1,0 +1,68 @@
+"""Looking at a workspace beside the UI: its files and processes, its seat, the GPUs."""
+
+from collections.abc import Callable
+
+from diffbev_engine.runbook.roots import Roots
+from diffbev_tui.core.background import Background
+from diffbev_tui.core.gpu import GpuReading, sample_gpus
+from diffbev_tui.core.gpu_history import GpuHistory
+from diffbev_tui.core.seat import Seat
+from diffbev_tui.core.snapshot import Sampler, Snapshot
+
+
+class Lookout:
+    """Each look is a thread of its own; one that hangs holds up neither the UI nor the other."""
+
+    def __init__(self, roots: Roots | None, tell: Callable[[Snapshot], object], *, read_only: bool) -> None:
+        """Look at ``roots``.
+
+        Args:
+            roots: the workspace; ``None`` while there is none.
+            tell: called in the thread that looks, with every snapshot of the files.
+            read_only: never take the seat.
+        """
+        self._sampler = Sampler(roots)
+        self._seat = Seat(roots.state_folder) if roots is not None else None
+        self._tell = tell
+        self._asked_read_only = read_only
+        self._files = Background(self._look_at_files)
+        self._driver = Background(self._look_at_gpus)
+        self.newest: Snapshot | None = None
+        self.gpus = GpuReading((), "")
+        self.gpu_history = GpuHistory()
+        self.seat_owner = ""
+        """Who has the seat, if not this process."""
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be started, stopped or written."""
+        return self._asked_read_only or (self._seat is not None and not self._seat.held)
+
+    @property
+    def busy_s(self) -> float:
+        """For how long the look at the files that is going on has taken."""
+        return self._files.busy_s
+
+    def look(self) -> None:
+        """Look at the files, unless the last look still goes on."""
+        self._files.start()
+
+    def look_at_gpus(self) -> None:
+        """Ask the driver, unless it still owes the last answer."""
+        self._driver.start()
+
+    def leave(self) -> None:
+        """Let others act."""
+        if self._seat is not None:
+            self._seat.leave()
+
+    def _look_at_files(self) -> None:
+        seat = self._seat
+        if seat is not None and not self._asked_read_only and not seat.take():
+            self.seat_owner = seat.owner()
+        self.newest = self._sampler.take(with_gpus=False)
+        self._tell(self.newest)
+
+    def _look_at_gpus(self) -> None:
+        self.gpus = sample_gpus()
+        self.gpu_history.add(self.gpus)
