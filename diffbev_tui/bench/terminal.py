@@ -22,6 +22,10 @@ _READ_BYTES = 1 << 16
 _END_S = 5.0
 
 
+_NOT_INHERITED = ("COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE")
+"""The last would have our own modules compiled at every start, while those of an installed program are not."""
+
+
 class TooSlow(Exception):
     """What was waited for did not appear."""
 
@@ -42,7 +46,7 @@ class Terminal:
         self.screen = Screen(*size)
         self._master, slave = os.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
         variables = {**inherited, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environment}
         self.started = self.pressed = time.perf_counter()
         self._program = subprocess.Popen(
