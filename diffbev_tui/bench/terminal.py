@@ -23,7 +23,7 @@ _END_S = 5.0
 
 
 _NOT_INHERITED = ("COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE")
-"""The last would have our own modules compiled at every start, while those of an installed program are not."""
+"""The last would have our own modules compiled at every start; those of an installed program are not."""
 
 
 class TooSlow(Exception):
