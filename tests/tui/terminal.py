@@ -8,6 +8,10 @@ import uuid
 from collections.abc import Callable
 
 
+_NOT_INHERITED = ("TMUX", "COLUMNS", "LINES")
+"""Of this process's own terminal; the last two would be taken for the size of the new one."""
+
+
 class Terminal:
     """A tmux session; every opening has a server of its own, for one that is just ending takes no session."""
 
@@ -35,7 +39,7 @@ class Terminal:
             self._run("kill-server", check=False)
 
     def _run(self, *arguments: str, check: bool = True) -> str:
-        environment = {name: value for name, value in os.environ.items() if name != "TMUX"}
+        environment = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
         command = [*self._tmux, *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=check).stdout
 

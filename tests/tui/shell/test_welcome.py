@@ -102,7 +102,7 @@ def test_a_process_that_is_gone_is_not_watched(tmp_path):
 
 
 async def test_a_demo_that_fails_says_why_and_can_be_repeated(tmp_path, monkeypatch):
-    code = "import sys; print('making'); sys.exit('error: the disk is full')"
+    code = "import sys; print('making', flush=True); sys.exit('error: the disk is full')"
     monkeypatch.setattr(demo_module, "engine_command", lambda *_: [sys.executable, "-c", code])
     async with run_app(None) as (app, pilot):
         for _ in range(2):
