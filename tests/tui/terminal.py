@@ -7,7 +7,6 @@ import time
 import uuid
 from collections.abc import Callable
 
-
 _NOT_INHERITED = ("TMUX", "COLUMNS", "LINES")
 """Of this process's own terminal; the last two would be taken for the size of the new one."""
 
