@@ -60,7 +60,7 @@ class Lookout:
         seat = self._seat
         if seat is not None and not self._asked_read_only and not seat.take():
             self.seat_owner = seat.owner()
-        self.newest = self._sampler.take(with_gpus=False)
+        self.newest = self._sampler.take()
         self._tell(self.newest)
 
     def _look_at_gpus(self) -> None:

@@ -14,7 +14,7 @@ from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView, view_runbook
 from diffbev_engine.runs.find import find_runs
 from diffbev_engine.runs.survey import RunCondition, RunReport
-from diffbev_tui.core.gpu import GpuReading, sample_gpus
+from diffbev_tui.core.gpu import GpuReading
 from diffbev_tui.core.run_reports import RunReports
 
 _FIND_RUNS_EVERY_S = 5.0
@@ -59,15 +59,14 @@ class Sampler:
         self._reports = RunReports()
         self._runs_due = 0.0
 
-    def take(self, *, with_gpus: bool = True) -> Snapshot:
+    def take(self) -> Snapshot:
         """Look at files and processes; never raises for what they hold."""
         trouble: list[str] = []
-        gpus = sample_gpus() if with_gpus else GpuReading((), "")
         if self.roots is None:
-            return Snapshot(time.time(), gpus=gpus)
+            return Snapshot(time.time())
         _try(self._look_at_runbook, trouble)
         runs = _try(self._look_at_runs, trouble) or ()
-        return Snapshot(time.time(), self.roots, self._runbook, self._view, runs, gpus, tuple(trouble))
+        return Snapshot(time.time(), self.roots, self._runbook, self._view, runs, trouble=tuple(trouble))
 
     def _look_at_runbook(self) -> None:
         assert self.roots is not None

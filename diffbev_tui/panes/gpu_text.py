@@ -9,7 +9,7 @@ from diffbev_engine.memory.gpu_processes import GpuProcess
 from diffbev_tui.core.gpu import GpuSample
 from diffbev_tui.core.gpu_history import Track, sparkline
 from diffbev_tui.core.host import HostReading, disk_is_low
-from diffbev_tui.core.show import UNKNOWN, bar, gib, percent
+from diffbev_tui.core.show import UNKNOWN, bar, gib, left, percent
 from diffbev_tui.i18n import tr
 
 _LABEL, _VALUE = 14, 22
@@ -31,7 +31,7 @@ def gpu_block(gpu: GpuSample, tracks: list[Track], family: Collection[int], widt
     for track in tracks:
         _row(lines, track, width)
     if gpu.reserved_mib:
-        lines.append(f"  {_padded('', _LABEL)}{tr('gpu.reserved', gib=gib(gpu.reserved_mib))}\n", "dim")
+        lines.append(f"  {left('', _LABEL)}{tr('gpu.reserved', gib=gib(gpu.reserved_mib))}\n", "dim")
     _processes(lines, gpu.processes, family, width)
     return lines
 
@@ -72,8 +72,8 @@ def _problems(gpu: GpuSample) -> list[str]:
 
 
 def _row(lines: Text, track: Track, width: int) -> None:
-    lines.append(f"  {_padded(tr('gpu.' + track.name), _LABEL)}", "dim")
-    lines.append(_padded(_figure(track), _VALUE))
+    lines.append(f"  {left(tr('gpu.' + track.name), _LABEL)}", "dim")
+    lines.append(left(_figure(track), _VALUE))
     share = track.now / track.limit if track.now is not None and track.limit else None
     if width >= _BARS_FROM:
         lines.append(f"{bar(share):<10}  ")
@@ -93,24 +93,20 @@ def _processes(lines: Text, processes: tuple[GpuProcess, ...], family: Collectio
     if not processes:
         lines.append(f"  {tr('gpu.no_process')}\n", "dim")
         return
-    lines.append(f"  {'pid':<9}{'':2}{_padded(tr('gpu.user'), 12)}{'GiB':>7}  {tr('gpu.command')}\n", "dim")
+    lines.append(f"  {'pid':<9}{'':2}{left(tr('gpu.user'), 12)}{'GiB':>7}  {tr('gpu.command')}\n", "dim")
     for process in processes:
         ours = process.pid in family
         command = tr("gpu.host_pid") if process.name is None else process.name
         mark = f"● {tr('gpu.ours')}  " if ours else ""
-        row = f"  {process.pid:<9}{'':2}{_padded((process.user or UNKNOWN)[:11], 12)}{gib(process.mib):>7}  "
+        row = f"  {process.pid:<9}{'':2}{left((process.user or UNKNOWN)[:11], 12)}{gib(process.mib):>7}  "
         room = max(10, width - cell_len(row) - cell_len(mark))
         lines.append(row + mark, "bold" if ours else "")
         lines.append(f"{command[:room]}\n", "bold" if ours else "dim")
 
 
 def _line(lines: Text, name: str, words: str, *, loud: bool = False) -> None:
-    lines.append(f"  {_padded(name, _LABEL)}", "dim")
+    lines.append(f"  {left(name, _LABEL)}", "dim")
     lines.append(f"{'! ' if loud else ''}{words}\n", "bold red" if loud else "")
-
-
-def _padded(text: str, width: int) -> str:
-    return text + " " * max(0, width - cell_len(text))
 
 
 def _number(value: float | None) -> str:
