@@ -14,7 +14,7 @@ ASK = (
 
 @pytest.mark.parametrize(
     ("set_by_user", "expected"),
-    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+    [({}, "2000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
 )
 def test_threads_wait_briefly_unless_the_user_says_otherwise(set_by_user, expected):
     clean = {

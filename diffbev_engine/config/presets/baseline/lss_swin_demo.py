@@ -12,7 +12,7 @@ model = dict(
     backbone=dict(name="regnetx_002", pretrained=None, out_stage=-2),
     lift=dict(mode="aligned", channels=16),
     bev_encoder=True,
-    head=dict(planes=(32, 16), blocks=1, groups=8),
+    head=dict(planes=(16, 8), blocks=1, groups=8),
 )
 
 # 批大小、加载进程数、图像大小 / batch size, loader processes, image size

@@ -4,6 +4,6 @@ _base_ = ["../baseline/lss_swin_demo.py"]
 
 model = dict(
     depth_loss=dict(form="bce_mean", weight=10.0),
-    diffusion=dict(widths=(16, 32, 32), blocks=1, groups=8, fusion=dict(key_stride=4)),
+    diffusion=dict(widths=(16, 32, 32), blocks=1, groups=8, fusion=dict(key_stride=8)),
 )
 data = dict(load_depth=True)
