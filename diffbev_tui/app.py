@@ -11,7 +11,6 @@ from typing import ClassVar, Literal
 
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.containers import Container
 from textual.message import Message
 from textual.screen import Screen
 
@@ -28,6 +27,7 @@ from diffbev_tui.widgets.alarm import LoudAlarm
 from diffbev_tui.widgets.key_line import KeyLine, commands_of, keys_of
 from diffbev_tui.widgets.leave import leave
 from diffbev_tui.widgets.pane import Pane
+from diffbev_tui.widgets.plain import PlainContainer, PlainScreen
 from diffbev_tui.widgets.status_line import StatusLine
 from diffbev_tui.widgets.tab_line import TabLine
 
@@ -42,6 +42,8 @@ PANES = {
 }
 """Module in ``diffbev_tui.panes`` and its class, in the order of their keys."""
 
+_STYLES = Path(__file__).parent / "styles"
+"""``app.tcss`` for the frame, and one for each pane, read when it is needed."""
 _FIRST_LOOK_S = 0.3
 _SETTLED_S = 0.3
 """After the first screen: nobody has found another one to go to by then."""
@@ -65,7 +67,7 @@ class DiffBEVApp(App[None]):
     """The terminal UI of one workspace."""
 
     TITLE = "DiffBEV"
-    CSS_PATH: ClassVar = sorted((Path(__file__).parent / "styles").glob("*.tcss"))
+    CSS_PATH: ClassVar = _STYLES / "app.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (140, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
@@ -117,11 +119,15 @@ class DiffBEVApp(App[None]):
         """Whether nothing may be started, stopped or written from here."""
         return self.lookout.read_only
 
+    def get_default_screen(self) -> PlainScreen:
+        """What the panes stand on."""
+        return PlainScreen(id="_default")
+
     def compose(self) -> ComposeResult:
         """Status, tabs, the pane, keys."""
         yield StatusLine()
         yield TabLine(tuple(PANES))
-        yield Container(id="panes")
+        yield PlainContainer(id="panes")
         yield KeyLine()
 
     async def on_mount(self) -> None:
@@ -133,7 +139,7 @@ class DiffBEVApp(App[None]):
         else:
             await self._wait_for_the_first_look()
             await self.show_pane("runbook")
-        self.set_timer(_SETTLED_S, self._import_the_rest.start)
+        self.set_timer(_SETTLED_S, self._prepare_the_rest)
 
     async def _wait_for_the_first_look(self) -> None:
         """So that the first screen is painted whole, and once; a disk that hangs is not waited for."""
@@ -143,9 +149,22 @@ class DiffBEVApp(App[None]):
             await asyncio.sleep(0.002)
         self.snapshot = self.lookout.newest or self.snapshot
 
+    def _prepare_the_rest(self) -> None:
+        """So that the first visit of another pane does not wait for its styles and modules."""
+        self._import_the_rest.start()
+        self._read_styles(*PANES)
+
+    def _read_styles(self, *panes: str) -> None:
+        files = [_STYLES / f"{pane}.tcss" for pane in panes]
+        unread = [file for file in files if not self.stylesheet.has_source(str(file))]
+        if unread:
+            self.stylesheet.read_all(unread)
+            self.stylesheet.parse()
+
     async def _welcome(self) -> None:
         from diffbev_tui.panes.welcome import WelcomePane
 
+        self._read_styles("welcome")
         self.query_one(TabLine).display = False
         await self.query_one("#panes").mount(WelcomePane(id="pane-welcome"))
         self.query_one(WelcomePane).focus_first()
@@ -203,6 +222,7 @@ class DiffBEVApp(App[None]):
             return
         panes = self.screen_stack[0].query_one("#panes")
         if not panes.query(f"#pane-{name}"):
+            self._read_styles(name)
             module = importlib.import_module(f"diffbev_tui.panes.{name}")
             await panes.mount(getattr(module, PANES[name])(id=f"pane-{name}"))
         self._shown = name

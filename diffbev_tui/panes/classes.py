@@ -7,7 +7,6 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
 from diffbev_tui.core.apart import Apart
@@ -21,6 +20,7 @@ from diffbev_tui.i18n import tr
 from diffbev_tui.panes.classes_text import TableLook, class_rows, heading, sample_line, verdict
 from diffbev_tui.panes.classes_work import DiagnoseWork
 from diffbev_tui.widgets.pane import Pane
+from diffbev_tui.widgets.plain import PlainVertical, PlainVerticalScroll
 from diffbev_tui.widgets.sample_view import LoadedSample, SampleView, load_sample
 
 
@@ -65,11 +65,11 @@ class ClassesPane(Pane):
 
     def compose(self) -> ComposeResult:
         """The table and the verdict, then the pictures."""
-        with VerticalScroll(id="classes-table", can_focus=False):
+        with PlainVerticalScroll(id="classes-table", can_focus=False):
             yield Static(id="classes-head", markup=False)
             yield Static(id="classes-rows", markup=False)
             yield Static(id="classes-verdict", markup=False)
-        with Vertical(id="classes-pictures"):
+        with PlainVertical(id="classes-pictures"):
             yield Static(id="classes-sample", markup=False)
             yield SampleView(id="classes-view")
 

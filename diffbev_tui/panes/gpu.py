@@ -4,7 +4,6 @@ from pathlib import Path
 
 from rich.text import Text
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from diffbev_engine.runs.survey import RunCondition, RunReport
@@ -14,6 +13,7 @@ from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import tr
 from diffbev_tui.panes.gpu_text import gpu_block, host_block
 from diffbev_tui.widgets.pane import Pane
+from diffbev_tui.widgets.plain import PlainVerticalScroll
 
 _MARGINS = 6
 """Columns that the page leaves free, its scroll bar among them."""
@@ -28,7 +28,7 @@ class GpuPane(Pane):
 
     def compose(self) -> ComposeResult:
         """GPUs above the host."""
-        with VerticalScroll():
+        with PlainVerticalScroll():
             yield Static(id="gpu-gpus")
             yield Static(id="gpu-host")
 

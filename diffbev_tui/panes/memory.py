@@ -6,7 +6,6 @@ from typing import ClassVar
 from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from diffbev_engine.runs.survey import RunCondition, RunReport
@@ -16,6 +15,7 @@ from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.panes.memory_text import Chosen, calm_page, crash_page, host_page
 from diffbev_tui.widgets.pane import Pane
+from diffbev_tui.widgets.plain import PlainVerticalScroll
 
 _MARGINS = 6
 """Columns that the page leaves free, its scroll bar among them."""
@@ -40,7 +40,7 @@ class MemoryPane(Pane):
 
     def compose(self) -> ComposeResult:
         """One page."""
-        with VerticalScroll(can_focus=False):
+        with PlainVerticalScroll(can_focus=False):
             yield Static(id="memory-page")
 
     def update_snapshot(self, snapshot: Snapshot) -> None:

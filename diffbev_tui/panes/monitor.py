@@ -8,7 +8,6 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Container
 from textual.message import Message
 from textual.widgets import Static
 
@@ -27,6 +26,7 @@ from diffbev_tui.panes.monitor_text import chart_note, chart_title, head_line, l
 from diffbev_tui.widgets.chart import ChartPanel
 from diffbev_tui.widgets.line import Line
 from diffbev_tui.widgets.pane import Pane
+from diffbev_tui.widgets.plain import PlainContainer
 from diffbev_tui.widgets.status_line import run_state
 
 _PANELS = 4
@@ -79,7 +79,7 @@ class MonitorPane(Pane):
     def compose(self) -> ComposeResult:
         """One line, the grid, the run, its log."""
         yield Line(id="monitor-head", markup=False)
-        with Container(id="monitor-charts"):
+        with PlainContainer(id="monitor-charts"):
             for number in range(_PANELS):
                 yield ChartPanel(id=f"monitor-chart-{number}")
         yield Static(tr("monitor.no_runs"), id="monitor-empty", markup=False)

@@ -6,7 +6,6 @@ from typing import ClassVar
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
 from diffbev_engine.runbook.checks import CheckResult
@@ -22,6 +21,7 @@ from diffbev_tui.i18n import tr
 from diffbev_tui.panes.runbook_show import RunbookShow
 from diffbev_tui.panes.runbook_work import Done, StepWork
 from diffbev_tui.widgets.pane import Pane
+from diffbev_tui.widgets.plain import PlainHorizontal, PlainVertical
 from diffbev_tui.widgets.step_detail import StepDetail
 from diffbev_tui.widgets.step_dialogs import AskText
 from diffbev_tui.widgets.step_find import FindStep
@@ -59,9 +59,9 @@ class RunbookPane(Pane, can_focus=False):
         """What to do next; phases; the steps of one of them; one step in detail."""
         yield Static(id="runbook-next")
         yield StepTabs(id="runbook-tabs")
-        with Horizontal(id="runbook-body"):
+        with PlainHorizontal(id="runbook-body"):
             yield StepList(id="runbook-phases")
-            with Vertical(id="runbook-right"):
+            with PlainVertical(id="runbook-right"):
                 yield Static(id="runbook-title")
                 yield StepList(id="runbook-steps")
                 yield FindStep(id="runbook-find")

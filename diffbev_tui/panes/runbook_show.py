@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from textual.geometry import Size
 from textual.widgets import Static
 
 from diffbev_engine.runbook.finding import Finding
@@ -189,6 +190,7 @@ class RunbookShow:
             return
         if self._following:
             self._follow(view, snapshot)
+        self._expect_sizes()
         phases = self._pane.query_one("#runbook-phases", StepList)
         final = self._final_count(view)
         phases.show(rows.phase_rows(view, self._findings, final, phases.room), self.entry)
@@ -201,6 +203,17 @@ class RunbookShow:
         steps.show(lay_out(lines, steps.room) or [self._empty()], self.key)
         self._put("#runbook-title", self._title(view, len(lines)))
         self._pane.query_one(StepDetail).show(self.key, self._blocks(view, snapshot, roots))
+
+    def _expect_sizes(self) -> None:
+        """Before the first layout: what the styles make of this terminal, so that one paint is enough."""
+        pane, (width, height) = self._pane, self._pane.app.size
+        phases, detail = pane.query_one("#runbook-phases", StepList), pane.query_one(StepDetail)
+        if phases.size or detail.size or phases.styles.width is None:
+            return
+        left = 0 if self.narrow else int(phases.styles.width.value)
+        phases.expected = Size(max(left - 1, 0), height)
+        pane.query_one("#runbook-steps", StepList).expected = Size(width - left, height)
+        detail.expected = Size(width - left, height // 2)
 
     def _draw_next(self, snapshot: Snapshot) -> None:
         self._put("#runbook-next", next_line(snapshot, self._work.starting, self.key))

@@ -5,11 +5,11 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual.binding import BindingType
-from textual.containers import Container
 from textual.message import Message
 
 from diffbev_tui.core.background import Background
 from diffbev_tui.core.snapshot import Snapshot
+from diffbev_tui.widgets.plain import PlainContainer
 
 if TYPE_CHECKING:
     from diffbev_tui.app import DiffBEVApp
@@ -25,7 +25,7 @@ class Seen(Message):
         self.show = show
 
 
-class Pane(Container, can_focus=True):
+class Pane(PlainContainer, can_focus=True):
     """What a pane does; each shows one side of the snapshot that the app takes."""
 
     BINDINGS: ClassVar[list[BindingType]] = []

@@ -5,16 +5,17 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
+from textual.geometry import Size
 from textual.message import Message
 from textual.widgets import Static
 
 from diffbev_tui.core.runbook_details import Block, lay_out_blocks
+from diffbev_tui.widgets.plain import PlainVerticalScroll
 from diffbev_tui.widgets.step_list import StepList, content_of
 
 
-class StepDetail(VerticalScroll, can_focus=True, inherit_bindings=False):
+class StepDetail(PlainVerticalScroll, can_focus=True, inherit_bindings=False):
     """Labelled blocks; output that grows is followed while its end is in view."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -34,6 +35,8 @@ class StepDetail(VerticalScroll, can_focus=True, inherit_bindings=False):
         super().__init__(id=id)
         self._drawn: object = None
         self._about = ""
+        self.expected = Size()
+        """The size that it will be given, where that is known before it is laid out."""
 
     def compose(self) -> ComposeResult:
         """All in one widget."""
@@ -41,13 +44,14 @@ class StepDetail(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def show(self, about: str, blocks: Sequence[Block]) -> None:
         """Show ``blocks`` about a step or problem; another one starts at the top again."""
-        width, height = max(self.size.width - 3, 12), self.size.height
-        drawn = (about, tuple(blocks), width, height, self.app.theme)
+        size = self.size or self.expected
+        width = max(size.width - 3, 12)
+        drawn = (about, tuple(blocks), width, size.height, self.app.theme)
         if drawn == self._drawn or not self.is_mounted:
             return
         another = about != self._about
         self._drawn, self._about = drawn, about
-        lines = lay_out_blocks(blocks, width, height)
+        lines = lay_out_blocks(blocks, width, size.height)
         self.query_one(Static).update(Content("\n").join(map(content_of, lines)))
         if another:
             self.scroll_home(animate=False)

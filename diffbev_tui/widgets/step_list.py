@@ -6,14 +6,14 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.geometry import Region
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.widgets import Static
 
 from diffbev_tui.core.runbook_rows import Row
 from diffbev_tui.core.runbook_text import Line, Tone
+from diffbev_tui.widgets.plain import PlainVerticalScroll
 
 STYLES: dict[Tone, str] = {
     "": "",
@@ -31,7 +31,7 @@ def content_of(line: Line) -> Content:
     return Content.assemble(*((text, STYLES[tone]) for text, tone in line))
 
 
-class StepList(VerticalScroll, can_focus=True, inherit_bindings=False):
+class StepList(PlainVerticalScroll, can_focus=True, inherit_bindings=False):
     """Rows, one of them chosen."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -67,6 +67,8 @@ class StepList(VerticalScroll, can_focus=True, inherit_bindings=False):
         self._rows: tuple[Row, ...] = ()
         self._drawn: object = None
         self.key = ""
+        self.expected = Size()
+        """The size that it will be given, where that is known before it is laid out."""
 
     def compose(self) -> ComposeResult:
         """All rows in one widget."""
@@ -75,7 +77,7 @@ class StepList(VerticalScroll, can_focus=True, inherit_bindings=False):
     @property
     def room(self) -> int:
         """Cells that a row may take: one is for the cursor, one for the scroll bar."""
-        return max(self.container_size.width if self.size.width == 0 else self.size.width, 12) - 3
+        return max((self.size or self.expected).width, 12) - 3
 
     def show(self, rows: Sequence[Row], key: str) -> None:
         """Show ``rows`` with the cursor on ``key``."""
