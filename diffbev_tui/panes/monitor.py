@@ -30,7 +30,8 @@ from diffbev_tui.widgets.plain import PlainContainer
 from diffbev_tui.widgets.status_line import run_state
 
 _PANELS = 4
-"""Between two looks for trouble."""
+_LINES_AROUND = 5
+"""Above the charts, and what most runs take below them."""
 
 
 class MonitorPane(Pane):
@@ -134,16 +135,17 @@ class MonitorPane(Pane):
         self.desk.ask(self.wish)
 
     def _lay_out(self) -> None:
-        charts = self.query_one("#monitor-charts")
-        self.pages.fit(self.size.width, charts.size.height)
+        charts, run, log = (self.query_one(f"#monitor-{part}") for part in ("charts", "run", "log"))
+        width, height = self.room
+        log_lines = 1 if height < 20 else 2 if height < 30 else 6
+        self.pages.fit(width, charts.size.height or height - log_lines - _LINES_AROUND)
         if (charts.styles.grid_size_columns, charts.styles.grid_size_rows) != self.pages.grid:
             charts.styles.grid_size_columns, charts.styles.grid_size_rows = self.pages.grid
         shown = len(self.pages.on_page)
         for number, panel in enumerate(self._panels()):
             panel.display = number < shown
-        height = self.size.height
-        self.query_one("#monitor-log").styles.height = 1 if height < 20 else 2 if height < 30 else 6
-        self.query_one("#monitor-run").styles.max_height = max(2, height // 3)
+        log.styles.height = log_lines
+        run.styles.max_height = max(2, height // 3)
 
     def on_chart_panel_resized(self) -> None:
         """Draw for the new size."""
@@ -183,7 +185,7 @@ class MonitorPane(Pane):
         if self.run is not None:
             facts = self._facts()
             letter = self._shown.letter_of(self.run.path)
-            run.put(run_text(letter, self.run, facts, snapshot.taken, self.size.width, dark=self._dark))
+            run.put(run_text(letter, self.run, facts, snapshot.taken, self.room.width, dark=self._dark))
             lines = int(log.styles.height.value) if log.styles.height else 0
             log.put(log_text(facts.log, lines) if facts and facts.log else Text(tr("monitor.no_log")))
 

@@ -5,6 +5,7 @@ from rich.style import Style
 from rich.text import Text
 from textual.color import Color
 from textual.events import Resize
+from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
@@ -38,12 +39,14 @@ class ChartPanel(Widget, can_focus=True):
         self._note = ""
         self._strips: dict[int, Strip] = {}
         self._styles: dict[str, Style] = {}
+        self._base = Style()
         self._styled_for: object = None
+        self._sized = Size()
 
     @property
     def figure_size(self) -> tuple[int, int]:
-        """Columns and rows for the figure, below the title."""
-        return self.size.width, max(self.size.height - 1, 0)
+        """Columns and rows for the figure, below the title; while it is hidden, as they were."""
+        return self._sized.width, max(self._sized.height - 1, 0)
 
     @property
     def figure(self) -> ChartFigure:
@@ -64,24 +67,31 @@ class ChartPanel(Widget, can_focus=True):
         self._strips.clear()
         self.refresh()
 
-    def on_resize(self, _: Resize) -> None:
-        """Ask for a figure of the new size; the old one is shown cut until then."""
-        self._strips.clear()
-        self.post_message(self.Resized())
+    def on_resize(self, event: Resize) -> None:
+        """Ask for a figure of a new size; the old one is shown cut until then."""
+        if event.size != self._sized:  # else it was hidden for a while
+            self._sized = event.size
+            self._strips.clear()
+            self.post_message(self.Resized())
 
     def watch_has_focus(self, _: bool) -> None:
         """The title tells the focus."""
         self._strips.pop(0, None)
         self.refresh()
 
-    def render_line(self, y: int) -> Strip:
-        """One row, from what was drawn before."""
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The rows within ``crop``; which colours hold is found out once for all of them."""
         base = self.rich_style
         look = (self.app.theme, str(base))
         if look != self._styled_for:
-            self._styled_for = look
+            self._styled_for, self._base = look, base
             self._styles = self._styles_on(base)
             self._strips.clear()
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        """One row, from what was drawn before."""
+        base = self._base
         strip = self._strips.get(y)
         if strip is None:
             strip = self._strips[y] = self._row(y, base).adjust_cell_length(self.size.width, base)

@@ -1,47 +1,79 @@
 """Help for what is in focus: what this screen is for, and every key that works on it."""
 
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-from rich.table import Table
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from diffbev_tui.core.runbook_text import Line, fit, wrap
 from diffbev_tui.i18n import tr
+from diffbev_tui.widgets.plain import Plain, PlainVerticalScroll
+from diffbev_tui.widgets.step_list import content_of
+
+_WIDEST = 84
+_KEYS = 10
+"""Cells for keys, where none of them needs more."""
 
 
-class Help(ModalScreen[None]):
-    """Keys are read from the bindings themselves, so that help cannot be wrong."""
+class Help(Plain, ModalScreen[None]):
+    """Keys are read from the bindings themselves, so that help cannot be wrong.
+
+    One text on an opaque screen: with a widget a line above charts that shine through, it came a quarter
+    of a second after its key.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,question_mark,f1,q", "dismiss", "app.key_close", priority=True),
     ]
 
-    def __init__(self, title: str, text: str, keys: list[tuple[str, str, str]]) -> None:
+    def __init__(self, title: str, text: str, keys: Sequence[tuple[str, str, str]]) -> None:
         """Show ``keys`` (keys, what they do, whose they are) below a text about the screen."""
         super().__init__()
         self._title, self._text, self._keys = title, text, keys
+        self._room = 0
 
     def compose(self) -> ComposeResult:
-        """Title, text, two groups of keys."""
-        with VerticalScroll(id="help"):
-            yield Static(self._title, id="help-title", markup=False)
-            yield Static(self._text, id="help-text", markup=False)
-            here = [(keys, what) for keys, what, owner in self._keys if owner != "DiffBEVApp"]
-            anywhere = [(keys, what) for keys, what, owner in self._keys if owner == "DiffBEVApp"]
-            for title, rows in ((tr("app.help_here"), here), (tr("app.help_anywhere"), anywhere)):
-                if rows:
-                    yield Static(title, classes="help-heading", markup=False)
-                    yield Static(_table(rows))
-            yield Static(tr("app.help_states"), classes="help-heading", markup=False)
+        """All in one widget."""
+        with PlainVerticalScroll(id="help"):
+            yield Static()
+
+    def on_mount(self) -> None:
+        """Lines of the width that there is."""
+        self._lay_out()
+
+    def on_resize(self) -> None:
+        """Lines of another width."""
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        room = min(_WIDEST, self.app.size.width) - 6
+        if room != self._room:
+            self._room = room
+            self.query_one(Static).update(Content("\n").join(map(content_of, self._lines(room))))
+
+    def _lines(self, room: int) -> Iterator[Line]:
+        yield ((self._title, "accent"),)
+        yield from (((row, ""),) for row in wrap(self._text, room))
+        here = [(keys, what) for keys, what, owner in self._keys if owner != "DiffBEVApp"]
+        anywhere = [(keys, what) for keys, what, owner in self._keys if owner == "DiffBEVApp"]
+        for heading, keys_of_it in ((tr("app.help_here"), here), (tr("app.help_anywhere"), anywhere)):
+            if keys_of_it:
+                yield ()
+                yield ((heading, "dim"),)
+                yield from _table(keys_of_it, room)
+        yield ()
+        yield from (((row, "dim"),) for row in wrap(tr("app.help_states"), room))
 
 
-def _table(rows: list[tuple[str, str]]) -> Table:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold", min_width=10)
-    table.add_column()
+def _table(rows: Sequence[tuple[str, str]], room: int) -> Iterator[Line]:
+    """Keys in a column of their own; what they do goes on below itself."""
+    left = max(_KEYS, *(cell_len(keys) for keys, _ in rows)) + 2
     for keys, what in rows:
-        table.add_row(keys, what)
-    return table
+        first, *others = wrap(what, room - left)
+        yield (fit(keys, left), "bold"), (first, "")
+        yield from (((" " * left + row, ""),) for row in others)

@@ -1,14 +1,22 @@
 """A line of text that costs nothing while it stays the same."""
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual.widgets import Static
 
 
 class Line(Static):
-    """Repainted only when there is something else to say."""
+    """Repainted only when there is something else to say; may also be a few lines."""
+
+    _rows = 0
 
     def put(self, line: Text) -> None:
         """Show ``line``."""
-        if self.content != line:
-            # All widgets are laid out again only where this one may take another place.
-            self.update(line, layout=self.styles.auto_dimensions)
+        if self.content == line:
+            return
+        rows = line.plain.split("\n")
+        wraps = any(cell_len(row) > self.size.width for row in rows)
+        # All widgets are laid out again only where this one may take another place.
+        grows = self.styles.auto_dimensions and (wraps or len(rows) != self._rows)
+        self._rows = len(rows)
+        self.update(line, layout=grows)

@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual.binding import BindingType
+from textual.geometry import Size
 from textual.message import Message
 
 from diffbev_tui.core.background import Background
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from diffbev_tui.app import DiffBEVApp
 
 _Seen = TypeVar("_Seen")
+_FRAME_LINES = 3
+"""Status, tabs, keys."""
 
 
 class Seen(Message):
@@ -41,6 +44,12 @@ class Pane(PlainContainer, can_focus=True):
         return self.is_mounted and self.is_attached and self.app.is_running and not self._remaking
 
     _remaking = False
+
+    @property
+    def room(self) -> Size:
+        """Its size; while it is hidden or new, the one it is about to get, so that it is drawn once only."""
+        width, height = self.app.size
+        return self.size or Size(width, height - _FRAME_LINES)
 
     def update_snapshot(self, snapshot: Snapshot) -> None:
         """Show what is new; called about once a second while the pane is visible."""
