@@ -15,35 +15,21 @@ from textual.message import Message
 from textual.screen import Screen
 
 from diffbev_engine.runbook.roots import Roots
-from diffbev_tui.core.background import Background
 from diffbev_tui.core.lookout import Lookout
 from diffbev_tui.core.places import keep_clip, settings_file
 from diffbev_tui.core.preferences import PACES, read_preferences, write_preferences
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import language, set_language, tr, tr_if_key
-from diffbev_tui.later import import_the_rest
+from diffbev_tui.stack import PANES, STYLES, PaneStack
 from diffbev_tui.themes import begin_with_theme, theme_names
 from diffbev_tui.widgets.alarm import LoudAlarm
 from diffbev_tui.widgets.key_line import KeyLine, commands_of, keys_of
 from diffbev_tui.widgets.leave import leave
 from diffbev_tui.widgets.pane import Pane
-from diffbev_tui.widgets.plain import PlainContainer, PlainScreen
+from diffbev_tui.widgets.plain import PlainScreen
 from diffbev_tui.widgets.status_line import StatusLine
 from diffbev_tui.widgets.tab_line import TabLine
 
-PANES = {
-    "runbook": "RunbookPane",
-    "monitor": "MonitorPane",
-    "gpu": "GpuPane",
-    "memory": "MemoryPane",
-    "classes": "ClassesPane",
-    "log": "LogPane",
-    "report": "ReportPane",
-}
-"""Module in ``diffbev_tui.panes`` and its class, in the order of their keys."""
-
-_STYLES = Path(__file__).parent / "styles"
-"""``app.tcss`` for the frame, and one for each pane, read when it is needed."""
 _FIRST_LOOK_S = 0.3
 _SETTLED_S = 0.3
 """After the first screen: nobody has found another one to go to by then."""
@@ -67,7 +53,7 @@ class DiffBEVApp(App[None]):
     """The terminal UI of one workspace."""
 
     TITLE = "DiffBEV"
-    CSS_PATH: ClassVar = _STYLES / "app.tcss"
+    CSS_PATH: ClassVar = STYLES / "app.tcss"
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-medium"), (140, "-wide")]  # noqa: RUF012
     VERTICAL_BREAKPOINTS = [(0, "-short"), (30, "-tall")]  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
@@ -101,9 +87,7 @@ class DiffBEVApp(App[None]):
         self._asked_read_only = read_only
         self.preferences = read_preferences(settings_file())
         begin_with_theme(self, self.preferences.theme)
-        self._shown = ""
         self._alarm = LoudAlarm(self)
-        self._import_the_rest = Background(import_the_rest)
         self._open(roots)
 
     def _open(self, roots: Roots | None) -> None:
@@ -127,7 +111,7 @@ class DiffBEVApp(App[None]):
         """Status, tabs, the pane, keys."""
         yield StatusLine()
         yield TabLine(tuple(PANES))
-        yield PlainContainer(id="panes")
+        yield PaneStack(id="panes")
         yield KeyLine()
 
     async def on_mount(self) -> None:
@@ -139,7 +123,7 @@ class DiffBEVApp(App[None]):
         else:
             await self._wait_for_the_first_look()
             await self.show_pane("runbook")
-        self.set_timer(_SETTLED_S, self._prepare_the_rest)
+        self.set_timer(_SETTLED_S, self._prepare)
 
     async def _wait_for_the_first_look(self) -> None:
         """So that the first screen is painted whole, and once; a disk that hangs is not waited for."""
@@ -149,33 +133,24 @@ class DiffBEVApp(App[None]):
             await asyncio.sleep(0.002)
         self.snapshot = self.lookout.newest or self.snapshot
 
-    def _prepare_the_rest(self) -> None:
-        """So that the first visit of another pane does not wait for its styles and modules."""
-        self._import_the_rest.start()
-        self._read_styles(*PANES)
-
-    def _read_styles(self, *panes: str) -> None:
-        files = [_STYLES / f"{pane}.tcss" for pane in panes]
-        unread = [file for file in files if not self.stylesheet.has_source(str(file))]
-        if unread:
-            self.stylesheet.read_all(unread)
-            self.stylesheet.parse()
+    def _prepare(self) -> None:
+        self.run_worker(self._stack.prepare(panes=self.roots is not None))
 
     async def _welcome(self) -> None:
         from diffbev_tui.panes.welcome import WelcomePane
 
-        self._read_styles("welcome")
         self.query_one(TabLine).display = False
-        await self.query_one("#panes").mount(WelcomePane(id="pane-welcome"))
+        await self._stack.show_alone(WelcomePane(id="pane-welcome"), "welcome")
         self.query_one(WelcomePane).focus_first()
 
     async def open_workspace(self, roots: Roots) -> None:
         """Leave the welcome screen for a workspace."""
-        await self.query_one("#panes").remove_children()
+        await self._stack.clear()
         self.query_one(TabLine).display = True
         self._open(roots)
         await self.show_pane("runbook")
         self._tick()
+        self._prepare()
 
     # looking -------------------------------------------------------------------------------------
 
@@ -204,35 +179,26 @@ class DiffBEVApp(App[None]):
             return
         status = self.query_one(StatusLine)
         status.show(self.snapshot, read_only=self.read_only, behind_s=self.lookout.busy_s)
-        self.query_one(TabLine).show(self._shown)
+        self.query_one(TabLine).show(self._stack.shown)
         self.query_one(KeyLine).show()
 
     # panes ---------------------------------------------------------------------------------------
 
     @property
+    def _stack(self) -> PaneStack:
+        return self.screen_stack[0].query_one(PaneStack)
+
+    @property
     def pane(self) -> Pane | None:
         """The pane in view."""
-        screens = self.screen_stack  # none while the app is closing
-        found = screens[0].query(f"#pane-{self._shown}") if self._shown and screens else None
-        return found.first(Pane) if found else None
+        found = self.screen_stack[0].query(PaneStack) if self.screen_stack else None  # the app is closing
+        return found.first().in_view if found else None
 
     async def show_pane(self, name: str) -> None:
         """Show a pane; it is made when it is shown for the first time."""
-        if self.roots is None:
-            return
-        panes = self.screen_stack[0].query_one("#panes")
-        if not panes.query(f"#pane-{name}"):
-            self._read_styles(name)
-            module = importlib.import_module(f"diffbev_tui.panes.{name}")
-            await panes.mount(getattr(module, PANES[name])(id=f"pane-{name}"))
-        self._shown = name
-        for pane in panes.children:
-            pane.display = pane.id == f"pane-{name}"
-        pane_in_view = self.pane
-        if pane_in_view is not None:
-            pane_in_view.update_snapshot(self.snapshot)
-            pane_in_view.focus_inside()
-        self._show_lines()
+        if self.roots is not None:
+            await self._stack.show(name, self.snapshot)
+            self._show_lines()
 
     def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
         """A click on a tab."""
@@ -277,7 +243,7 @@ class DiffBEVApp(App[None]):
         """Help for the pane in view."""
         from diffbev_tui.widgets.help import Help
 
-        name = self._shown or "welcome"
+        name = self._stack.shown or "welcome"
         keys = keys_of(self.screen, all_keys=True)
         self.push_screen(Help(tr("app.pane_" + name), tr_if_key(f"{name}.help"), keys))
 

@@ -132,6 +132,9 @@ class MonitorPane(Pane):
         )
         if wish != self.wish:  # the same wish needs no other answer
             self.wish = wish
+        self.call_after_refresh(self._ask_desk)  # what answers the key comes before the work for the charts
+
+    def _ask_desk(self) -> None:
         self.desk.ask(self.wish)
 
     def _lay_out(self) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 TUI = Path(__file__).parents[3] / "diffbev_tui"
-LAYERS = ["i18n", "core", "themes", "widgets", "panes", "later", "app", "served", "main", "bench"]
+LAYERS = ["i18n", "core", "themes", "widgets", "panes", "later", "stack", "app", "served", "main", "bench"]
 ROOMS = {"errors", "classes", "files", "runs", "runbook", "workspace", "memory"}
 """Of the engine, those that import nothing heavy."""
 MODULES = sorted(TUI.rglob("*.py"))
