@@ -1,4 +1,4 @@
-"""The place of the panes: one is in view; each is made when it is first shown, or before, in quiet moments."""
+"""The place of the panes: one in view; each is made when it is first shown, or before, in quiet moments."""
 
 import asyncio
 import importlib

@@ -28,11 +28,11 @@ class Smoother:
 
     def extend(self, values: Sequence[float]) -> None:
         """Take the values past those that were taken before; finite ones only."""
-        new = values[len(self.values) :]
+        new = array("d", values[len(self.values) :])
         if not new:
             return
         if max(new) > LIMIT or min(new) < -LIMIT:
-            new = [clamped(value) for value in new]
+            new = array("d", [clamped(value) for value in new])
         if self._beta == 0:
             self.values.extend(new)
             return
@@ -45,8 +45,8 @@ class Smoother:
             place += 1
         weight = 1 - self._beta
         for start in range(place, len(new), _AT_ONCE):
-            part = new[start : start + _AT_ONCE]
-            self.values.extend([now := now + (value - now) * weight for value in part])
+            part = new[start : start + _AT_ONCE].tolist()  # half the time: a list has its floats at hand
+            self.values.fromlist([now := now + (value - now) * weight for value in part])
 
 
 def clamped(value: float) -> float:
