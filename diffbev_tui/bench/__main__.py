@@ -19,7 +19,7 @@ PARTS = ("first_paint", "large_run", "large_app", "keys", "idle", "watched")
 @click.option("--quick", is_flag=True, help="Little work: shows that it runs; the figures mean nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Figures and limits as JSON.")
 def main(parts: tuple[str, ...], quick: bool, as_json: bool) -> None:
-    """Measure all, or only: first_paint, large_run, large_app, keys, idle, watched. Takes five minutes.
+    """Measure all, or only: first_paint, large_run, large_app, keys, idle, watched. Takes six minutes.
 
     Exits with 1 if a limit is missed (never with --quick).
     """

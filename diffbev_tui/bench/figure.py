@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median, stdev
+from statistics import median
 from typing import Any
 
 
@@ -19,11 +19,17 @@ class Figure:
     """The most that it may be; ``None`` where nothing is promised."""
     note: str = ""
     """How it spreads, and what it was taken from."""
+    error: float = 0.0
+    """Its standard error, where that is known."""
 
     @property
     def met(self) -> bool | None:
-        """Whether it is within its limit; ``None`` without one."""
-        return None if self.limit is None else self.value <= self.limit
+        """Whether it is within its limit; ``None`` without one, or if the error is too large to tell."""
+        if self.limit is None:
+            return None
+        if self.value + 2 * self.error <= self.limit:
+            return True
+        return False if self.value - 2 * self.error > self.limit else None
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; a number that is none is left out."""
@@ -33,11 +39,12 @@ class Figure:
 
 def table(figures: Sequence[Figure]) -> str:
     """One line a figure: value, limit, whether it is met."""
-    words = {True: "met", False: "MISSED", None: ""}
+    words = {True: "met", False: "MISSED", None: "cannot be told"}
     rows = [("figure", "value", "limit", "", "")]
     for one in figures:
         limit = "" if one.limit is None else f"<= {shown(one.limit)} {one.unit}"
-        rows.append((one.what, f"{shown(one.value)} {one.unit}", limit, words[one.met], one.note))
+        verdict = "" if one.limit is None else words[one.met]
+        rows.append((one.what, f"{shown(one.value)} {one.unit}", limit, verdict, one.note))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     return "\n".join(
         "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[4]]).rstrip()
@@ -62,6 +69,8 @@ def spread(values: Sequence[float], unit: str) -> str:
     return f"median {shown(median(values))}, {low} to {high} {unit} of {len(values)}"
 
 
-def standard_error(values: Sequence[float]) -> float:
-    """Of the mean; NaN of a single value."""
-    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.nan
+def median_error(values: Sequence[float]) -> float:
+    """Standard error of the median, from the median deviation, which stands wild values; NaN of one value."""
+    middle = median(values)
+    deviation = 1.4826 * median(abs(value - middle) for value in values)  # a standard deviation, if normal
+    return math.sqrt(math.pi / 2) * deviation / math.sqrt(len(values)) if len(values) > 1 else math.nan

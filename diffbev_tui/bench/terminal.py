@@ -102,6 +102,13 @@ class Terminal:
         while (left := end - time.perf_counter()) > 0 and self._take(left):
             pass
 
+    def discard(self, seconds: float) -> None:
+        """Take what the program writes for so long, unseen: ``screen`` is not true any more."""
+        end = time.perf_counter() + seconds
+        while (left := end - time.perf_counter()) > 0:
+            if select.select([self._master], [], [], left)[0]:
+                os.read(self._master, _READ_BYTES)
+
     def until(self, holds: Callable[[Screen], bool], seconds: float = 60.0) -> float:
         """Take what the program writes until something stands on the screen; when it did.
 

@@ -1,9 +1,10 @@
 import json
 import math
+import random
 
 import pytest
 
-from diffbev_tui.bench.figure import Figure, percentile, shown, standard_error, table
+from diffbev_tui.bench.figure import Figure, median_error, percentile, shown, table
 
 
 def test_a_percentile_is_a_value_that_was_measured():
@@ -13,9 +14,18 @@ def test_a_percentile_is_a_value_that_was_measured():
     assert percentile([7.0], 0.5) == 7
 
 
-def test_the_standard_error_of_the_mean():
-    assert standard_error([1.0, 2.0, 3.0, 4.0]) == pytest.approx(0.6455, abs=1e-4)
-    assert math.isnan(standard_error([1.0]))
+def test_the_error_of_a_median_is_that_of_normal_values_and_stands_a_wild_one():
+    chance = random.Random(0)
+    values = [chance.gauss(3.0, 2.0) for _ in range(10_000)]
+    assert median_error(values) == pytest.approx(1.2533 * 2.0 / 100, rel=0.05)
+    assert median_error([*values, 1e9]) == pytest.approx(median_error(values), rel=0.01)
+    assert math.isnan(median_error([1.0]))
+
+
+def test_a_limit_within_the_error_is_neither_met_nor_missed():
+    met, unclear, missed = (Figure("a", "a", value, "%", 1.0, error=0.2) for value in (0.5, 0.9, 1.5))
+    assert [one.met for one in (met, unclear, missed)] == [True, None, False]
+    assert "cannot be told" in table([unclear])
 
 
 def test_the_table_says_what_is_missed_and_what_is_not_promised():
