@@ -37,14 +37,15 @@ def read_host(work_dir: Path, training: int | None) -> HostReading:
         training: process id of a running training on this host.
     """
     shared, disk = _usage(Path("/dev/shm")), _usage(work_dir)
-    children = _children(training) if training is not None else None
+    ranks = _ranks(training) if training is not None else []
+    children = [child for rank in ranks for child in _children(rank)]
     return HostReading(
         host_memory(),
         shared and (shared[1] - shared[0], shared[1]),
         disk,
         psutil.cpu_percent(),
-        _workers(children) if children is not None else None,
-        frozenset(child.pid for child in children or ()) | ({training} if training is not None else set()),
+        _workers(children) if ranks else None,
+        frozenset(process.pid for process in (*ranks, *children)),
         size_of(RunFolder(work_dir).latest),
     )
 
@@ -70,9 +71,27 @@ def _usage(path: Path) -> tuple[int, int] | None:
     return found.free, found.total
 
 
-def _children(training: int) -> list[psutil.Process] | None:
+def _ranks(training: int) -> list[psutil.Process]:
+    """The training and, where it has several GPUs, its other processes: the same command of one launcher."""
     try:
-        return psutil.Process(training).children(recursive=True)
+        first = psutil.Process(training)
+        command, launcher = first.cmdline(), first.parent()
+    except psutil.Error:
+        return []
+    others = _children(launcher, recursive=False) if launcher is not None else []
+    return [first, *(other for other in others if other.pid != training and _command(other) == command)]
+
+
+def _children(process: psutil.Process, *, recursive: bool = True) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=recursive)
+    except psutil.Error:
+        return []
+
+
+def _command(process: psutil.Process) -> list[str] | None:
+    try:
+        return process.cmdline()
     except psutil.Error:
         return None
 

@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,6 +65,27 @@ def test_the_host_is_read(tmp_path):
     nowhere = read_host(Path("/nowhere/at/all"), None)
     assert nowhere.disk is None
     assert nowhere.family == frozenset()
+
+
+def test_all_processes_of_a_training_on_several_gpus_are_its_own(tmp_path):
+    rank = 'sh -c "sleep 60 & wait" & echo $!;'
+    launcher = subprocess.Popen(
+        ["sh", "-c", f"{rank} {rank} sleep 61 & echo $!; wait"],
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        first, second, other = (int(launcher.stdout.readline()) for _ in range(3))
+        end = time.monotonic() + 20
+        while len(family := read_host(tmp_path, first).family) < 4 and time.monotonic() < end:
+            time.sleep(0.02)
+    finally:
+        os.killpg(launcher.pid, signal.SIGKILL)
+        launcher.communicate()
+    assert len(family) == 4  # two, and what each has started
+    assert {first, second} < family
+    assert other not in family
 
 
 def test_a_disk_with_room_for_less_than_three_checkpoints_is_low():
