@@ -5,10 +5,13 @@ import os
 import platform
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import click
 
+from diffbev_engine.errors import UsageError
 from diffbev_tui.bench.figure import Figure, table
+from diffbev_tui.bench.training import measure as measure_training
 
 PARTS = ("first_paint", "large_run", "large_app", "keys", "idle", "watched")
 """The modules that measure, in the order of the table."""
@@ -18,15 +21,27 @@ PARTS = ("first_paint", "large_run", "large_app", "keys", "idle", "watched")
 @click.argument("parts", nargs=-1, type=click.Choice(PARTS), metavar="[NAME…]")
 @click.option("--quick", is_flag=True, help="Little work: shows that it runs; the figures mean nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Figures and limits as JSON.")
-def main(parts: tuple[str, ...], quick: bool, as_json: bool) -> None:
+@click.option(
+    "--training",
+    metavar="RUN_DIR",
+    type=click.Path(path_type=Path),
+    help="Only what watching costs this training, which is going on in a workspace. Takes four minutes.",
+)
+def main(parts: tuple[str, ...], quick: bool, as_json: bool, training: Path | None) -> None:
     """Measure all, or only: first_paint, large_run, large_app, keys, idle, watched. Takes six minutes.
 
     Exits with 1 if a limit is missed (never with --quick).
     """
     figures: list[Figure] = []
-    for part in parts or PARTS:
+    for part in parts or (PARTS if training is None else ()):
         click.echo(f"{part} …", err=True)
         figures += import_module(f"diffbev_tui.bench.{part}").measure(quick=quick)
+    if training is not None:
+        click.echo("training …", err=True)
+        try:
+            figures += measure_training(training, quick=quick)
+        except UsageError as error:
+            raise click.UsageError(str(error)) from error
     if as_json:
         click.echo(
             json.dumps({"machine": machine(), "figures": [one.to_json() for one in figures]}, indent=1)

@@ -31,7 +31,7 @@ class Bench:
     @property
     def environment(self) -> dict[str, str]:
         """Variables for programs that look at the workspace."""
-        return {"XDG_CONFIG_HOME": str(self.home / "config"), "XDG_STATE_HOME": str(self.home / "state")}
+        return home_variables(self.home)
 
     def run(self, name: str) -> RunFolder:
         """The directory of a run."""
@@ -40,6 +40,11 @@ class Bench:
     def open(self, size: tuple[int, int] = SIZE) -> Terminal:
         """The UI on the workspace, just started."""
         return Terminal(ui_command(self.workspace), self.environment, size)
+
+
+def home_variables(home: Path) -> dict[str, str]:
+    """What makes a program remember its user's choices in ``home``."""
+    return {"XDG_CONFIG_HOME": str(home / "config"), "XDG_STATE_HOME": str(home / "state")}
 
 
 @contextmanager
