@@ -16,6 +16,9 @@ from diffbev_tui.widgets.plain import Plain, PlainVerticalScroll
 from diffbev_tui.widgets.step_list import content_of
 
 _WIDEST = 84
+"""Cells; on narrow screens 96 %: as in the styles."""
+_AROUND = 7
+"""Padding, the scroll bar and a blank before it."""
 _KEYS = 10
 """Cells for keys, where none of them needs more."""
 
@@ -51,13 +54,13 @@ class Help(Plain, ModalScreen[None]):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        room = min(_WIDEST, self.app.size.width) - 6
+        room = min(_WIDEST, self.app.size.width * 96 // 100) - _AROUND
         if room != self._room:
             self._room = room
             self.query_one(Static).update(Content("\n").join(map(content_of, self._lines(room))))
 
     def _lines(self, room: int) -> Iterator[Line]:
-        yield ((self._title, "accent"),)
+        yield ((self._title, "bold"),)
         yield from (((row, ""),) for row in wrap(self._text, room))
         here = [(keys, what) for keys, what, owner in self._keys if owner != "DiffBEVApp"]
         anywhere = [(keys, what) for keys, what, owner in self._keys if owner == "DiffBEVApp"]

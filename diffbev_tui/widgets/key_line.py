@@ -15,6 +15,7 @@ _NAMES = {
     "comma": ",",
     "plus": "+",
     "minus": "-",
+    "equals_sign": "=",
     "left_square_bracket": "[",
     "right_square_bracket": "]",
     "escape": "esc",
@@ -23,6 +24,14 @@ _NAMES = {
     "up": "↑",
     "down": "↓",
 }
+
+
+_WORDS_OF_TEXTUAL = {
+    "Focus Next": "app.key_focus_next",
+    "Focus Previous": "app.key_focus_previous",
+    "Copy selected text": "app.key_copy_selected",
+}
+"""Descriptions of keys that every Textual app has, and ours."""
 
 
 def key_name(key: str) -> str:
@@ -41,7 +50,7 @@ def keys_of(screen: Screen[object], *, all_keys: bool = False) -> list[tuple[str
         entry = (binding.action, binding.description)
         found.setdefault(entry, []).append(key_name(binding.key))
         owners[entry] = type(active.node).__name__
-    return [(" ".join(keys), tr_if_key(entry[1]), owners[entry]) for entry, keys in found.items()]
+    return [(" ".join(keys), _words(entry[1]), owners[entry]) for entry, keys in found.items()]
 
 
 def commands_of(screen: Screen[object]) -> list[tuple[str, str, DOMNode]]:
@@ -50,9 +59,13 @@ def commands_of(screen: Screen[object]) -> list[tuple[str, str, DOMNode]]:
     for active in screen.active_bindings.values():
         binding = active.binding
         if binding.description:
-            words = tr_if_key(binding.description)
+            words = _words(binding.description)
             found.setdefault(binding.action, (words, binding.action, active.node))
     return list(found.values())
+
+
+def _words(description: str) -> str:
+    return tr_if_key(_WORDS_OF_TEXTUAL.get(description, description))
 
 
 class KeyLine(Line):
