@@ -134,7 +134,8 @@ class DiffBEVApp(App[None]):
         self.snapshot = self.lookout.newest or self.snapshot
 
     def _prepare(self) -> None:
-        self.run_worker(self._stack.prepare(panes=self.roots is not None))
+        if self.screen_stack:  # else the app is closing
+            self.run_worker(self._stack.prepare(panes=self.roots is not None))
 
     async def _welcome(self) -> None:
         from diffbev_tui.panes.welcome import WelcomePane

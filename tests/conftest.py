@@ -14,6 +14,11 @@ from diffbev_engine.prepare.encoding import encode_label, write_label
 _DEFAULT_SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "nuscenes"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow tests first: one that begins last is waited for by all processes but one."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def nuscenes_sample() -> Path:
     """Two real nuScenes scenes (CC BY-NC-SA 4.0, so never part of this repository)."""

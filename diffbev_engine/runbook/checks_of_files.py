@@ -10,7 +10,6 @@ from typing import Literal
 
 from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.runbook.checks import Check, Outcome, Seen, check_type
-from diffbev_engine.runbook.damage import damage_of, why_unreadable
 from diffbev_engine.runbook.files import count_matches, one_file_per_sample
 from diffbev_engine.runbook.gpu import gpus
 from diffbev_engine.runbook.roots import Roots
@@ -99,6 +98,7 @@ class CsvReachesStep(Check):
             return Seen(
                 False, Text("没有 run.json，不知道训练多少次迭代", "no run.json says how many iterations")
             )
+        from diffbev_engine.runbook.damage import why_unreadable
         from diffbev_engine.runs.metrics_reader import read_metrics
 
         try:
@@ -124,6 +124,7 @@ class CsvHasValues(Check):
         path = roots.path(self.path)
         if not path.exists():
             return _MISSING
+        from diffbev_engine.runbook.damage import damage_of, why_unreadable
         from diffbev_engine.runs.metrics_reader import read_metrics
 
         try:

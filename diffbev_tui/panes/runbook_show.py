@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.geometry import Size
@@ -23,7 +24,6 @@ from diffbev_tui.core.runbook_details import (
 )
 from diffbev_tui.core.runbook_look import Failures, Problems, failures, look_for_problems
 from diffbev_tui.core.runbook_next import next_line, next_step
-from diffbev_tui.core.runbook_process import tail_lines
 from diffbev_tui.core.runbook_rows import FINAL, PROBLEM, PROBLEMS, StepLine, lay_out
 from diffbev_tui.core.runbook_text import Line, say
 from diffbev_tui.core.snapshot import Snapshot
@@ -167,7 +167,7 @@ class RunbookShow:
         log = one.record.log if one else ""
         unread = one and one.state is StepState.FAILED and self._pane.looks.output[0] != log
         if one and log and (unread or one.state is StepState.RUNNING):
-            self._work.beside("tail", lambda: (log, tail_lines(roots.workspace / log)), self._read)
+            self._work.beside("tail", lambda: (log, _tail(roots.workspace / log)), self._read)
 
     def _found(self, problems: Problems) -> None:
         self._pane.looks = replace(self._pane.looks, problems=problems)
@@ -327,6 +327,12 @@ class RunbookShow:
             words = engine_command("runbook", "run", roots.workspace, "--phase", phase)
             return " ".join(["diffbev-engine", *words[3:]])
         return command_of(view[self.key], roots)
+
+
+def _tail(path: Path) -> tuple[str, ...]:
+    from diffbev_tui.core.runbook_process import tail_lines  # in a thread, not at the start of the UI
+
+    return tail_lines(path)
 
 
 def _rank(line: StepLine, sought: str, view: RunbookView, roots: Roots) -> int | None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
@@ -13,7 +14,6 @@ from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView
 from diffbev_tui.core.runbook_plan import Plan, Way
-from diffbev_tui.core.runbook_process import Started, asked_to_stop, start_steps, stop_step
 from diffbev_tui.core.runbook_text import say
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import language, tr
@@ -21,6 +21,7 @@ from diffbev_tui.widgets.dialogs import Choice
 
 if TYPE_CHECKING:
     from diffbev_tui.app import Severity
+    from diffbev_tui.core.runbook_process import Started
     from diffbev_tui.panes.runbook import RunbookPane
 
 _Result = TypeVar("_Result")
@@ -103,9 +104,9 @@ class StepWork:
         if any(name in self.starting for name in way.steps):
             self._pane.ui.say(tr("runbook.starts_already", step=way.steps[0]), "warning")
             return
-        self.beside("start", lambda: start_steps(roots, way.arguments, way.steps), self._has_started)
+        self.beside("start", lambda: _start(roots, way), self._has_started)
 
-    def _has_started(self, started: Started) -> None:
+    def _has_started(self, started: "Started") -> None:
         self._started.append(started)
         self._pane.follow(started.steps[0])
 
@@ -122,7 +123,7 @@ class StepWork:
         said = tr(f"runbook.{key}_asked", step=name)
 
         def stop() -> None:
-            job = lambda: stop_step(roots, name, record, at_once=at_once)  # noqa: E731
+            job = partial(_stop, roots, name, record, at_once=at_once)
             self.beside("stop", job, lambda _: self._pane.ui.say(said))
 
         question = tr(f"runbook.ask_{key}", step=name)
@@ -201,7 +202,7 @@ def _settle(view: RunbookView, roots: Roots) -> None:
     settle(view.runbook, roots, StateStore(roots))
 
 
-def _has_begun(started: Started, view: RunbookView | None) -> bool:
+def _has_begun(started: "Started", view: RunbookView | None) -> bool:
     """Whether the state of the runbook shows it already."""
     if view is None:
         return False
@@ -213,11 +214,28 @@ def _has_begun(started: Started, view: RunbookView | None) -> bool:
     )
 
 
+# What handles processes is imported in the thread that needs it: not at the start of the UI.
+
+
+def _start(roots: Roots, way: Way) -> "Started":
+    from diffbev_tui.core.runbook_process import start_steps
+
+    return start_steps(roots, way.arguments, way.steps)
+
+
+def _stop(roots: Roots, name: str, record: StepRecord, *, at_once: bool) -> None:
+    from diffbev_tui.core.runbook_process import stop_step
+
+    stop_step(roots, name, record, at_once=at_once)
+
+
 def _asked(roots: Roots, running: dict[str, StepRecord]) -> frozenset[str]:
+    from diffbev_tui.core.runbook_process import asked_to_stop
+
     return frozenset(name for name, record in running.items() if asked_to_stop(roots, name, record))
 
 
-def _outcome(roots: Roots, started: Started) -> "tuple[str, Severity]":
+def _outcome(roots: Roots, started: "Started") -> "tuple[str, Severity]":
     """What came of a start, from the records; a start that left none was refused, and says why."""
     records = StateStore(roots).read()
     mine = [(name, records[name]) for name in started.steps if name in records]

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from diffbev_engine.runs.survey import RunCondition, inspect_run
+from tests.workspace.small import SMALL_BASELINE
 
 STEP = """
 [[phase]]
@@ -61,6 +62,8 @@ def test_the_smoke_test_of_the_demo_goes_on_through_a_kill_and_a_closed_terminal
     terminal.open("demo", "--out", tmp_path, "--lang", "en", size=(140, 44))
     workspace = tmp_path / "DiffBEV"
     terminal.shows("Next: run 2.1", seconds=600)
+    with (workspace / "configs/_base_/demo.py").open("a") as file:
+        file.write(SMALL_BASELINE + "evaluation = dict(interval=300)\n")
     terminal.keys("p")
     terminal.shows("Run the remaining 6 steps")
     terminal.keys("y")
