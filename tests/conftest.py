@@ -15,8 +15,9 @@ _DEFAULT_SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "nuscenes"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests first: one that begins last is waited for by all processes but one."""
-    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    """Slow tests first, the runbook's before all: for one that begins last, all others wait."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    items[:] = [*reversed(slow), *(item for item in items if not item.get_closest_marker("slow"))]
 
 
 @pytest.fixture(scope="session")
