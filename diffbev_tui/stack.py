@@ -45,14 +45,12 @@ class PaneStack(PlainContainer):
 
     async def show(self, name: str, snapshot: Snapshot) -> None:
         """Bring a pane into view, with ``snapshot`` on it and the keys going to it."""
-        await self._make(name)
+        pane = await self._made(name)
         self.shown = name
-        for pane in self.children:
-            pane.display = pane.id == f"pane-{name}"
-        pane_in_view = self.in_view
-        if pane_in_view is not None:
-            pane_in_view.update_snapshot(snapshot)
-            pane_in_view.focus_inside()
+        for each in self.children:
+            each.display = each is pane
+        pane.update_snapshot(snapshot)
+        pane.focus_inside()
 
     async def show_alone(self, pane: Pane, styles: str) -> None:
         """Put another pane, which has no key, in the place of all."""
@@ -73,7 +71,7 @@ class PaneStack(PlainContainer):
             await asyncio.sleep(_LOOK_S)
         for name in PREPARED if panes else ():
             await asyncio.sleep(_REST_S)
-            await self._make(name)
+            await self._made(name)
         settle_memory()
 
     def read_styles(self, *panes: str) -> None:
@@ -84,12 +82,14 @@ class PaneStack(PlainContainer):
             known.read_all(unread)
             known.parse()
 
-    async def _make(self, name: str) -> None:
+    async def _made(self, name: str) -> Pane:
         async with self._making:  # one that is being made is waited for
-            if self.query(f"#pane-{name}"):
-                return
+            found = self.query(f"#pane-{name}")
+            if found:
+                return found.first(Pane)
             self.read_styles(name)
             module = importlib.import_module(f"diffbev_tui.panes.{name}")
             pane: Pane = getattr(module, PANES[name])(id=f"pane-{name}")
             pane.display = False
             await self.mount(pane)
+            return pane

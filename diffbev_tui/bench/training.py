@@ -4,7 +4,6 @@ As in ``watched``, but its speed is that at which rows come into its ``metrics.c
 an iteration (``log_config.interval=1``) tells most, and gives the monitor most to do.
 """
 
-import random
 import tempfile
 import time
 from collections.abc import Callable
@@ -14,10 +13,10 @@ from statistics import median
 from diffbev_engine.errors import UsageError
 from diffbev_engine.runbook.roots import WORKSPACE_FILE
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_tui.bench.figure import Figure, median_error, shown
+from diffbev_tui.bench.figure import Figure
 from diffbev_tui.bench.monitor import first_drawn
+from diffbev_tui.bench.pairs import loss_figure, speeds_in_pairs
 from diffbev_tui.bench.terminal import Terminal, ui_command
-from diffbev_tui.bench.watched import LIMIT_PERCENT
 from diffbev_tui.bench.workspace import home_variables
 
 _SETTLE_S = 0.3
@@ -33,8 +32,7 @@ def measure(run: Path, *, quick: bool) -> list[Figure]:
         UsageError: ``run`` is no directory of a workspace, or no rows come.
     """
     pairs, window = (2, 0.5) if quick else (24, 5.0)
-    metrics, chance = RunFolder(run.absolute()).metrics, random.Random(0)
-    losses, watched_speeds = [], []
+    metrics = RunFolder(run.absolute()).metrics
     with (
         tempfile.TemporaryDirectory() as home,
         Terminal(ui_command(_workspace_of(run), "--read-only"), home_variables(Path(home))) as terminal,
@@ -42,21 +40,12 @@ def measure(run: Path, *, quick: bool) -> list[Figure]:
         terminal.until(lambda screen: "Next:" in screen.text)
         terminal.press("2")
         terminal.until(first_drawn)
-        for _ in range(pairs):
-            speeds = {}
-            for watched in chance.sample((True, False), 2):
-                (terminal.process.resume if watched else terminal.process.suspend)()
-                terminal.discard(_SETTLE_S)
-                speeds[watched] = _speed(metrics, window, terminal.discard)
-            losses.append(100 * (1 - speeds[True] / speeds[False]))
-            watched_speeds.append(speeds[True])
-    error = median_error(losses)
-    note = f"median, standard error {shown(error)} of {pairs} pairs of {window:.1f} s"
-    speed = Figure("watched_speed", "speed of the training, watched", median(watched_speeds), "it/s")
-    loss = Figure(
-        "training", "speed the training lost while watched", median(losses), "%", LIMIT_PERCENT, note, error
-    )
-    return [speed, loss]
+        speeds = speeds_in_pairs(terminal, pairs, lambda: _speed(metrics, window, terminal.discard))
+    watched = median(watched for watched, _ in speeds)
+    return [
+        Figure("watched_speed", "speed of the training, watched", watched, "it/s"),
+        loss_figure("training", "speed the training lost while watched", speeds, window),
+    ]
 
 
 def _workspace_of(run: Path) -> Path:
@@ -68,6 +57,7 @@ def _workspace_of(run: Path) -> Path:
 
 def _speed(metrics: Path, seconds: float, wait: Callable[[float], None]) -> float:
     """Iterations a second, between two rows as they come."""
+    wait(_SETTLE_S)
     first, began = _next_row(metrics, wait)
     wait(seconds)
     last, ended = _next_row(metrics, wait)

@@ -8,7 +8,6 @@ What the UI writes is thrown away: it is another machine's work to show it.
 """
 
 import os
-import random
 import struct
 import subprocess
 import sys
@@ -17,16 +16,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from mmap import mmap
 from pathlib import Path
-from statistics import median
 
-from diffbev_tui.bench.figure import Figure, median_error, shown
+from diffbev_tui.bench.figure import Figure
 from diffbev_tui.bench.monitor import open_monitor
+from diffbev_tui.bench.pairs import loss_figure, speeds_in_pairs
 from diffbev_tui.bench.rows import being_written
 from diffbev_tui.bench.terminal import Terminal
 from diffbev_tui.bench.workspace import add_run, bench_workspace
 
-LIMIT_PERCENT = 1.0
-_PAIRS, _WINDOW_S = 75, 1.0
 _ROWS_PER_S = 0.5
 _COUNT = struct.Struct("Q")
 
@@ -76,9 +73,7 @@ def counting(path: Path) -> Iterator[Counter]:
 
 def measure(*, quick: bool) -> list[Figure]:
     """How much slower, in per cent, and how sure that is."""
-    pairs, window = (2, 0.3) if quick else (_PAIRS, _WINDOW_S)
-    chance = random.Random(0)
-    losses = []
+    pairs, window = (2, 0.3) if quick else (75, 1.0)
     with bench_workspace() as bench:
         run = add_run(bench, "run", rows=4000, running=True)
         with (
@@ -87,15 +82,8 @@ def measure(*, quick: bool) -> list[Figure]:
             open_monitor(bench) as terminal,
         ):
             terminal.watch(min(window, 1.0))
-            for _ in range(pairs):
-                speeds = {}
-                for watched in chance.sample((True, False), 2):
-                    (terminal.process.resume if watched else terminal.process.suspend)()
-                    speeds[watched] = counter.speed(terminal, window)
-                losses.append(100 * (1 - speeds[True] / speeds[False]))
-    error = median_error(losses)
-    note = f"median, standard error {shown(error)} of {pairs} pairs of {window:.1f} s"
-    return [Figure("watched", "speed lost while watched", median(losses), "%", LIMIT_PERCENT, note, error)]
+            speeds = speeds_in_pairs(terminal, pairs, lambda: counter.speed(terminal, window))
+    return [loss_figure("watched", "speed lost while watched", speeds, window)]
 
 
 if __name__ == "__main__":

@@ -75,10 +75,11 @@ def _ranks(training: int) -> list[psutil.Process]:
     """The training and, where it has several GPUs, its other processes: the same command of one launcher."""
     try:
         first = psutil.Process(training)
-        command, launcher = first.cmdline(), first.parent()
+        launcher = first.parent()
     except psutil.Error:
         return []
-    others = _children(launcher, recursive=False) if launcher is not None else []
+    command = _command(first)
+    others = _children(launcher, recursive=False) if launcher is not None and command else []
     return [first, *(other for other in others if other.pid != training and _command(other) == command)]
 
 
@@ -89,11 +90,12 @@ def _children(process: psutil.Process, *, recursive: bool = True) -> list[psutil
         return []
 
 
-def _command(process: psutil.Process) -> list[str] | None:
+def _command(process: psutil.Process) -> list[str]:
+    """Empty for one that has ended, or that the system does not show."""
     try:
         return process.cmdline()
     except psutil.Error:
-        return None
+        return []
 
 
 def _workers(children: list[psutil.Process]) -> tuple[int, float]:

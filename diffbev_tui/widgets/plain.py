@@ -18,12 +18,14 @@ class Plain(Widget):
     def render_lines(self, crop: Region) -> list[Strip]:
         """The lines within ``crop``; borders and padding as they are."""
         first, last = self.gutter.top, self.outer_size.height - self.gutter.bottom - 1
-        lines: dict[int, Strip] = {}
+        done: dict[int, Strip] = {}
+        lines = []
         for y in range(crop.y, crop.bottom):
             like = min(y, first) if y <= last else y
-            if like not in lines:
-                lines[like] = super().render_lines(Region(crop.x, like, crop.width, 1))[0]
-        return [lines[min(y, first) if y <= last else y] for y in range(crop.y, crop.bottom)]
+            if like not in done:
+                done[like] = super().render_lines(Region(crop.x, like, crop.width, 1))[0]
+            lines.append(done[like])
+        return lines
 
 
 class PlainContainer(Plain, containers.Container):
