@@ -4,8 +4,7 @@ import gc
 import importlib
 
 MODULES = ("diffbev_tui.widgets.help", "plotext._figure", "diffbev_tui.core.alerts", "psutil")
-PREPARED = ("monitor", "gpu", "log", "classes", "memory")
-"""Not the report, whose pictures ask the terminal what it can do when they are imported."""
+PREPARED = ("monitor", "gpu", "log", "classes", "memory", "report")
 
 
 def import_the_rest() -> None:

@@ -1,6 +1,13 @@
 """Pictures in a terminal, as finely as it can draw them."""
 
+import fcntl
+import io
 import os
+import struct
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +45,8 @@ def drawn(image: "Image", columns: int, rows: int) -> Widget:
     The terminal is recognised by what it says of itself: asking it takes time, and its answer would
     arrive among the keys.
     """
-    from textual_image.widget import HalfcellImage, SixelImage, TGPImage
+    with _unasked():
+        from textual_image.widget import HalfcellImage, SixelImage, TGPImage
 
     term = os.environ.get("TERM", "")
     if "kitty" in term or "ghostty" in term or any(name in os.environ for name in _KITTY):
@@ -48,3 +56,28 @@ def drawn(image: "Image", columns: int, rows: int) -> Widget:
     shown = kind(image, classes="picture")  # type: ignore[arg-type]
     shown.styles.width, shown.styles.height = columns, rows
     return shown
+
+
+@contextmanager
+def _unasked() -> Iterator[None]:
+    """Import textual-image as if there were no terminal, which it would ask what it can do.
+
+    The size of a cell, which it remembers then, is read again from the terminal's driver where that knows it.
+    """
+    terminal, sys.__stdout__ = sys.__stdout__, io.StringIO()  # type: ignore[misc, assignment]
+    try:
+        yield
+    finally:
+        sys.__stdout__ = terminal  # type: ignore[misc]
+    from textual_image._terminal import get_cell_size
+
+    if _driver_knows_pixels() and hasattr(get_cell_size, "_result"):
+        del get_cell_size._result
+
+
+def _driver_knows_pixels() -> bool:
+    try:
+        size = fcntl.ioctl(sys.__stdout__.fileno(), termios.TIOCGWINSZ, bytes(8))  # type: ignore[union-attr]
+    except (AttributeError, OSError, ValueError):
+        return False
+    return all(struct.unpack("HHHH", size))
