@@ -4,6 +4,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textual.timer import Timer
+
 from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runs.survey import RunCondition, RunReport
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 _CLOCK_SLACK_S = 2.0
 """Of the clock of a file server."""
+_LOOK_S = 1.0
+"""How often it is looked at while another screen is in view."""
 
 
 class DiagnoseWork:
@@ -27,6 +31,7 @@ class DiagnoseWork:
         self.run: Path | None = None
         """The run that is being diagnosed."""
         self._apart: Apart | None = None
+        self._timer: Timer | None = None
         self.last_line = ""
         self._over = False
         self._result: Diagnosis | None = None
@@ -85,6 +90,13 @@ class DiagnoseWork:
     def _follow(self, run: Path, apart: Apart) -> None:
         self.run, self._apart = run, apart
         self._over, self._result = False, None
+        self._timer = self._pane.set_interval(_LOOK_S, self._look_while_hidden)
+
+    def _look_while_hidden(self) -> None:
+        """Another screen is in view; how it ended is said there too."""
+        run, roots = self.run, self._pane.ui.roots
+        if run is not None and roots is not None and not self._pane.display:
+            self._pane.beside(lambda: self.read(run, roots), lambda found: self.watch(run, found))
 
     def read(self, run: Path, roots: Roots) -> Apart | None:
         """What it said and found, or what another UI has started on ``run``; to be called from a thread."""
@@ -105,6 +117,8 @@ class DiagnoseWork:
         if apart is None or diagnosed is None or not self._over:
             return
         self.run = self._apart = None
+        if self._timer is not None:
+            self._timer.stop()
         if not apart.exit_code and result is not None and result.written >= apart.since - _CLOCK_SLACK_S:
             title = result.title[language()]
             self._pane.ui.say(tr("classes.diagnosed", run=diagnosed.name, title=title))

@@ -237,6 +237,25 @@ async def test_a_diagnosis_outlives_the_ui_and_the_next_one_says_how_it_ended(
         await until(pilot, lambda: "diagnosing" not in _text(app, "verdict"))
 
 
+async def test_the_end_of_a_diagnosis_is_said_on_any_screen(workspace, tmp_path, monkeypatch):
+    run = write_evaluated_run(workspace, "b", [(200, 0.25)])
+    command = [sys.executable, "-c", SLOW_DIAGNOSIS, str(tmp_path / "go")]
+    monkeypatch.setattr(diagnose_start, "engine_command", lambda *_: command)
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await _open(app, pilot)
+        await pilot.press("D")
+        await pilot.pause()
+        await pilot.press("y")
+        await until(pilot, lambda: "● diagnosing b" in _text(app, "verdict"))
+        await pilot.press("1")
+        await pilot.pause()
+        assert app.pane.id == "pane-runbook"
+        write_diagnosis(run / "diagnose", run / "best_mIoU.pth", iteration=200)
+        (tmp_path / "go").touch()
+        said = "b has been diagnosed: collapse"
+        await until(pilot, lambda: [one.message for one in app._notifications] == [said])
+
+
 async def test_read_only_starts_no_diagnosis(workspace):
     write_evaluated_run(workspace, "b", [(200, 0.25)])
     async with run_app(workspace, size=(140, 44), read_only=True) as (app, pilot):
