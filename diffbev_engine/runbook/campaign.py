@@ -22,6 +22,7 @@ from diffbev_engine.runs.manifest import git_state, package_versions
 from diffbev_engine.runs.metrics_reader import read_metrics
 
 _FIGURES = (
+    "reports/comparison/plots/mIoU*.png",
     "reports/comparison/plots/*.png",
     "reports/**/*.png",
     "runs/*/vis/*.png",

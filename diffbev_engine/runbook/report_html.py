@@ -41,9 +41,9 @@ def to_html(campaign: Campaign) -> str:
     body = [
         f"<h1>{escape(words.TITLE[language])}</h1>",
         f'<p class="dim">{escape(words.WRITTEN[language])} {clock(campaign.written)}</p>',
-        f"<h2>{escape(words.SUMMARY[language])}</h2><p>{escape(counts)}</p>",
+        _runs(campaign),  # what it was all for
+        f"<h2>{escape(words.PROGRESS[language])}</h2><p>{escape(counts)}</p>",
         f"<p>{escape(words.NEXT[language])}: <b>{escape(following)}</b></p>",
-        _runs(campaign),
         f"<h2>{escape(words.STEPS[language])}</h2>",
     ]
     for phase in view.runbook.phases:

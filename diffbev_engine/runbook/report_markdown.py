@@ -14,9 +14,9 @@ def to_markdown(campaign: Campaign, folder: Path) -> str:
     """The whole report; links to figures start at ``folder``."""
     language = campaign.language
     parts = [f"# {words.TITLE[language]}", f"{words.WRITTEN[language]} {clock(campaign.written)}"]
-    parts += [f"## {words.SUMMARY[language]}", _summary(campaign)]
-    if campaign.runs:
+    if campaign.runs:  # what it was all for
         parts += [f"## {words.RUNS[language]}", _runs(campaign)]
+    parts += [f"## {words.PROGRESS[language]}", _summary(campaign)]
     parts.append(f"## {words.STEPS[language]}")
     for phase in campaign.view.runbook.phases:
         parts.append(f"### {phase.id} {phase.title[language]}")

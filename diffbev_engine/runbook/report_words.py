@@ -4,7 +4,7 @@ from diffbev_engine.runbook.text import Text
 
 TITLE = Text("DiffBEV 训练记录", "DiffBEV campaign record")
 WRITTEN = Text("生成于", "written")
-SUMMARY = Text("概况", "Summary")
+PROGRESS = Text("进度", "Progress")
 NEXT = Text("下一步", "next")
 NOTHING = Text("全部完成", "everything is done")
 RUNS = Text("训练", "Runs")

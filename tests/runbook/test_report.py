@@ -26,7 +26,8 @@ def campaign_roots(with_steps):
     run_steps(load_runbook(roots), roots, Selection("9"), Reporter())
     plots = roots.workspace / "reports/comparison/plots"
     plots.mkdir(parents=True)
-    (plots / "loss_comparison.png").write_bytes(PIXEL)
+    for name in ("loss", "mIoU"):
+        (plots / f"{name}_comparison.png").write_bytes(PIXEL)
     run = roots.workspace / "runs/baseline"
     run.mkdir(parents=True)
     writer = MetricsWriter(run / "metrics.csv")
@@ -42,6 +43,8 @@ def test_both_forms_hold_steps_evidence_runs_and_figures(language, title, campai
     for text in (markdown, html):
         for word in (title, "9.2", "21.40 %", "loss_comparison", "diverged", "torch"):
             assert word in text
+        assert text.index("21.40 %") < text.index(title), "the score comes first"
+    assert [path.stem for path in campaign.figures] == ["mIoU_comparison", "loss_comparison"]
     assert "<b>proof</b>" not in html
     assert "data:image/png;base64," in html
     assert "(<../ws/reports/comparison/plots/loss_comparison.png>)" in markdown
@@ -50,7 +53,7 @@ def test_both_forms_hold_steps_evidence_runs_and_figures(language, title, campai
 def test_report_on_the_command_line(campaign_roots):
     process = engine("runbook", "report", campaign_roots.workspace, "--json")
     answer = json.loads(process.communicate(timeout=60)[0])
-    assert answer["figures"] == 1
+    assert answer["figures"] == 2
     assert (campaign_roots.workspace / "reports/runbook/report.html").exists()
 
 
