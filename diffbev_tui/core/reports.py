@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MOST_CHARACTERS = 200_000
+_PART_LINES = 40
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,19 @@ def read_report(path: Path) -> str:
             return file.read(_MOST_CHARACTERS)
     except OSError as error:
         return f"{path}: {error.strerror or error}"
+
+
+def parts_of(text: str) -> list[str]:
+    """Parts of a Markdown text, one at least: each begins with a heading, or with a paragraph in bold."""
+    parts: list[list[str]] = [[]]
+    fenced, blank = False, True
+    for line in text.splitlines(keepends=True):
+        if blank and not fenced and line.startswith(("#", "**")) and len(parts[-1]) >= _PART_LINES:
+            parts.append([])
+        parts[-1].append(line)
+        fenced ^= line.lstrip().startswith("```")
+        blank = not line.strip()
+    return ["".join(part) for part in parts]
 
 
 def linked_file(report: Path, link: str) -> Path | None:

@@ -1,5 +1,6 @@
 """Reports rendered, plots and pictures shown in the terminal."""
 
+import asyncio
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,13 +14,15 @@ from textual.widgets.option_list import Option
 
 from diffbev_tui.core.desktop import open_on_desktop, viewer
 from diffbev_tui.core.engine import ask_engine
-from diffbev_tui.core.reports import Entry, Reports, find_reports, linked_file, read_report
+from diffbev_tui.core.reports import Entry, Reports, find_reports, linked_file, parts_of, read_report
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import tr
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.picture import picture
 
 _ZOOMS = (1.0, 1.5, 2.0, 3.0, 4.0)
+_REST_S = 0.02
+"""Between two parts of a long report: time for keys."""
 
 
 class ReportPane(Pane, can_focus=False):
@@ -105,6 +108,7 @@ class ReportPane(Pane, can_focus=False):
             return
         new = self._drawn is None or not isinstance(self._drawn, tuple) or self._drawn[0] != entry
         self._drawn = (entry, room)
+        self.workers.cancel_group(self, "text")
         with self.app.batch_update():
             await content.remove_children()
             if shown_as_picture:
@@ -112,9 +116,18 @@ class ReportPane(Pane, can_focus=False):
             elif entry.path.suffix == ".html":
                 await content.mount(Static(tr("report.page", path=entry.path), markup=False))
             else:
-                await content.mount(Markdown(read_report(entry.path), open_links=False))
+                self._render_text(content, read_report(entry.path))
         if new:
             content.scroll_home(animate=False)
+
+    @work(group="text")
+    async def _render_text(self, content: ScrollableContainer, text: str) -> None:
+        """A part at a time: every paragraph is a widget, and a long record has hundreds."""
+        shown = Markdown(open_links=False)  # empty: appending to a text given here replaces its last block
+        await content.mount(shown)
+        for part in parts_of(text):
+            await shown.append(part)
+            await asyncio.sleep(_REST_S)
 
     async def _mount_picture(self, content: ScrollableContainer, path: Path) -> None:
         size, zoom = content.size, _ZOOMS[self._zoom]
@@ -203,6 +216,7 @@ class ReportPane(Pane, can_focus=False):
 
     async def _again(self) -> None:
         self._reports, self._drawn = Reports((), (), (), ()), None
+        self.workers.cancel_group(self, "text")
         await super()._again()
 
 

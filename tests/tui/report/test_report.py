@@ -8,7 +8,7 @@ from textual.widgets import Markdown, OptionList, Static
 
 from diffbev_tui.core.desktop import viewer
 from diffbev_tui.core.places import clip_file
-from diffbev_tui.core.reports import find_reports, linked_file
+from diffbev_tui.core.reports import find_reports, linked_file, parts_of
 from diffbev_tui.widgets.picture import picture
 from tests.tui.app import run_app, until
 
@@ -22,6 +22,13 @@ best mIoU 0.21
 | :-- | --: |
 | 训练 | 2 |
 """
+
+
+LONG = "".join(
+    f"## Phase {number}\n\n**Step {number}.1** — done\n\n```bash\n# no heading\n\n**no step\n```\n\n"
+    "- loose\n\n- list\n\n| a | b |\n| --- | --- |\n| 训练 | 2 |\n\n"
+    for number in range(30)
+)
 
 
 @pytest.fixture
@@ -71,6 +78,40 @@ def test_the_newest_report_comes_first_then_pages_plots_and_samples(workspace, f
     assert [entry.path.name for entry in found.pages] == ["report.html"]
     assert [entry.path.name for entry in found.plots] == ["broken.png", "mIoU_comparison.png"]
     assert [entry.path for entry in found.pictures] == [sample]
+
+
+@pytest.mark.parametrize("text", ["", "no newline", SUMMARY, LONG])
+def test_the_parts_of_a_report_are_the_report(text):
+    parts = parts_of(text)
+    assert "".join(parts) == text
+    assert len(parts) == (10 if text is LONG else 1)
+    assert all(part.startswith(("## Phase", "**Step")) for part in parts[1:])
+
+
+async def test_a_long_report_looks_as_if_it_came_in_one_piece(workspace, folder):
+    (folder / "summary.md").write_text(LONG)
+    async with run_app(workspace, size=(120, 40)) as (app, pilot):
+        await _open(app, pilot)
+        await until(pilot, lambda: app.query_one(Markdown).source == LONG)
+        await pilot.pause(0.1)
+        in_parts = [(type(one), one.size, one.region.y) for one in app.query_one(Markdown).children]
+        await app.query_one(Markdown).update(LONG)
+        await pilot.pause(0.1)
+        assert in_parts == [(type(one), one.size, one.region.y) for one in app.query_one(Markdown).children]
+
+
+async def test_a_long_report_is_left_halfway(workspace, folder):
+    (folder / "summary.md").write_text(LONG)
+    async with run_app(workspace, size=(120, 40)) as (app, pilot):
+        await _open(app, pilot)
+        await pilot.press("j")
+        await until(pilot, lambda: any("cannot be shown" in text for text in _statics(app)))
+        await pilot.pause(0.3)
+        assert not app.query(Markdown)
+        await pilot.press("k")
+        await until(pilot, lambda: app.query(Markdown))
+        await pilot.press("L")
+        await until(pilot, lambda: app.query(Markdown) and app.query_one(Markdown).source == LONG)
 
 
 @pytest.mark.parametrize(
