@@ -75,16 +75,18 @@ class DiffBEVApp(App[None]):
         Binding("ctrl+c", "reassure", show=False),
     ]  # fmt: skip
 
-    def __init__(self, roots: Roots | None, *, read_only: bool = False) -> None:
+    def __init__(self, roots: Roots | None, *, read_only: bool = False, graphics: str = "blocks") -> None:
         """Show a workspace.
 
         Args:
             roots: where it is; ``None`` for the welcome screen.
             read_only: start, stop and write nothing.
+            graphics: with which of ``core.graphics.GRAPHICS`` the terminal draws pictures.
         """
         super().__init__()
         self.snapshot = Snapshot(0.0, roots)
         self._asked_read_only = read_only
+        self._terminal_graphics = graphics
         self.preferences = read_preferences(settings_file())
         begin_with_theme(self, self.preferences.theme)
         self._alarm = LoudAlarm(self)
@@ -102,6 +104,11 @@ class DiffBEVApp(App[None]):
     def read_only(self) -> bool:
         """Whether nothing may be started, stopped or written from here."""
         return self.lookout.read_only
+
+    @property
+    def graphics(self) -> str:
+        """With what pictures are drawn."""
+        return self.preferences.graphics or self._terminal_graphics
 
     def get_default_screen(self) -> PlainScreen:
         """What the panes stand on."""
@@ -289,6 +296,7 @@ class DiffBEVApp(App[None]):
         self.preferences = replace(self.preferences, **choices)  # type: ignore[arg-type]
         if "language" in choices:
             set_language("zh" if self.preferences.language == "zh" else "en")
+        if "language" in choices or "graphics" in choices:
             for pane in self.screen_stack[0].query(Pane):
                 pane.retranslate()
         if "theme" in choices:

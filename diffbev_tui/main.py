@@ -112,6 +112,7 @@ def _run_app(roots: "Roots | None", lang: str | None, read_only: bool) -> None:
     gc.disable()
 
     from diffbev_tui.app import DiffBEVApp
+    from diffbev_tui.core.graphics import terminal_graphics
     from diffbev_tui.core.places import settings_file
     from diffbev_tui.core.preferences import read_preferences
     from diffbev_tui.i18n import set_language
@@ -121,7 +122,7 @@ def _run_app(roots: "Roots | None", lang: str | None, read_only: bool) -> None:
         set_language("zh")
     elif chosen == "en":
         set_language("en")
-    app = DiffBEVApp(roots, read_only=read_only)
+    app = DiffBEVApp(roots, read_only=read_only, graphics=terminal_graphics(os.environ))
     app.run()
     sys.exit(app.return_code or 0)
 

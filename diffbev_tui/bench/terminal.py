@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 
 from diffbev_tui.bench.screen import Screen
+from diffbev_tui.core.graphics import OWN_VARIABLES
 
 SIZE = (140, 44)
 """Columns and rows: room for four charts."""
@@ -22,8 +23,9 @@ _READ_BYTES = 1 << 16
 _END_S = 5.0
 
 
-_NOT_INHERITED = ("COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE")
-"""The last would have our own modules compiled at every start; those of an installed program are not."""
+_NOT_INHERITED = (*OWN_VARIABLES, "COLUMNS", "LINES", "PYTHONDONTWRITEBYTECODE")
+"""This terminal answers no questions.  With the last, our own modules would be compiled at every start,
+which those of an installed program are not."""
 
 
 class TooSlow(Exception):

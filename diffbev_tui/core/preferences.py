@@ -1,4 +1,4 @@
-"""What the UI remembers about its user: language, theme, pace and smoothing."""
+"""What the UI remembers about its user: language, theme, pace, smoothing and how pictures are drawn."""
 
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 from diffbev_engine.errors import UsageError
 from diffbev_engine.files import write_text
 from diffbev_engine.runbook.toml import read_toml
+from diffbev_tui.core.graphics import GRAPHICS
 
 PACES = (0.5, 1.0, 2.0, 5.0)
 """Seconds between two looks at files."""
@@ -22,6 +23,8 @@ class Preferences:
     pace: float = 1.0
     smoothing: float = 0.0
     """With which the monitor begins."""
+    graphics: str = ""
+    """One of ``GRAPHICS``."""
 
 
 def read_preferences(path: Path) -> Preferences:
@@ -36,7 +39,7 @@ def read_preferences(path: Path) -> Preferences:
         if isinstance(value, type(default)):
             found = replace(found, **{name: value})
     known = found.pace in PACES and found.language in ("", "zh", "en") and found.smoothing in SMOOTHINGS
-    return found if known else Preferences(theme=found.theme)
+    return found if known and found.graphics in ("", *GRAPHICS) else Preferences(theme=found.theme)
 
 
 def write_preferences(path: Path, chosen: Preferences) -> None:
@@ -47,7 +50,8 @@ def write_preferences(path: Path, chosen: Preferences) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = [f"language = {_quoted(chosen.language)}", f"theme = {_quoted(chosen.theme)}"]
-    lines += [f"pace = {chosen.pace}", f"smoothing = {chosen.smoothing}", ""]
+    lines += [f"pace = {chosen.pace}", f"smoothing = {chosen.smoothing}"]
+    lines += [f"graphics = {_quoted(chosen.graphics)}", ""]
     write_text(path, "\n".join(lines))
 
 

@@ -169,7 +169,7 @@ class ClassesPane(Pane):
             return
         line.update(sample_line(seen.loaded.sample, seen.number, len(seen.samples), seen.run))
         loaded = seen.loaded
-        self.call_after_refresh(view.show, loaded)
+        self.call_after_refresh(view.show, loaded, self.ui.graphics)
 
     def _ordered(self, table: ClassTable) -> list[ClassScore]:
         if not self._worst_first:

@@ -135,7 +135,7 @@ class ReportPane(Pane, can_focus=False):
         columns, rows = max(round((size.width - 2) * zoom), 1), max(round((size.height - 1) * zoom), 1)
         await content.mount(Static(str(path), classes="report-path", markup=False))
         try:
-            await content.mount(picture(path, columns, rows if large else None))
+            await content.mount(picture(path, columns, rows if large else None, self.ui.graphics))
         except (OSError, ValueError, SyntaxError) as error:
             await content.mount(Static(tr("report.unreadable", why=error), markup=False))
 

@@ -2,7 +2,6 @@
 
 import fcntl
 import io
-import os
 import struct
 import sys
 import termios
@@ -18,11 +17,8 @@ from diffbev_tui.core.gallery import CELL_RATIO
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_KITTY = ("KITTY_WINDOW_ID", "GHOSTTY_RESOURCES_DIR", "WEZTERM_PANE")
-_SIXEL_TERMS = ("foot", "mlterm", "contour", "xterm-sixel")
 
-
-def picture(path: Path, columns: int, rows: int | None = None) -> Widget:
+def picture(path: Path, columns: int, rows: int | None, graphics: str) -> Widget:
     """The picture in ``path``, as large as ``columns`` and ``rows`` allow, and in its shape.
 
     Raises:
@@ -36,39 +32,40 @@ def picture(path: Path, columns: int, rows: int | None = None) -> Widget:
     columns = min(columns, opened.width)
     if rows is not None:
         columns = max(min(columns, int(rows / high)), 1)
-    return drawn(opened, columns, max(1, round(columns * high)))
+    return drawn(opened, columns, max(1, round(columns * high)), graphics)
 
 
-def drawn(image: "Image", columns: int, rows: int) -> Widget:
-    """A picture in so many cells: kitty's protocol or sixel where known, else half-blocks.
+def drawn(image: "Image", columns: int, rows: int, graphics: str) -> Widget:
+    """A picture in so many cells, drawn with one of ``core.graphics.GRAPHICS``."""
+    with _alone():
+        from textual_image.widget import HalfcellImage, TGPImage
 
-    The terminal is recognised by what it says of itself: asking it takes time, and its answer would
-    arrive among the keys.
-    """
-    with _unasked():
-        from textual_image.widget import HalfcellImage, SixelImage, TGPImage
+        from diffbev_tui.widgets.sixel import SixelImage
 
-    term = os.environ.get("TERM", "")
-    if "kitty" in term or "ghostty" in term or any(name in os.environ for name in _KITTY):
-        kind: type[Widget] = TGPImage
-    else:
-        kind = SixelImage if term.startswith(_SIXEL_TERMS) else HalfcellImage
-    shown = kind(image, classes="picture")  # type: ignore[arg-type]
+    kinds: dict[str, type[Widget]] = {"kitty": TGPImage, "sixel": SixelImage}
+    shown = kinds.get(graphics, HalfcellImage)(image, classes="picture")  # type: ignore[arg-type]
     shown.styles.width, shown.styles.height = columns, rows
     return shown
 
 
 @contextmanager
-def _unasked() -> Iterator[None]:
-    """Import textual-image as if there were no terminal, which it would ask what it can do.
+def _alone() -> Iterator[None]:
+    """Import textual-image as if there were no terminal, nor numpy.
 
-    The size of a cell, which it remembers then, is read again from the terminal's driver where that knows it.
+    It would ask the terminal what it can do, and the answer would arrive among the keys; the size of a
+    cell, which it remembers then, is read again from the terminal's driver where that knows it.  To
+    import numpy takes longer than all that it does here.
     """
     terminal, sys.__stdout__ = sys.__stdout__, io.StringIO()  # type: ignore[misc, assignment]
+    numpy = sys.modules.get("numpy")
+    sys.modules["numpy"] = None  # type: ignore[assignment]
     try:
         yield
     finally:
         sys.__stdout__ = terminal  # type: ignore[misc]
+        del sys.modules["numpy"]
+        if numpy is not None:
+            sys.modules["numpy"] = numpy
     from textual_image._terminal import get_cell_size
 
     if _driver_knows_pixels() and hasattr(get_cell_size, "_result"):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 from textual.containers import Container, Horizontal, Vertical
+from textual.geometry import Size
 from textual.widgets import Static
 
 from diffbev_tui.core.gallery import arrange
@@ -49,8 +50,8 @@ class SampleView(Container):
 
     _shown: object = None
 
-    async def show(self, loaded: LoadedSample) -> None:
-        """Show a sample, unless it is shown already at this size and in this language."""
+    async def show(self, loaded: LoadedSample, graphics: str) -> None:
+        """Show a sample by one of ``GRAPHICS``, unless it is shown this large in this language already."""
         size = self.content_size
         key = (loaded.sample, size, tr("classes.part_truth"))
         if key == self._shown or not size.area:
@@ -61,15 +62,15 @@ class SampleView(Container):
             if loaded.trouble:
                 await self.mount(Static(tr("classes.unreadable", why=loaded.trouble), markup=False))
             else:
-                await self.mount(*self._rows(loaded, size.width, size.height))
+                await self.mount(*self._rows(loaded, size, graphics))
 
-    def _rows(self, loaded: LoadedSample, width: int, height: int) -> list[Horizontal]:
+    def _rows(self, loaded: LoadedSample, size: Size, graphics: str) -> list[Horizontal]:
         sample = loaded.sample
-        places = arrange([sample.ratio(part) for part in sample.parts], width, height, _CAPTION)
+        places = arrange([sample.ratio(part) for part in sample.parts], size.width, size.height, _CAPTION)
         rows: dict[int, list[Vertical]] = {}
         for part, image, place in zip(sample.parts, loaded.images, places, strict=True):
             caption = Static(caption_of(part), classes="caption")
-            box = Vertical(caption, drawn(image, place.columns, place.rows), classes="part")
+            box = Vertical(caption, drawn(image, place.columns, place.rows, graphics), classes="part")
             box.styles.width, box.styles.height = place.columns, place.rows + _CAPTION
             rows.setdefault(place.row, []).append(box)
         return [Horizontal(*boxes, classes="parts") for boxes in rows.values()]

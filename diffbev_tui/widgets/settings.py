@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from diffbev_tui.core.graphics import GRAPHICS
 from diffbev_tui.core.places import settings_file
 from diffbev_tui.core.preferences import PACES, SMOOTHINGS
 from diffbev_tui.core.show import left
@@ -35,8 +36,8 @@ class _Setting:
     @property
     def words(self) -> str:
         """The value as people say it."""
-        if self.name == "language":
-            return tr(f"app.value_language_{self.now}")
+        if self.name in ("language", "graphics"):
+            return tr(f"app.value_{self.name}_{self.now or 'auto'}")
         if self.name == "pace":
             return tr("app.value_pace", seconds=f"{self.now:g}")
         if self.name == "theme":
@@ -84,6 +85,7 @@ class Settings(ModalScreen[None]):
             _Setting("theme", tuple(themes), app.theme),
             _Setting("pace", PACES, app.preferences.pace),
             _Setting("smoothing", SMOOTHINGS, app.preferences.smoothing),
+            _Setting("graphics", ("", *GRAPHICS), app.preferences.graphics),
         ]
 
     def _show(self) -> None:

@@ -3,36 +3,33 @@
 import fcntl
 import os
 import select
+import shutil
 import struct
 import subprocess
 import sys
 import termios
 
 import pytest
+from PIL import Image
+
+from diffbev_tui.core.places import settings_file
+from diffbev_tui.core.preferences import Preferences, write_preferences
 
 DRAW = (
-    "from PIL import Image; from diffbev_tui.widgets.picture import drawn; "
-    "kind = type(drawn(Image.new('RGB', (8, 8)), 4, 2)); print(kind.__module__, kind.__name__)"
+    "import sys; from PIL import Image; from diffbev_tui.widgets.picture import drawn; "
+    "kind = type(drawn(Image.new('RGB', (8, 8)), 4, 2, sys.argv[1])); "
+    "print(kind.__name__, 'numpy' in sys.modules)"
 )
 
 
 @pytest.mark.parametrize(
-    ("term", "kind"),
-    [
-        ("xterm-256color", "widget HalfcellImage"),
-        ("xterm-kitty", "widget TGPImage"),
-        ("foot", "widget.sixel Image"),
-    ],
+    ("graphics", "kind"), [("blocks", "HalfcellImage"), ("kitty", "TGPImage"), ("sixel", "SixelImage")]
 )
-def test_the_terminal_is_asked_nothing_as_its_answer_would_be_taken_for_keys(term, kind):
-    """An answer such as ``ESC [ ? 62 c`` opened the help."""
+def test_to_draw_asks_the_terminal_nothing_as_its_answer_would_be_taken_for_keys(graphics, kind):
+    """An answer such as ``ESC [ ? 62 c`` opened the help.  Nor is numpy imported, which would take long."""
     master, slave = os.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    own = ("KITTY_WINDOW_ID", "GHOSTTY_RESOURCES_DIR", "WEZTERM_PANE")
-    environment = {name: value for name, value in os.environ.items() if name not in own}
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRAW], stdin=slave, stdout=slave, env={**environment, "TERM": term}
-    )
+    process = subprocess.Popen([sys.executable, "-c", DRAW, graphics], stdin=slave, stdout=slave)
     os.close(slave)
     assert process.wait(60) == 0
     written = b""
@@ -42,4 +39,24 @@ def test_the_terminal_is_asked_nothing_as_its_answer_would_be_taken_for_keys(ter
         except OSError:  # the other side is closed, and all is read
             break
     os.close(master)
-    assert written == f"textual_image.{kind}\r\n".encode()
+    assert written == f"{kind} False\r\n".encode()
+
+
+@pytest.mark.skipif(not shutil.which("tmux"), reason="needs tmux")
+def test_what_is_below_a_sixel_picture_stays_where_it_is(workspace, terminal):
+    """The rest of a picture's last line went to the line below, and the last one out of the screen."""
+    picture = workspace / "runs/b/vis/sample_0000.png"
+    picture.parent.mkdir(parents=True)
+    Image.new("RGB", (400, 4000), (255, 128, 0)).save(picture)
+    write_preferences(settings_file(), Preferences(language="en", graphics="sixel"))
+    terminal.open(workspace, size=(100, 30))
+    terminal.shows("1 Runbook")
+    terminal.keys("7")
+    terminal.shows("zoom in")
+    terminal.keys("?")
+    terminal.shows("On this screen")
+    terminal.keys("Escape")
+    terminal.shows("zoom in")
+    terminal.wait(lambda: "DiffBEV" in terminal.text().splitlines()[0])
+    assert "7 Report" in terminal.text().splitlines()[1]
+    assert "zoom in" in terminal.text().splitlines()[29]

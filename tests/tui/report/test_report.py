@@ -92,12 +92,15 @@ async def test_a_long_report_looks_as_if_it_came_in_one_piece(workspace, folder)
     (folder / "summary.md").write_text(LONG)
     async with run_app(workspace, size=(120, 40)) as (app, pilot):
         await _open(app, pilot)
-        await until(pilot, lambda: app.query_one(Markdown).source == LONG)
-        await pilot.pause(0.1)
-        in_parts = [(type(one), one.size, one.region.y) for one in app.query_one(Markdown).children]
-        await app.query_one(Markdown).update(LONG)
-        await pilot.pause(0.1)
-        assert in_parts == [(type(one), one.size, one.region.y) for one in app.query_one(Markdown).children]
+        shown = app.query_one(Markdown)
+        blocks = lambda: [(type(one), one.size, one.region.y) for one in shown.children]  # noqa: E731
+        whole = lambda: len(blocks()) == 5 * 30 and all(size.area for _, size, _ in blocks())  # noqa: E731
+        await until(pilot, whole)
+        in_parts = blocks()
+        await shown.update("")
+        await shown.update(LONG)
+        await until(pilot, whole)
+        assert in_parts == blocks()
 
 
 async def test_a_long_report_is_left_halfway(workspace, folder):
@@ -118,7 +121,7 @@ async def test_a_long_report_is_left_halfway(workspace, folder):
     ("room", "size"), [((100, None), (100, 25)), ((100, 10), (40, 10)), ((300, 90), (160, 40))]
 )
 def test_a_picture_keeps_its_shape(folder, room, size):
-    shown = picture(folder / "plots" / "mIoU_comparison.png", *room)
+    shown = picture(folder / "plots" / "mIoU_comparison.png", *room, "blocks")
     assert (shown.styles.width.value, shown.styles.height.value) == size
 
 

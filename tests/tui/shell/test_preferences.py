@@ -3,14 +3,14 @@ from diffbev_tui.core.preferences import Preferences, read_preferences, write_pr
 
 
 def test_choices_are_remembered(tmp_path):
-    chosen = Preferences(language="zh", theme='a "theme"', pace=2.0, smoothing=0.9)
+    chosen = Preferences(language="zh", theme='a "theme"', pace=2.0, smoothing=0.9, graphics="sixel")
     write_preferences(tmp_path / "new" / "settings.toml", chosen)
     assert read_preferences(tmp_path / "new" / "settings.toml") == chosen
 
 
 def test_a_damaged_file_is_as_if_nothing_was_chosen(tmp_path):
     path = tmp_path / "settings.toml"
-    for text in ("language = ", "pace = 77.0", "language = 3", "smoothing = 0.5", "\x00"):
+    for text in ("language = ", "pace = 77.0", "language = 3", "smoothing = 0.5", "graphics = 'x'", "\x00"):
         path.write_text(text)
         assert read_preferences(path) == Preferences()
 

@@ -26,7 +26,7 @@ async def test_each_choice_holds_at_once_and_is_remembered(size, workspace):
     async with run_app(workspace, size=size) as (app, pilot):
         await pilot.press("2", "1")
         await _open(app, pilot)
-        assert [line.split()[-2] for line in _lines(app)] == ["English", "diffbev", "s", "none"]
+        assert [line.split()[-2] for line in _lines(app)] == ["English", "diffbev", "s", "none", "can"]
         await pilot.press("right")
         await until(pilot, lambda: "语言" in _lines(app)[0])
         assert "中文" in _lines(app)[0]
@@ -37,10 +37,12 @@ async def test_each_choice_holds_at_once_and_is_remembered(size, workspace):
         await pilot.press("down", "right", "right")
         monitor = app.screen_stack[0].query_one("#pane-monitor")
         assert monitor.wish.smoothing == 0.9
+        await pilot.press("down", "right", "right")
+        assert app.graphics == "sixel"
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, Settings))
         await until(pilot, lambda: "流程" in str(app.query_one(TabLine).content))
-    assert read_preferences(settings_file()) == Preferences("zh", "diffbev-light", 0.5, 0.9)
+    assert read_preferences(settings_file()) == Preferences("zh", "diffbev-light", 0.5, 0.9, "sixel")
     async with run_app(workspace, lang="zh") as (app, pilot):
         await pilot.press("2")
         assert app.theme == "diffbev-light"
