@@ -2,7 +2,10 @@
 
 import asyncio
 import importlib
+from contextlib import suppress
 from pathlib import Path
+
+from textual.widget import MountError
 
 from diffbev_tui.core.background import Background
 from diffbev_tui.core.snapshot import Snapshot
@@ -69,9 +72,10 @@ class PaneStack(PlainContainer):
         self.read_styles(*PANES)
         while self._import.busy_s:
             await asyncio.sleep(_LOOK_S)
-        for name in PREPARED if panes else ():
-            await asyncio.sleep(_REST_S)
-            await self._made(name)
+        with suppress(MountError):  # the app is closing
+            for name in PREPARED if panes else ():
+                await asyncio.sleep(_REST_S)
+                await self._made(name)
         settle_memory()
 
     def read_styles(self, *panes: str) -> None:

@@ -14,10 +14,33 @@ from diffbev_engine.prepare.encoding import encode_label, write_label
 _DEFAULT_SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "nuscenes"
 
 
+_SLOW_S = 15
+"""What a slow test takes that does not say how long it does."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Slow tests first, the runbook's before all: for one that begins last, all others wait."""
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    items[:] = [*reversed(slow), *(item for item in items if not item.get_closest_marker("slow"))]
+    """Slow tests first, the longest before all: for one that begins last, all others wait.
+
+    pytest-xdist gives each process one piece of the list, so each piece begins with its share of them;
+    those of one file stay together, for they share fixtures.
+    """
+    files: dict[Path, list[pytest.Item]] = {}
+    seconds: dict[Path, float] = {}
+    for item in items:
+        if marker := item.get_closest_marker("slow"):
+            files.setdefault(item.path, []).append(item)
+            seconds[item.path] = seconds.get(item.path, 0) + next(iter(marker.args), _SLOW_S)
+    longest_first = [files[path] for path in sorted(files, key=lambda path: -seconds[path])]
+    others = [item for item in items if not item.get_closest_marker("slow")]
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    pieces = [[item for file in longest_first[at::processes] for item in file] for at in range(processes)]
+    size = -(-len(items) // processes)
+    items.clear()
+    for piece in pieces:
+        rest = max(size - len(piece), 0)
+        items += [*piece, *others[:rest]]
+        del others[:rest]
+    items += others
 
 
 @pytest.fixture(scope="session")

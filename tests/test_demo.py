@@ -17,7 +17,7 @@ def _demo(out: Path, *options: str) -> tuple[str, int]:
     return output, process.returncode
 
 
-@pytest.mark.slow
+@pytest.mark.slow(220)
 def test_the_demo_stops_where_it_must_goes_on_there_and_ends_with_its_report(tmp_path):
     workspace = tmp_path / "demo" / "DiffBEV"
     output, code = _demo(tmp_path / "demo", "--setup-only")

@@ -1,6 +1,7 @@
 """Reports rendered, plots and pictures shown in the terminal."""
 
 import asyncio
+from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -9,6 +10,7 @@ from textual import work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, ScrollableContainer
+from textual.widget import MountError
 from textual.widgets import Markdown, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -125,9 +127,10 @@ class ReportPane(Pane, can_focus=False):
         """A part at a time: every paragraph is a widget, and a long record has hundreds."""
         shown = Markdown(open_links=False)  # empty: appending to a text given here replaces its last block
         await content.mount(shown)
-        for part in parts_of(text):
-            await shown.append(part)
-            await asyncio.sleep(_REST_S)
+        with suppress(MountError):  # the app is closing
+            for part in parts_of(text):
+                await shown.append(part)
+                await asyncio.sleep(_REST_S)
 
     async def _mount_picture(self, content: ScrollableContainer, path: Path) -> None:
         size, zoom = content.size, _ZOOMS[self._zoom]

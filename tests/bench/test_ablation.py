@@ -27,7 +27,7 @@ def _ablation(config, root, out, *more):
     return CliRunner().invoke(cli, arguments)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(110)
 def test_a_campaign_trains_scores_and_times_every_variant(campaign, depth_root):
     out, result = campaign
     assert result.exit_code == 0, result.output

@@ -19,7 +19,7 @@ def config(tiny_settings, tmp_path):
     return path
 
 
-@pytest.mark.slow
+@pytest.mark.slow(60)
 def test_a_larger_batch_takes_more_memory_of_the_host(config, tmp_path):
     big = ("--set", "data.image_size=(256,384)")
     process = engine("memory", config, *big, "--max-batch", "4", "--json", "--work-dir", tmp_path / "run")

@@ -186,7 +186,7 @@ def test_autocast_gives_about_the_same_output():
     assert (rounded - exact).abs().max() < 0.1 * exact.std() + 0.05 * exact.abs().max()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(80)
 def test_overfits_one_sample():
     """All terms fall on one image: the segmentation to nothing, the noise well below its variance."""
     model = build(condition="O+S", widths=(32, 32, 32))  # as wide as the feature, or noise is lost

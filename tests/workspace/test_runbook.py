@@ -105,7 +105,7 @@ def roots(world: Path) -> tuple[Path, Path]:
     return workspace, world
 
 
-@pytest.mark.slow
+@pytest.mark.slow(270)
 def test_every_block_of_the_runbook_works(roots):
     workspace, data = roots
     steps = read_runbook(workspace, data)

@@ -81,6 +81,13 @@ async def test_leaving_asks_nothing_when_nothing_runs(workspace):
         await until(pilot, lambda: app._exit)
 
 
+async def test_leaving_while_other_screens_are_made_ends_quietly(workspace):
+    async with run_app(workspace) as (app, pilot):
+        await until(pilot, lambda: app.pane is not None)
+        app.exit()
+        await app._stack.prepare(panes=True)
+
+
 async def test_ctrl_c_ends_nothing(workspace):
     async with run_app(workspace) as (app, pilot):
         await pilot.press("ctrl+c")

@@ -21,7 +21,7 @@ run = "echo begun > begun; while [ ! -e go ]; do sleep 0.1; done; echo ended > e
 """
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.slow(45),
     pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux"),
 ]
 
