@@ -107,8 +107,8 @@ class DiffBEVApp(App[None]):
 
     @property
     def graphics(self) -> str:
-        """With what pictures are drawn."""
-        return self.preferences.graphics or self._terminal_graphics
+        """With what pictures are drawn; what is chosen for a terminal does not hold in a browser."""
+        return (not self.is_web and self.preferences.graphics) or self._terminal_graphics
 
     def get_default_screen(self) -> PlainScreen:
         """What the panes stand on."""

@@ -4,7 +4,7 @@ import pytest
 from textual.widgets import Static
 
 from diffbev_tui.core.places import settings_file
-from diffbev_tui.core.preferences import Preferences, read_preferences
+from diffbev_tui.core.preferences import Preferences, read_preferences, write_preferences
 from diffbev_tui.i18n import language
 from diffbev_tui.widgets.settings import Settings
 from diffbev_tui.widgets.tab_line import TabLine
@@ -67,3 +67,11 @@ async def test_what_cannot_be_remembered_holds_all_the_same_and_says_so(workspac
         await pilot.press("down", "right")
         await until(pilot, lambda: app.theme == "diffbev-light")
         assert any("cannot be remembered" in one.message for one in app._notifications)
+
+
+async def test_how_pictures_are_drawn_in_a_terminal_does_not_hold_in_a_browser(workspace, monkeypatch):
+    write_preferences(settings_file(), Preferences(graphics="kitty"))
+    async with run_app(workspace) as (app, _):
+        assert app.graphics == "kitty"
+        monkeypatch.setattr(type(app), "is_web", True)
+        assert app.graphics == "blocks"
