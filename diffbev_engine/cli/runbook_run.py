@@ -1,5 +1,6 @@
 """``diffbev-engine runbook run``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from diffbev_engine.cli.runbook_shared import (
 )
 
 if TYPE_CHECKING:
-    from diffbev_engine.runbook.text import Language
+    from diffbev_engine.runbook.text import Language, Text
 
 
 @click.command()
@@ -56,7 +57,7 @@ def command(
     from diffbev_engine.cli.runbook_terminal import terminal_reporter
     from diffbev_engine.runbook.finding import named
     from diffbev_engine.runbook.present import roots_json, state_json
-    from diffbev_engine.runbook.runner import Selection, exit_code_of, run_steps
+    from diffbev_engine.runbook.runner import Selection, exit_code_of, run_steps, select
     from diffbev_engine.runbook.state import StateStore
     from diffbev_engine.runbook.view import view_runbook
 
@@ -81,11 +82,23 @@ def command(
             "next": view.next.step.id if view.next else None,
         }
         print_json(result)
-    elif not ran:
-        text = {
-            "zh": "所选步骤都已通过；--again 可重新运行",
-            "en": "All of these have passed; --again runs them again",
-        }
-        click.echo(text[or_default(language)])
+    elif not code:
+        left_out = len(select(view, replace(selection, again=True))) - len(ran)
+        if left_out > 0:
+            click.echo(_left_out(left_out, any_ran=bool(ran))[or_default(language)])
     if code:
         ctx.exit(code)
+
+
+def _left_out(count: int, *, any_ran: bool) -> "Text":
+    """What to say of steps that were not run again."""
+    from diffbev_engine.runbook.text import Text
+
+    if not any_ran:
+        return Text(
+            "所选步骤都已通过；--again 可重新运行", "All of these have passed; --again runs them again"
+        )
+    return Text(
+        f"另有 {count} 个步骤此前已通过，未再运行；--again 可重新运行",
+        f"{count} more had passed before and were left out; --again runs them again",
+    )

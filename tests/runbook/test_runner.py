@@ -188,6 +188,21 @@ def test_a_step_can_be_put_off_until_another_has_run(with_steps):
     assert _run(roots, steps=("9.1",)) == [("9.1", "failed")]
 
 
+def test_what_is_left_out_is_said(with_steps):
+    roots = with_steps(
+        "".join(f'[[phase.step]]\nid = "9.{n}"\ntitle = "t"\nrun = "true"\n' for n in (1, 2, 3))
+    )
+
+    def last_line(*options: str) -> str:
+        process = engine("runbook", "run", roots.workspace, "--phase", "9", "--lang", "en", *options)
+        return process.communicate(timeout=60)[0].splitlines()[-1]
+
+    assert "9.3 passed" in last_line()
+    assert last_line("--from", "9.2") == "1 more had passed before and were left out; --again runs them again"
+    assert last_line() == "All of these have passed; --again runs them again"
+    assert "9.3 passed" in last_line("--from", "9.2", "--again")
+
+
 def test_two_processes_lose_none_of_each_others_records(with_steps):
     steps = "".join(f'[[phase.step]]\nid = "9.{n}"\ntitle = "t"\nrun = "true"\n' for n in range(1, 9))
     roots = with_steps(steps)
