@@ -12,6 +12,9 @@ from diffbev_engine.diagnose.predictions import PredictionSurvey
 from diffbev_engine.evaluate.result import MASK_NAMES, provenance_text
 from diffbev_engine.runbook.text import Language, Text
 
+_HARDLY_BETTER = 1.2
+"""Times the mIoU of a constant answer below which a healthy score is called close to it."""
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -162,12 +165,23 @@ def healthy(labels: LabelSurvey, predictions: PredictionSurvey) -> Finding:
         f"{CLASSES[number]} covers {share:.1%} of the positives; {fit} of {len(labels.views)} labels fit "
         "their calibration",
     )
+    lines = [evidence]
+    if miou < _HARDLY_BETTER * reference:
+        lines.append(
+            Text(
+                "仅略好于恒定答案：训练还不够久，或请与基线比较",
+                "hardly better than a constant answer: train longer, and compare with a baseline",
+            )
+        )
     missed = [name for name, count in zip(CLASSES, predictions.result.counts, strict=True) if count.iou == 0]
-    never = Text(
-        f"从未找到的类别（样本少或训练不够久）：{', '.join(missed)}",
-        f"classes never found (few samples, or trained too briefly): {', '.join(missed)}",
-    )
-    return Finding(HEALTHY, (evidence, never) if missed else (evidence,))
+    if missed:
+        lines.append(
+            Text(
+                f"从未找到的类别（样本少或训练不够久）：{', '.join(missed)}",
+                f"classes never found (few samples, or trained too briefly): {', '.join(missed)}",
+            )
+        )
+    return Finding(HEALTHY, tuple(lines))
 
 
 def _table(survey: PredictionSurvey) -> list[str]:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from diffbev_engine.classes import CLASS_PRIORS
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.diagnose.causes import CAUSES
+from diffbev_engine.diagnose.diagnosis import healthy
 from diffbev_engine.errors import UsageError
 from diffbev_engine.grid import LABEL_GRID
 from diffbev_engine.prepare.depth import write_depth
@@ -36,6 +38,14 @@ def test_healthy(examine):
     assert all(view.fits_its_camera for view in diagnosis.labels.views)
     assert diagnosis.labels.mean_separation()["identity"] > 0.99
     assert "4 of 4 labels fit" in _evidence(diagnosis)
+
+
+def test_a_healthy_score_close_to_that_of_a_constant_answer_is_called_so(examine):
+    diagnosis = examine()
+    assert "hardly better" not in _evidence(diagnosis)
+    score = diagnosis.predictions.result
+    close = replace(diagnosis.predictions, references={"all_positive": score, "drivable_only": score})
+    assert "hardly better" in healthy(diagnosis.labels, close).evidence[1].en
 
 
 # The model.
