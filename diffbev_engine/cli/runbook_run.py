@@ -83,9 +83,11 @@ def command(
         }
         print_json(result)
     elif not code:
-        left_out = len(select(view, replace(selection, again=True))) - len(ran)
-        if left_out > 0:
-            click.echo(_left_out(left_out, any_ran=bool(ran))[or_default(language)])
+        left_out = {step.id for step in select(view, replace(selection, again=True))} - {
+            one.step.id for one in ran
+        }
+        if left_out:
+            click.echo(_left_out(len(left_out), any_ran=bool(ran))[or_default(language)])
     if code:
         ctx.exit(code)
 

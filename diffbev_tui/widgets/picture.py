@@ -1,12 +1,9 @@
 """Pictures in a terminal, as finely as it can draw them."""
 
-import fcntl
 import io
-import struct
 import sys
-import termios
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +39,8 @@ def drawn(image: "Image", columns: int, rows: int, graphics: str) -> Widget:
 
         from diffbev_tui.widgets.sixel import SixelImage
 
-    kinds: dict[str, type[Widget]] = {"kitty": TGPImage, "sixel": SixelImage}
-    shown = kinds.get(graphics, HalfcellImage)(image, classes="picture")  # type: ignore[arg-type]
+    kinds: dict[str, type[Widget]] = {"kitty": TGPImage, "sixel": SixelImage, "blocks": HalfcellImage}
+    shown = kinds[graphics](image, classes="picture")  # type: ignore[arg-type]
     shown.styles.width, shown.styles.height = columns, rows
     return shown
 
@@ -66,15 +63,8 @@ def _alone() -> Iterator[None]:
         del sys.modules["numpy"]
         if numpy is not None:
             sys.modules["numpy"] = numpy
-    from textual_image._terminal import get_cell_size
+    from textual_image._terminal import get_cell_size, get_tiocgwinsz
 
-    if _driver_knows_pixels() and hasattr(get_cell_size, "_result"):
-        del get_cell_size._result
-
-
-def _driver_knows_pixels() -> bool:
-    try:
-        size = fcntl.ioctl(sys.__stdout__.fileno(), termios.TIOCGWINSZ, bytes(8))  # type: ignore[union-attr]
-    except (AttributeError, OSError, ValueError):
-        return False
-    return all(struct.unpack("HHHH", size))
+    with suppress(OSError, ValueError):  # no terminal
+        if all(get_tiocgwinsz()) and hasattr(get_cell_size, "_result"):
+            del get_cell_size._result

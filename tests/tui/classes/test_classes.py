@@ -207,18 +207,31 @@ while not Path(sys.argv[1]).exists():
 """
 
 
-async def test_a_diagnosis_outlives_the_ui_and_the_next_one_says_how_it_ended(
-    workspace, tmp_path, monkeypatch
-):
+@pytest.fixture
+def finish(workspace, tmp_path, monkeypatch):
+    """Run b; the end of its diagnosis, which goes on until then."""
     run = write_evaluated_run(workspace, "b", [(200, 0.25)])
     command = [sys.executable, "-c", SLOW_DIAGNOSIS, str(tmp_path / "go")]
     monkeypatch.setattr(diagnose_start, "engine_command", lambda *_: command)
+
+    def finish():
+        write_diagnosis(run / "diagnose", run / "best_mIoU.pth", iteration=200)
+        (tmp_path / "go").touch()
+
+    return finish
+
+
+async def _diagnose(app, pilot):
+    await _open(app, pilot)
+    await pilot.press("D")
+    await pilot.pause()
+    await pilot.press("y")
+    await until(pilot, lambda: "● diagnosing b" in _text(app, "verdict"))
+
+
+async def test_a_diagnosis_outlives_the_ui_and_the_next_one_says_how_it_ended(workspace, finish):
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
-        await _open(app, pilot)
-        await pilot.press("D")
-        await pilot.pause()
-        await pilot.press("y")
-        await until(pilot, lambda: "● diagnosing b" in _text(app, "verdict"))
+        await _diagnose(app, pilot)
         await until(pilot, lambda: "labels: 20/50" in _text(app, "verdict"))
         process = app.pane._work._apart.process
     assert process.poll() is None
@@ -229,29 +242,20 @@ async def test_a_diagnosis_outlives_the_ui_and_the_next_one_says_how_it_ended(
         await until(
             pilot, lambda: any("being diagnosed already" in one.message for one in app._notifications)
         )
-        write_diagnosis(run / "diagnose", run / "best_mIoU.pth", iteration=200)
-        (tmp_path / "go").touch()
+        finish()
         process.wait(60)
         said = "b has been diagnosed: collapse"
         await until(pilot, lambda: any(one.message == said for one in app._notifications))
         await until(pilot, lambda: "diagnosing" not in _text(app, "verdict"))
 
 
-async def test_the_end_of_a_diagnosis_is_said_on_any_screen(workspace, tmp_path, monkeypatch):
-    run = write_evaluated_run(workspace, "b", [(200, 0.25)])
-    command = [sys.executable, "-c", SLOW_DIAGNOSIS, str(tmp_path / "go")]
-    monkeypatch.setattr(diagnose_start, "engine_command", lambda *_: command)
+async def test_the_end_of_a_diagnosis_is_said_on_any_screen(workspace, finish):
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
-        await _open(app, pilot)
-        await pilot.press("D")
-        await pilot.pause()
-        await pilot.press("y")
-        await until(pilot, lambda: "● diagnosing b" in _text(app, "verdict"))
+        await _diagnose(app, pilot)
         await pilot.press("1")
         await pilot.pause()
         assert app.pane.id == "pane-runbook"
-        write_diagnosis(run / "diagnose", run / "best_mIoU.pth", iteration=200)
-        (tmp_path / "go").touch()
+        finish()
         said = "b has been diagnosed: collapse"
         await until(pilot, lambda: [one.message for one in app._notifications] == [said])
 
