@@ -6,14 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.bilingual import Language
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.prepare.pipeline import PrepareJob, prepare
-from diffbev_engine.runbook.campaign import read_campaign, write_report
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.model import Runbook
-from diffbev_engine.runbook.roots import Roots, find_roots
+from diffbev_engine.runbook.report import read_campaign, write_report
 from diffbev_engine.runbook.runner import Ran, Reporter, Selection, exit_code_of, run_steps
-from diffbev_engine.runbook.text import Language
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths, find_roots
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.status import read_status
 from diffbev_engine.synth.job import SynthJob
@@ -31,7 +31,7 @@ _RUNS = {"baseline": "runs/baseline", "DiffBEV": "runs/diffbev_default"}
 class DemoSummary:
     """What the demo left."""
 
-    roots: Roots
+    roots: WorkspacePaths
     reports: tuple[Path, Path]
     """The campaign as Markdown and HTML."""
     scores: dict[str, float | None]
@@ -42,7 +42,7 @@ class DemoSummary:
 class DemoStopped(DiffBEVError):
     """A step failed; the reporter has said why."""
 
-    def __init__(self, ran: Sequence[Ran], roots: Roots) -> None:
+    def __init__(self, ran: Sequence[Ran], roots: WorkspacePaths) -> None:
         failed = ran[-1].step.id
         super().__init__(
             f"the demo stopped at step {failed}; see `diffbev-engine runbook doctor {roots.workspace}`. "
@@ -51,7 +51,7 @@ class DemoStopped(DiffBEVError):
         self.exit_code = exit_code_of(ran)  # type: ignore[assignment]
 
 
-def set_up_demo(out: Path, say: Callable[[str], None]) -> Roots:
+def set_up_demo(out: Path, say: Callable[[str], None]) -> WorkspacePaths:
     """Make a synthetic world, its labels and a demo workspace below ``out``; what is there is kept.
 
     Raises:
@@ -82,7 +82,7 @@ def set_up_demo(out: Path, say: Callable[[str], None]) -> Roots:
 
 
 def run_demo(
-    roots: Roots, reporter: Reporter, language: Language, phases: Sequence[str] | None = None
+    roots: WorkspacePaths, reporter: Reporter, language: Language, phases: Sequence[str] | None = None
 ) -> DemoSummary:
     """Run the runbook of a demo workspace and write its report; steps that have passed are kept.
 
@@ -104,12 +104,12 @@ def run_demo(
     return DemoSummary(roots, reports, _scores(roots), time.monotonic() - started)
 
 
-def _run(runbook: Runbook, roots: Roots, selection: Selection, reporter: Reporter) -> None:
+def _run(runbook: Runbook, roots: WorkspacePaths, selection: Selection, reporter: Reporter) -> None:
     ran = run_steps(runbook, roots, selection, reporter)
     if exit_code_of(ran):
         raise DemoStopped(ran, roots)
 
 
-def _scores(roots: Roots) -> dict[str, float | None]:
+def _scores(roots: WorkspacePaths) -> dict[str, float | None]:
     found = {name: read_status(RunFolder(roots.path(path)).status) for name, path in _RUNS.items()}
     return {name: status.best_miou if status else None for name, status in found.items()}

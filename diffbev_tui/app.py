@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.screen import Screen
 
-from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.core.lookout import Lookout
 from diffbev_tui.core.places import keep_clip, settings_file
 from diffbev_tui.core.preferences import PACES, read_preferences, write_preferences
@@ -75,7 +75,9 @@ class DiffBEVApp(App[None]):
         Binding("ctrl+c", "reassure", show=False),
     ]  # fmt: skip
 
-    def __init__(self, roots: Roots | None, *, read_only: bool = False, graphics: str = "blocks") -> None:
+    def __init__(
+        self, roots: WorkspacePaths | None, *, read_only: bool = False, graphics: str = "blocks"
+    ) -> None:
         """Show a workspace.
 
         Args:
@@ -92,7 +94,7 @@ class DiffBEVApp(App[None]):
         self._alarm = LoudAlarm(self)
         self._open(roots)
 
-    def _open(self, roots: Roots | None) -> None:
+    def _open(self, roots: WorkspacePaths | None) -> None:
         self.roots = roots
         self.lookout = Lookout(roots, self._tell, read_only=self._asked_read_only)
         self._said_seat_taken = False
@@ -151,7 +153,7 @@ class DiffBEVApp(App[None]):
         await self._stack.show_alone(WelcomePane(id="pane-welcome"), "welcome")
         self.query_one(WelcomePane).focus_first()
 
-    async def open_workspace(self, roots: Roots) -> None:
+    async def open_workspace(self, roots: WorkspacePaths) -> None:
         """Leave the welcome screen for a workspace."""
         await self._stack.clear()
         self.query_one(TabLine).display = True

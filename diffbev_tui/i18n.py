@@ -3,8 +3,8 @@
 from functools import lru_cache
 from pathlib import Path
 
-from diffbev_engine.runbook.text import Language, language_of_the_shell
-from diffbev_engine.runbook.toml import read_toml
+from diffbev_engine.core.bilingual import Language, language_of_the_shell
+from diffbev_engine.core.toml import read_toml
 
 WORDS = Path(__file__).parent / "words"
 

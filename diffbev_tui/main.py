@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from diffbev_engine.errors import DiffBEVError, UsageError
+from diffbev_engine.core.errors import DiffBEVError, UsageError
 
 if TYPE_CHECKING:
-    from diffbev_engine.runbook.roots import Roots
+    from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 
 class _OpensByDefault(click.Group):
@@ -81,8 +81,8 @@ def serve(workspace: Path | None, port: int, allow_actions: bool, lang: str | No
     serve_app(command, port)
 
 
-def _roots(workspace: Path | None) -> "Roots | None":
-    from diffbev_engine.runbook.roots import find_roots
+def _roots(workspace: Path | None) -> "WorkspacePaths | None":
+    from diffbev_engine.runbook.workspace_paths import find_roots
 
     try:
         roots = find_roots(workspace)
@@ -99,7 +99,7 @@ def _roots(workspace: Path | None) -> "Roots | None":
     return roots if here else None
 
 
-def _run_app(roots: "Roots | None", lang: str | None, read_only: bool) -> None:
+def _run_app(roots: "WorkspacePaths | None", lang: str | None, read_only: bool) -> None:
     if not (sys.stdout.isatty() or "TEXTUAL_DRIVER" in os.environ):
         raise UsageError("this is a terminal UI and stdout is no terminal. Use `diffbev-engine` in scripts.")
     if os.environ.get("SSH_TTY"):

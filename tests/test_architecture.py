@@ -10,21 +10,24 @@ ENGINE = ROOT / "diffbev_engine"
 
 # From the bottom up; rooms on one line do not import each other.
 LAYERS = [
-    {"errors", "classes", "grid"},
-    {"files", "progress", "settings_base", "colour"},
-    {"drawing", "settings"},
-    {"config", "runs", "synth"},
+    {"core"},
+    {"settings"},
+    {"config", "runs", "synth", "nuscenes"},
+    {"findings"},
     {"prepare", "workspace", "runbook"},
-    {"dataset", "memory"},
+    {"dataset"},
     {"models"},
+    {"findings before a run"},
     {"train"},
-    {"evaluate", "preflight"},
+    {"evaluate"},
     {"report"},
-    {"diagnose"},
+    {"findings.prediction"},
     {"bench", "demo"},
     {"cli"},
     {"__main__"},
 ]
+BEFORE_A_RUN = {"data", "samples", "machine", "storage", "gpu", "weights", "plan", "preflight"}
+"""Detectors that read data, models or the machine before training; the rest of findings is light."""
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 MODULES = sorted(ENGINE.rglob("*.py"))
 
@@ -32,9 +35,15 @@ MODULES = sorted(ENGINE.rglob("*.py"))
 def _room(module: str) -> str:
     """``diffbev_engine.train.loop`` is in train; every ``settings`` module is in settings."""
     parts = module.split(".")
+    if len(parts) == 1:
+        return ""
     if parts[-1] == "settings" and parts[1] != "config":
         return "settings"
-    return parts[1] if len(parts) > 1 else ""
+    if parts[1:3] == ["findings", "prediction"]:
+        return "findings.prediction"
+    if parts[1] == "findings" and len(parts) > 2 and parts[2] in BEFORE_A_RUN:
+        return "findings before a run"
+    return parts[1]
 
 
 def _engine_imports(path: Path) -> set[str]:

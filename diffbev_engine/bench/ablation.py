@@ -17,8 +17,9 @@ from typing import Any
 
 import torch
 
+from diffbev_engine.bench.ablation_runs import Training, check_same_experiment, plan_trainings
 from diffbev_engine.bench.ablation_table import Circumstances, as_json, as_markdown, to_text
-from diffbev_engine.bench.campaign import (
+from diffbev_engine.bench.scheduler import (
     Entry,
     State,
     locked,
@@ -29,15 +30,14 @@ from diffbev_engine.bench.campaign import (
 )
 from diffbev_engine.bench.speed import Speed, measure_speed
 from diffbev_engine.bench.synthetic import SAMPLES_PER_SCENE, make_data_root, scenes_for
-from diffbev_engine.bench.trainings import Training, check_same_experiment, plan_trainings
 from diffbev_engine.bench.variants import check_variants
+from diffbev_engine.core.errors import DiffBEVError, ExitCode, UsageError
+from diffbev_engine.core.files import make_writable_dir, write_text
 from diffbev_engine.dataset.records import read_records
-from diffbev_engine.errors import DiffBEVError, ExitCode, UsageError
-from diffbev_engine.files import make_writable_dir, write_text
 from diffbev_engine.synth.job import SynthJob
-from diffbev_engine.train.experiment import device_name
-from diffbev_engine.train.interrupt import stop_on_signals
-from diffbev_engine.train.processes import Processes, join_processes
+from diffbev_engine.train.distributed import Processes, join_processes
+from diffbev_engine.train.signals import stop_on_signals
+from diffbev_engine.train.train import device_name
 
 _SPEED_ITERATIONS, _SPEED_ROUNDS = 10, 3
 

@@ -7,11 +7,11 @@ from math import sqrt
 from statistics import mean, stdev
 from typing import Any
 
-from diffbev_engine.bench.campaign import Entry, State
+from diffbev_engine.bench.scheduler import Entry, State
 from diffbev_engine.bench.speed import Speed
 from diffbev_engine.bench.variants import REFERENCE, VARIANTS
-from diffbev_engine.classes import CLASSES
 from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.evaluate.result import MASK_NAMES
 
 

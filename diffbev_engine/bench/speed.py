@@ -14,15 +14,15 @@ from typing import Any
 
 import torch
 
-from diffbev_engine.classes import NUM_CLASSES
 from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.classes import NUM_CLASSES
+from diffbev_engine.core.errors import OutOfGPUMemoryError
+from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.errors import OutOfGPUMemoryError
 from diffbev_engine.evaluate.run import predictor
-from diffbev_engine.grid import LABEL_GRID
 from diffbev_engine.prepare.encoding import IGNORE_BIT, IGNORE_FOV_BIT
-from diffbev_engine.train.experiment import build_step
-from diffbev_engine.train.processes import Processes
+from diffbev_engine.train.distributed import Processes
+from diffbev_engine.train.train import build_step
 
 _WARM_UP = 3
 _GIB = 2**30

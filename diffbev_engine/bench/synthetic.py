@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError, UsageError
+from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.prepare.pipeline import PrepareJob, prepare
 from diffbev_engine.prepare.prepare_depth import DepthJob, prepare_depth
 from diffbev_engine.synth.job import MAX_SCENES, SynthJob

@@ -1,6 +1,6 @@
 """The variants of the ablation, each a few overrides of one configuration; light."""
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 
 BASELINE_OVERRIDES = ("model.diffusion=None", "model.depth_loss=None", "data.load_depth=False")
 """What makes any DiffBEV configuration its own baseline."""

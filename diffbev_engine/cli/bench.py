@@ -48,9 +48,9 @@ def train(
     Weights are random unless --set model.backbone.pretrained=… says otherwise: speed does not
     depend on them.
     """
-    from diffbev_engine.bench.training import measure_training
+    from diffbev_engine.bench.throughput import measure_training
     from diffbev_engine.config.load import load_settings
-    from diffbev_engine.train.processes import join_processes
+    from diffbev_engine.train.distributed import join_processes
 
     with tempfile.TemporaryDirectory() as folder:
         root = data_root or Path(folder) / "nuScenes"

@@ -34,7 +34,7 @@ def command(
     steps, and inference with 1, 3 and 5 DDIM steps.
     """
     from diffbev_engine.bench.diffbev import measure_cost
-    from diffbev_engine.train.processes import join_processes
+    from diffbev_engine.train.distributed import join_processes
 
     overrides = ("model.backbone.pretrained=None", *overrides, f"data.samples_per_gpu={batch}")
     cost = measure_cost(config, overrides, join_processes(gpu_ids), iterations=iterations, rounds=rounds)

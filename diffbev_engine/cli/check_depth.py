@@ -6,7 +6,7 @@ from typing import Literal
 import click
 
 from diffbev_engine.cli.options import config_argument, json_option, set_option
-from diffbev_engine.errors import ExitCode
+from diffbev_engine.core.errors import ExitCode
 
 
 @click.command(short_help="Depth as the data loader outputs it.")

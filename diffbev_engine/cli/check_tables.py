@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from diffbev_engine.cli.options import nuscenes_root_option, version_option
-from diffbev_engine.errors import ExitCode
+from diffbev_engine.core.errors import ExitCode
 
 
 @click.command(short_help="Compare our table index with the devkit.")
@@ -19,7 +19,7 @@ def command(ctx: click.Context, nuscenes_root: Path, version: str | None, sample
     Poses, calibrations, paths and boxes of every camera key-frame must agree.  The devkit loads
     its tables for this, which takes about 30 s and 8 GB for v1.0-trainval.
     """
-    from diffbev_engine.prepare.devkit_check import check_against_devkit
+    from diffbev_engine.nuscenes.devkit_check import check_against_devkit
 
     report = check_against_devkit(nuscenes_root, version, samples)
     click.echo(report.to_text())

@@ -9,7 +9,7 @@ import click
 from diffbev_engine.cli.runbook_shared import language_option, or_default
 
 if TYPE_CHECKING:
-    from diffbev_engine.runbook.text import Language
+    from diffbev_engine.core.bilingual import Language
 
 
 @click.command(short_help="The whole runbook, synthetic, in minutes.")

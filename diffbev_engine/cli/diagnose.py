@@ -11,7 +11,7 @@ from diffbev_engine.cli.options import json_option, set_option
 from diffbev_engine.cli.runbook_shared import language_option, or_default
 
 if TYPE_CHECKING:
-    from diffbev_engine.runbook.text import Language
+    from diffbev_engine.core.bilingual import Language
 
 
 @click.command(short_help="Why the mIoU is low: labels, calibration, predictions.")
@@ -73,7 +73,7 @@ def command(
     accuracy, collapse. Whatever the verdict, the exit code is 0.
     """
     from diffbev_engine.config.load import load_settings
-    from diffbev_engine.diagnose.run import DiagnoseJob, diagnose
+    from diffbev_engine.findings.prediction.run import DiagnoseJob, diagnose
 
     job = DiagnoseJob(
         settings=load_settings(config, overrides),

@@ -63,9 +63,9 @@ def command(
     `prepare-depth` has written ground truth at the size of the images.
     """
     from diffbev_engine.config.load import load_settings
+    from diffbev_engine.core.files import write_text
     from diffbev_engine.evaluate.run import evaluate_checkpoint
-    from diffbev_engine.files import write_text
-    from diffbev_engine.train.processes import join_processes, leave_processes
+    from diffbev_engine.train.distributed import join_processes, leave_processes
 
     settings = load_settings(config, overrides)
     processes = join_processes(gpu_ids)

@@ -7,7 +7,7 @@ import sys
 import click
 
 from diffbev_engine import __version__
-from diffbev_engine.errors import DiffBEVError, ExitCode
+from diffbev_engine.core.errors import DiffBEVError, ExitCode
 
 # Command name -> module with a click command named ``command``; the order is that of the work.
 _COMMANDS = {

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
-from diffbev_engine.errors import ExitCode
+from diffbev_engine.core.errors import ExitCode
 
 if TYPE_CHECKING:
-    from diffbev_engine.memory.curve import MemoryCurve, MemoryPoint
+    from diffbev_engine.findings.memory.curve import MemoryCurve, MemoryPoint
 
 
 @click.command(short_help="Peak memory against batch size; the largest that fits.")
@@ -46,8 +46,8 @@ def command(
     resident memory of the process on the host is measured.
     """
     from diffbev_engine.bench.memory import measure_memory
-    from diffbev_engine.files import make_writable_dir, write_text
-    from diffbev_engine.memory.curve import MEMORY_FILE
+    from diffbev_engine.core.files import make_writable_dir, write_text
+    from diffbev_engine.findings.memory.curve import MEMORY_FILE
 
     folder = make_writable_dir(work_dir, "work dir") if work_dir else None
     show = (lambda _point, _free: None) if as_json else _show_point
@@ -64,7 +64,7 @@ def command(
 
 
 def _show_point(point: "MemoryPoint", free: float) -> None:
-    from diffbev_engine.memory.curve import MARGIN
+    from diffbev_engine.findings.memory.curve import MARGIN
 
     if point.peak is None:
         click.secho(f"batch {point.batch:>4}  does not fit: {point.problem}", fg="red")

@@ -7,11 +7,11 @@ import click
 
 from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
 from diffbev_engine.cli.runbook_shared import language_option, or_default, print_json
-from diffbev_engine.errors import ExitCode
+from diffbev_engine.core.errors import ExitCode
 
 if TYPE_CHECKING:
-    from diffbev_engine.preflight.finding import Finding
-    from diffbev_engine.runbook.text import Language
+    from diffbev_engine.core.bilingual import Language
+    from diffbev_engine.findings.finding import Finding
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
@@ -43,7 +43,7 @@ def command(
     would make the run fail.
     """
     from diffbev_engine.config.load import load_settings
-    from diffbev_engine.preflight.run_preflight import preflight, summary
+    from diffbev_engine.findings.preflight import preflight, summary
 
     chosen, found = or_default(language), []
     for finding in preflight(load_settings(config, overrides), config, work_dir, gpu_ids):

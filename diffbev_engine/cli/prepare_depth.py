@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from diffbev_engine.cli.options import json_option, nuscenes_root_option, version_option, workers_option
-from diffbev_engine.errors import ExitCode
+from diffbev_engine.core.errors import ExitCode
 
 
 @click.command(short_help="LiDAR depth ground truth for every image.")

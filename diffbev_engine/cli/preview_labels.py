@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from diffbev_engine.cli.options import data_root_option, json_option
-from diffbev_engine.errors import ExitCode
+from diffbev_engine.core.errors import ExitCode
 
 
 @click.command(short_help="Labels in colour, and a validity report.")

@@ -19,10 +19,10 @@ from diffbev_engine.cli.runbook_shared import (
     step_option,
     workspace_argument,
 )
-from diffbev_engine.errors import ExitCode, UsageError
+from diffbev_engine.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from diffbev_engine.runbook.text import Language
+    from diffbev_engine.core.bilingual import Language
 
 
 @click.group(short_help="The runbook: phases 0-6, known problems, checklist.")
@@ -50,7 +50,7 @@ def list_steps(
     """Show the steps with their commands and criteria, and the known problems.  Works anywhere."""
     from diffbev_engine.runbook.load import load_runbook
     from diffbev_engine.runbook.present import runbook_json
-    from diffbev_engine.runbook.roots import Roots, find_roots
+    from diffbev_engine.runbook.workspace_paths import WorkspacePaths, find_roots
 
     try:
         roots = find_roots(workspace)
@@ -58,7 +58,7 @@ def list_steps(
     except UsageError:
         if workspace is not None:
             raise
-        roots, runbook = Roots(Path("WORKSPACE"), Path("NUSCENES_ROOT")), load_runbook()
+        roots, runbook = WorkspacePaths(Path("WORKSPACE"), Path("NUSCENES_ROOT")), load_runbook()
     chosen = chosen_steps(runbook, phase, steps)
     if as_json:
         print_json(runbook_json(runbook, roots, chosen))
@@ -190,7 +190,7 @@ def report(
     report.html is one file that holds everything, to attach to a paper or a ticket; report.md
     links the figures.
     """
-    from diffbev_engine.runbook.campaign import read_campaign, write_report
+    from diffbev_engine.runbook.report import read_campaign, write_report
 
     roots, runbook = open_workspace(workspace)
     campaign = read_campaign(runbook, roots, or_default(language))

@@ -18,7 +18,7 @@ from diffbev_engine.cli.runbook_shared import (
 )
 
 if TYPE_CHECKING:
-    from diffbev_engine.runbook.text import Language, Text
+    from diffbev_engine.core.bilingual import Bilingual, Language
 
 
 @click.command()
@@ -92,15 +92,15 @@ def command(
         ctx.exit(code)
 
 
-def _left_out(count: int, *, any_ran: bool) -> "Text":
+def _left_out(count: int, *, any_ran: bool) -> "Bilingual":
     """What to say of steps that were not run again."""
-    from diffbev_engine.runbook.text import Text
+    from diffbev_engine.core.bilingual import Bilingual
 
     if not any_ran:
-        return Text(
+        return Bilingual(
             "所选步骤都已通过；--again 可重新运行", "All of these have passed; --again runs them again"
         )
-    return Text(
+    return Bilingual(
         f"另有 {count} 个步骤此前已通过，未再运行；--again 可重新运行",
         f"{count} more had passed before and were left out; --again runs them again",
     )

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from diffbev_engine.core.bilingual import Language
     from diffbev_engine.runbook.finding import Finding
     from diffbev_engine.runbook.model import Runbook, Step
-    from diffbev_engine.runbook.roots import Roots
-    from diffbev_engine.runbook.text import Language
+    from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 workspace_argument = click.argument("workspace", required=False, type=click.Path(path_type=Path))
 phase_option = click.option("--phase", metavar="ID", help="Only this phase, e.g. 2 or final.")
@@ -22,10 +22,10 @@ language_option = click.option(
 )
 
 
-def open_workspace(workspace: Path | None) -> "tuple[Roots, Runbook]":
+def open_workspace(workspace: Path | None) -> "tuple[WorkspacePaths, Runbook]":
     """The roots and the runbook of a workspace; default: that of the current folder."""
     from diffbev_engine.runbook.load import load_runbook
-    from diffbev_engine.runbook.roots import find_roots
+    from diffbev_engine.runbook.workspace_paths import find_roots
 
     roots = find_roots(workspace)
     return roots, load_runbook(roots)
@@ -40,7 +40,7 @@ def chosen_steps(runbook: "Runbook", phase: str | None, steps: tuple[str, ...]) 
 
 def or_default(language: "Language | None") -> "Language":
     """The language asked for, or that of the shell."""
-    from diffbev_engine.runbook.text import language_of_the_shell
+    from diffbev_engine.core.bilingual import language_of_the_shell
 
     return language or language_of_the_shell()
 
@@ -57,7 +57,7 @@ def indented(text: str, indent: str, *, dim: bool = False) -> None:
 
 
 def show_finding(
-    finding: "Finding", roots: "Roots | None", language: "Language", *, err: bool = False
+    finding: "Finding", roots: "WorkspacePaths | None", language: "Language", *, err: bool = False
 ) -> None:
     """Print a known problem with its evidence, locating command and remedies."""
     words = {"zh": ("问题", "定位", "办法"), "en": ("problem", "locate", "remedy")}[language]

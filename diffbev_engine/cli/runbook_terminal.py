@@ -5,17 +5,17 @@ import sys
 import click
 
 from diffbev_engine.cli.runbook_shared import show_finding
+from diffbev_engine.core.bilingual import Bilingual, Language
 from diffbev_engine.runbook.model import Step
 from diffbev_engine.runbook.present import STATE_WORDS, duration
 from diffbev_engine.runbook.record import GLYPHS
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.runner import Ran, Reporter
-from diffbev_engine.runbook.text import Language, Text
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
-_FIX = Text("补救", "mend it with")
+_FIX = Bilingual("补救", "mend it with")
 
 
-def terminal_reporter(roots: Roots, language: Language, *, to_stderr: bool) -> Reporter:
+def terminal_reporter(roots: WorkspacePaths, language: Language, *, to_stderr: bool) -> Reporter:
     """A reporter that prints each step, its output as it comes, and how it ended."""
     stream = sys.stderr if to_stderr else sys.stdout
 

@@ -15,8 +15,8 @@ from diffbev_engine.cli.options import json_option, set_option
 
 if TYPE_CHECKING:
     from diffbev_engine.runs.folder import RunFolder
+    from diffbev_engine.runs.inspect import RunReport
     from diffbev_engine.runs.launch import Launch, TrainingArguments
-    from diffbev_engine.runs.survey import RunReport
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 _MARKS = {
@@ -43,7 +43,7 @@ def command() -> None:
 def list_command(root: Path, set_aside: bool, as_json: bool) -> None:
     """List the runs in and below ROOT (the current folder), alive or not."""
     from diffbev_engine.runs.find import find_runs
-    from diffbev_engine.runs.survey import inspect_run
+    from diffbev_engine.runs.inspect import inspect_run
 
     reports = [inspect_run(path) for path in find_runs(root, set_aside=set_aside)]
     if as_json:
@@ -61,7 +61,7 @@ def list_command(root: Path, set_aside: bool, as_json: bool) -> None:
 @json_option
 def show(directory: Path, as_json: bool) -> None:
     """Show what has become of the run in DIR, and what to do next."""
-    from diffbev_engine.runs.survey import inspect_run
+    from diffbev_engine.runs.inspect import inspect_run
 
     report = inspect_run(directory)
     click.echo(json.dumps(report.to_json(), indent=1) if as_json else _describe(report))
@@ -75,8 +75,8 @@ def show(directory: Path, as_json: bool) -> None:
 @json_option
 def stop(directory: Path, timeout_s: float, kill: bool, yes: bool, as_json: bool) -> None:
     """Ask the training in DIR to save a checkpoint and end; wait for it and say what was saved."""
-    from diffbev_engine.errors import UsageError
-    from diffbev_engine.runs.control import stop_run, what_is_left
+    from diffbev_engine.core.errors import UsageError
+    from diffbev_engine.runs.actions import stop_run, what_is_left
 
     if kill and not yes:
         left = what_is_left(directory)
@@ -107,11 +107,11 @@ def resume(directory: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     --set or because the file was changed, are shown.
     """
     from diffbev_engine.config.load import load_settings
-    from diffbev_engine.errors import DiffBEVError
+    from diffbev_engine.core.errors import DiffBEVError
     from diffbev_engine.runs.folder import RunFolder
+    from diffbev_engine.runs.inspect import RunCondition, inspect_run, read_manifest
     from diffbev_engine.runs.launch import read_launch, start_detached
     from diffbev_engine.runs.lock import refuse_if_held
-    from diffbev_engine.runs.survey import RunCondition, inspect_run, read_manifest
 
     folder = RunFolder(directory.resolve())
     report, manifest = inspect_run(folder.path), read_manifest(folder)
@@ -161,7 +161,7 @@ def report_launch(launch: "Launch", work_dir: Path, as_json: bool, changes: list
 
 def _enter(manifest: Mapping[str, Any]) -> Path:
     """Go to the folder of the earlier start, which its relative paths mean."""
-    from diffbev_engine.errors import DiffBEVError
+    from diffbev_engine.core.errors import DiffBEVError
 
     cwd = Path(manifest.get("cwd", "."))
     try:
@@ -179,8 +179,8 @@ def _recorded_arguments(
     """The arguments of the earlier start; its recorded settings where it was not started by `train`."""
     from diffbev_engine.config.load import dump_config
     from diffbev_engine.config.settings import Settings
-    from diffbev_engine.errors import DiffBEVError
-    from diffbev_engine.files import write_text
+    from diffbev_engine.core.errors import DiffBEVError
+    from diffbev_engine.core.files import write_text
     from diffbev_engine.runs.launch import TrainingArguments
 
     if "config" not in manifest:

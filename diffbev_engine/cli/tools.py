@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from diffbev_engine.cli.main import cli, main
-from diffbev_engine.errors import DiffBEVError, ExitCode
+from diffbev_engine.core.errors import DiffBEVError, ExitCode
 from diffbev_engine.workspace.workspace import Workspace, find_workspace
 
 if TYPE_CHECKING:

@@ -53,7 +53,7 @@ def command(
     if as_json:
         raise click.UsageError("--json goes with --detach: what a training writes is in its work dir")
     from diffbev_engine.evaluate.run import evaluation_in_training
-    from diffbev_engine.train.experiment import TrainingJob, train
+    from diffbev_engine.train.train import TrainingJob, train
 
     job = TrainingJob(
         settings=settings,

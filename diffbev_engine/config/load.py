@@ -16,7 +16,7 @@ from diffbev_engine.config.parser import parse_config, parse_literal
 from diffbev_engine.config.presets_index import find_config
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.config.values import Entry, Origin, Value, collection, merge, plain
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 
 _LINE = 100
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from diffbev_engine.config.expressions import Expressions, parse_syntax, refuse
 from diffbev_engine.config.presets_index import find_preset
 from diffbev_engine.config.values import Entry, Origin, Value, collection, merge, plain
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 
 _BASE = "_base_"
 _MAX_FILE_BYTES = 256 * 1024

@@ -3,7 +3,7 @@
 import difflib
 from pathlib import Path
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 
 PRESETS_DIR = Path(__file__).with_name("presets")
 """Same tree as ``configs/`` of a workspace: ``_base_/…`` and one folder a kind of experiment."""

@@ -5,10 +5,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, model_validator
 
+from diffbev_engine.core.settings_base import StrictSettings
 from diffbev_engine.dataset.settings import DataSettings
 from diffbev_engine.evaluate.settings import EvaluationSettings
 from diffbev_engine.models.settings import ModelSettings
-from diffbev_engine.settings_base import StrictSettings
 from diffbev_engine.train.settings import (
     CheckpointSettings,
     LogSettings,

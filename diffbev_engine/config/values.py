@@ -5,7 +5,7 @@ Values are never changed in place, so one value may be part of several others.
 
 from dataclasses import dataclass
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 
 DELETE_KEY = "_delete_"
 """``_delete_=True`` inside a dict replaces the dict below it instead of merging into it."""

@@ -7,11 +7,11 @@ from typing import Any
 
 import torch
 
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.loader import BEVDataset, evaluation_loader
 from diffbev_engine.dataset.records import SampleRecord
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.dataset.settings import DataSettings
-from diffbev_engine.errors import DiffBEVError
 
 NEAREST_M, FARTHEST_M = 1.0, 50.0
 """Depths that the lift can represent, metres."""

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.order import ALONE, Shard, TrainingOrder, evaluation_batches
 from diffbev_engine.dataset.records import SampleRecord
 from diffbev_engine.dataset.sample import Batch, Sample, collate, load_sample
 from diffbev_engine.dataset.settings import DataSettings
-from diffbev_engine.errors import DiffBEVError
 
 _PREFETCHED_BATCHES = 4
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 
-from diffbev_engine.classes import CLASSES
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.classes import CLASSES
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.prepare.data_root import DataRoot, IndexEntry
 
 Split = Literal["train", "val"]

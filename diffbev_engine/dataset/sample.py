@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffbev_engine.classes import NUM_CLASSES
+from diffbev_engine.core.classes import NUM_CLASSES
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.records import SampleRecord
-from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.prepare.encoding import IGNORE_BIT, IGNORE_FOV_BIT, read_label
 
 _JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
-from diffbev_engine.settings_base import StrictSettings
+from diffbev_engine.core.settings_base import StrictSettings
 
 
 class DataSettings(StrictSettings):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, distributed
 
-from diffbev_engine.classes import NUM_CLASSES
+from diffbev_engine.core.classes import NUM_CLASSES
 from diffbev_engine.evaluate.result import ClassCounts, MaskResult
 
 THRESHOLD = 0.5

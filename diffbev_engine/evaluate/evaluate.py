@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.evaluate.counts import CountStream
 from diffbev_engine.evaluate.depth import DepthStream
 from diffbev_engine.evaluate.network_clock import NetworkClock

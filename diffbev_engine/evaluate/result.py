@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from diffbev_engine.classes import CLASSES
+from diffbev_engine.core.classes import CLASSES
 
 MASK_NAMES = {"pon": "LiDAR occlusion and field of view", "fov": "field of view only"}
 

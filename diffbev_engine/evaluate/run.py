@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.progress import progress
 from diffbev_engine.dataset.loader import BEVDataset, evaluation_loader
 from diffbev_engine.dataset.records import SampleRecord, Split, read_provenance, read_records
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.errors import UsageError
 from diffbev_engine.evaluate.depth import DepthStream, depth_obstacle
 from diffbev_engine.evaluate.evaluate import Network, Predict, evaluate
 from diffbev_engine.evaluate.result import EvaluationResult, MaskResult
@@ -20,12 +21,11 @@ from diffbev_engine.evaluate.summary import SeedSummary, StepsTable
 from diffbev_engine.models.model import BEVModel, ModelOutput, build_model
 from diffbev_engine.models.photometric import normalise
 from diffbev_engine.models.settings import DiffusionSettings
-from diffbev_engine.progress import progress
 from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
-from diffbev_engine.train.experiment import device_name
-from diffbev_engine.train.processes import Processes
+from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.recorder import logger
 from diffbev_engine.train.step import autocast
+from diffbev_engine.train.train import device_name
 
 DEFAULT_SEED = 0
 """Seed of the denoising noise wherever nobody chooses one, evaluation in training included."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import PositiveInt
 
-from diffbev_engine.settings_base import StrictSettings
+from diffbev_engine.core.settings_base import StrictSettings
 
 
 class EvaluationSettings(StrictSettings):

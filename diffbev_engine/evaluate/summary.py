@@ -4,7 +4,7 @@ import statistics
 from dataclasses import dataclass
 from typing import Any
 
-from diffbev_engine.classes import CLASSES
+from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.evaluate.network_clock import WHAT_IS_TIMED
 from diffbev_engine.evaluate.result import EvaluationResult, percent, provenance_text
 

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from timm.layers import DropPath, set_fused_attn, use_fused_attn
 from torch import Tensor, nn
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.geometry import padded_size
 from diffbev_engine.models.pretrained import load_weights
 from diffbev_engine.models.settings import BackboneSettings

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.condition import Condition
 from diffbev_engine.models.diffusion import GaussianDiffusion, ddim_times, standardise
 from diffbev_engine.models.fusion import Fusion

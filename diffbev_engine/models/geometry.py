@@ -1,7 +1,7 @@
 """Where image features and depth bins lie; numpy only, so that data tools can use the same bins.
 
 Frames: pixels u right and v down, integers at pixel centres; camera x right, y down, z forward.
-The BEV frame is the camera frame without y (see ``diffbev_engine.grid``).
+The BEV frame is the camera frame without y (see ``diffbev_engine.core.grid``).
 
 Dimension letters: D depth bins, H W feature rows and columns.
 """
@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from diffbev_engine.errors import UsageError
-from diffbev_engine.grid import FEATURE_GRID, BEVGrid
+from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.grid import FEATURE_GRID, BEVGrid
 
 LiftMode = Literal["upstream", "aligned"]
 _UPSTREAM_DEPTH_STEP = 1.0  # metres, twice the length of a BEV cell

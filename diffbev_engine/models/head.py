@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from diffbev_engine.classes import NUM_CLASSES
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.classes import NUM_CLASSES
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.settings import HeadSettings
 
 _EXPANSION = 4

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diffbev_engine.grid import FEATURE_GRID, BEVGrid
+from diffbev_engine.core.grid import FEATURE_GRID, BEVGrid
 from diffbev_engine.models.geometry import frustum
 from diffbev_engine.models.settings import LiftSettings
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.backbone import Backbone
 from diffbev_engine.models.diffbev import DiffBEV, Draws
 from diffbev_engine.models.head import PyramidHead

@@ -14,7 +14,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 
 _log = logging.getLogger(__name__)
 

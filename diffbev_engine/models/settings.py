@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from diffbev_engine.classes import CLASS_PRIORS, NUM_CLASSES
-from diffbev_engine.settings_base import StrictSettings
+from diffbev_engine.core.classes import CLASS_PRIORS, NUM_CLASSES
+from diffbev_engine.core.settings_base import StrictSettings
 
 Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.attention import SelfAttention
 from diffbev_engine.models.norm import GroupNorm
 from diffbev_engine.models.settings import DiffusionSettings

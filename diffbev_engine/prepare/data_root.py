@@ -13,8 +13,8 @@ from typing import TypeVar
 import msgspec
 import numpy as np
 
-from diffbev_engine.errors import DiffBEVError
-from diffbev_engine.files import write_bytes
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import write_bytes
 
 SPLITS = ("train", "val")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")

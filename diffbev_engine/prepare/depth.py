@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from diffbev_engine.files import atomic_path
+from diffbev_engine.core.files import atomic_path
+from diffbev_engine.nuscenes.tables import CameraFrame
 from diffbev_engine.prepare.lidar import points_in_camera
-from diffbev_engine.prepare.tables import CameraFrame
 
 # Both as in the devkit's `map_pointcloud_to_image`: nearer points sit on the car itself.
 _NEAREST_M = 1.0

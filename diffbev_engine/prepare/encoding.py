@@ -1,6 +1,6 @@
 """Label PNGs: one uint16 a BEV cell, one bit a class, two bits for the two ignore masks.
 
-Bits 0-13 are the classes of ``diffbev_engine.classes`` (several may be set: a car stands on
+Bits 0-13 are the classes of ``diffbev_engine.core.classes`` (several may be set: a car stands on
 drivable area), bit 14 is the ignore mask of PON (outside the view, hidden from LiDAR, or under a
 box of no class) and bit 15 the ignore mask without the LiDAR part.  Class bits stay set where a
 cell is ignored.  Row 0 is nearest to the camera; viewers that show 8 bits show it almost black.
@@ -12,10 +12,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from diffbev_engine.classes import NUM_CLASSES
-from diffbev_engine.errors import DiffBEVError
-from diffbev_engine.files import write_bytes
-from diffbev_engine.grid import LABEL_GRID
+from diffbev_engine.core.classes import NUM_CLASSES
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import write_bytes
+from diffbev_engine.core.grid import LABEL_GRID
 
 IGNORE_BIT = 14
 IGNORE_FOV_BIT = 15

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError
-from diffbev_engine.files import atomic_path, write_bytes
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import atomic_path, write_bytes
 
 _START = b"\xff\xd8"
 _END = b"\xff\xd9"

@@ -10,22 +10,22 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from diffbev_engine.classes import CATEGORY_TO_CLASS, CLASSES, MAP_LAYERS, NUM_CLASSES
-from diffbev_engine.grid import LABEL_GRID, BEVGrid
+from diffbev_engine.core.classes import CATEGORY_TO_CLASS, CLASSES, MAP_LAYERS, NUM_CLASSES
+from diffbev_engine.core.grid import LABEL_GRID, BEVGrid
+from diffbev_engine.nuscenes.maps import MapLayers
+from diffbev_engine.nuscenes.outlines import Outlines
+from diffbev_engine.nuscenes.tables import Boxes, CameraFrame
 from diffbev_engine.prepare.encoding import encode_label
 from diffbev_engine.prepare.lidar import points_in_camera
-from diffbev_engine.prepare.maps import MapLayers
 from diffbev_engine.prepare.masks import fov_mask, occlusion_mask
 from diffbev_engine.prepare.raster import (
     RASTERS,
-    Outlines,
     fill_exact,
     fill_polygons_pon,
     fill_pon,
     polygon_parts,
     to_cells,
 )
-from diffbev_engine.prepare.tables import Boxes, CameraFrame
 
 _PLANE_OF_CLASS = {name: plane for plane, name in enumerate(CLASSES)}
 # Boxes of no class (animals, strollers, debris, ...) are drawn on a plane of their own, after the classes.

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from diffbev_engine.errors import DiffBEVError
-from diffbev_engine.prepare.tables import CameraFrame
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.nuscenes.tables import CameraFrame
 
 _POINT_BYTES = 20  # x, y, z, intensity, ring index; float32 each
 

@@ -4,7 +4,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from diffbev_engine.grid import BEVGrid
+from diffbev_engine.core.grid import BEVGrid
 
 
 def fov_mask(intrinsics: np.ndarray, width: int, grid: BEVGrid) -> np.ndarray:

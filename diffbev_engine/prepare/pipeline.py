@@ -12,8 +12,13 @@ from pathlib import Path
 
 import msgspec
 
-from diffbev_engine.errors import DiffBEVError, ExitCode, UsageError
-from diffbev_engine.files import make_writable_dir
+from diffbev_engine.core.errors import DiffBEVError, ExitCode, UsageError
+from diffbev_engine.core.files import make_writable_dir
+from diffbev_engine.core.progress import track
+from diffbev_engine.nuscenes.maps import MapLayers, load_map
+from diffbev_engine.nuscenes.splits import explain_empty_side, resolve_split
+from diffbev_engine.nuscenes.tables import CameraFrame, Tables
+from diffbev_engine.prepare.compatibility import check_same_settings, forget_earlier_labels, merged_record
 from diffbev_engine.prepare.data_root import (
     SPLITS,
     DataRoot,
@@ -22,14 +27,9 @@ from diffbev_engine.prepare.data_root import (
     as_rows,
     write_register,
 )
-from diffbev_engine.prepare.maps import MapLayers, load_map
 from diffbev_engine.prepare.raster import RASTERS
-from diffbev_engine.prepare.records import check_same_settings, forget_earlier_labels, merged_record
-from diffbev_engine.prepare.splits import explain_empty_side, resolve_split
 from diffbev_engine.prepare.summary import Failures, PrepareSummary, failures_path
-from diffbev_engine.prepare.tables import CameraFrame, Tables
 from diffbev_engine.prepare.workers import Chunk, FrameTask, Places, run_chunks
-from diffbev_engine.progress import track
 
 _FRAMES_A_CHUNK = 32
 _FRAMES_A_PROCESS = 128  # a process takes a second to start, as long as this many labels

@@ -19,12 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from diffbev_engine.errors import DiffBEVError, UsageError
-from diffbev_engine.files import make_writable_dir, write_text
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.files import make_writable_dir, write_text
+from diffbev_engine.core.progress import track
+from diffbev_engine.nuscenes.tables import CameraFrame, Tables
 from diffbev_engine.prepare.depth import empty_depth, project_depth, write_depth
 from diffbev_engine.prepare.lidar import read_sweep
-from diffbev_engine.prepare.tables import CameraFrame, Tables
-from diffbev_engine.progress import track
 
 MANIFEST = "depth.json"
 _FORMAT = 1  # count up when the same settings give other files

@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from diffbev_engine.drawing import FAINT, INK, draw_bev, draw_legend
-from diffbev_engine.errors import DiffBEVError, UsageError
-from diffbev_engine.files import atomic_path, make_writable_dir
+from diffbev_engine.core.bev_plot import FAINT, INK, draw_bev, draw_legend
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.files import atomic_path, make_writable_dir
 from diffbev_engine.prepare.data_root import DataRoot, IndexEntry
 from diffbev_engine.prepare.encoding import DecodedLabel, decode_label, read_label
 

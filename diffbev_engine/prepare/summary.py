@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from diffbev_engine.nuscenes.maps import MapLayers
 from diffbev_engine.prepare.data_root import SPLITS, PrepareRecord
-from diffbev_engine.prepare.maps import MapLayers
 
 _LINES_SHOWN = 20
 

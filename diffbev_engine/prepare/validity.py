@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from diffbev_engine.classes import CLASS_PRIORS, CLASSES, NUM_CLASSES
-from diffbev_engine.errors import DiffBEVError, UsageError
+from diffbev_engine.core.classes import CLASS_PRIORS, CLASSES, NUM_CLASSES
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.progress import track
 from diffbev_engine.prepare.data_root import DataRoot
 from diffbev_engine.prepare.encoding import IGNORE_BIT, IGNORE_FOV_BIT, read_label
-from diffbev_engine.progress import track
 
 _TOKENS_SHOWN = 3
 _VALUES = np.arange(1 << 16, dtype=np.uint32)

@@ -17,14 +17,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.nuscenes.maps import load_map
+from diffbev_engine.nuscenes.tables import Boxes, CameraFrame
 from diffbev_engine.prepare.data_root import DataRoot, cannot_write
 from diffbev_engine.prepare.encoding import write_label
 from diffbev_engine.prepare.images import check_jpeg, place_image
 from diffbev_engine.prepare.labels import render_label
 from diffbev_engine.prepare.lidar import read_sweep
-from diffbev_engine.prepare.maps import load_map
-from diffbev_engine.prepare.tables import Boxes, CameraFrame
 
 _CHUNKS_AHEAD = 3  # queued per process: keeps all busy without holding every frame in memory
 

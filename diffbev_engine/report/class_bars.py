@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from diffbev_engine.classes import CLASSES
+from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.report.experiment import Experiment
 from diffbev_engine.report.style import GREY, INK, RunStyle, new_figure, run_style
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.metrics_reader import Metrics, Row, read_metrics
 

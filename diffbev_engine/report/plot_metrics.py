@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from diffbev_engine.files import make_writable_dir, write_text
+from diffbev_engine.core.files import make_writable_dir, write_text
 from diffbev_engine.report.class_bars import draw_class_iou
 from diffbev_engine.report.curves import draw_learning_rate, draw_loss, draw_miou
 from diffbev_engine.report.experiment import Experiment

@@ -7,13 +7,13 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from diffbev_engine.classes import CLASSES, NUM_CLASSES
+from diffbev_engine.core.bev_plot import INK, draw_bev, draw_legend
+from diffbev_engine.core.classes import CLASSES, NUM_CLASSES
+from diffbev_engine.core.files import atomic_path
 from diffbev_engine.dataset.records import SampleRecord
 from diffbev_engine.dataset.sample import Batch, collate, load_sample
-from diffbev_engine.drawing import INK, draw_bev, draw_legend
 from diffbev_engine.evaluate.counts import THRESHOLD, CountStream
 from diffbev_engine.evaluate.evaluate import Predict
-from diffbev_engine.files import atomic_path
 
 
 @torch.inference_mode()

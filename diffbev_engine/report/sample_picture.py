@@ -13,11 +13,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from diffbev_engine.classes import CLASS_COLOURS, CLASSES, IGNORE_COLOUR
+from diffbev_engine.core.bev_plot import FAINT, INK, draw_bev
+from diffbev_engine.core.classes import CLASS_COLOURS, CLASSES, IGNORE_COLOUR
+from diffbev_engine.core.files import atomic_path
 from diffbev_engine.dataset.records import SampleRecord
-from diffbev_engine.drawing import FAINT, INK, draw_bev
 from diffbev_engine.evaluate.result import MASK_NAMES, MaskResult
-from diffbev_engine.files import atomic_path
 from diffbev_engine.report.style import paper_style
 
 _HEIGHT, _CAMERA_WIDTH, _BEV_WIDTH = 4.0, 5.6, 3.5

@@ -18,7 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, ScalarFormatter
 
-from diffbev_engine.files import atomic_path
+from diffbev_engine.core.files import atomic_path
 
 FORMATS = ("png", "pdf", "svg")
 INK, GREY = "#202020", "#6b6b6b"

@@ -9,19 +9,19 @@ from typing import Any
 import torch
 
 from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.files import make_writable_dir
 from diffbev_engine.dataset.records import SampleRecord, Split, read_records
 from diffbev_engine.dataset.sample import Batch, collate, load_sample
-from diffbev_engine.errors import UsageError
 from diffbev_engine.evaluate.counts import THRESHOLD, CountStream
 from diffbev_engine.evaluate.evaluate import Predict
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import MaskResult
 from diffbev_engine.evaluate.run import predictor
-from diffbev_engine.files import make_writable_dir
 from diffbev_engine.models.model import build_model
 from diffbev_engine.report.sample_picture import Panel, SamplePicture, save_picture
 from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
-from diffbev_engine.train.processes import join_processes
+from diffbev_engine.train.distributed import join_processes
 
 _DEVICE = re.compile(r"cpu|cuda(?::(\d+))?")
 

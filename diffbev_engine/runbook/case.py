@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runbook.model import Step
-from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 _TAIL = 4 * 1024 * 1024
 
@@ -17,7 +17,7 @@ _TAIL = 4 * 1024 * 1024
 class Case:
     """Everything that a diagnosis may look at."""
 
-    roots: Roots | None
+    roots: WorkspacePaths | None
     log: str = ""
     """The end of the output."""
     log_path: Path | None = None
@@ -32,7 +32,7 @@ class Case:
     oom_report: Mapping[str, Any] = field(default_factory=dict)
 
 
-def case_of(target: Path, roots: Roots | None) -> Case:
+def case_of(target: Path, roots: WorkspacePaths | None) -> Case:
     """The case of a run directory or a log.
 
     Raises:
@@ -55,7 +55,7 @@ def case_of(target: Path, roots: Roots | None) -> Case:
     )
 
 
-def case_of_run(run_dir: Path, roots: Roots | None, step: Step | None = None) -> Case:
+def case_of_run(run_dir: Path, roots: WorkspacePaths | None, step: Step | None = None) -> Case:
     """The case of a run directory, with its newest log."""
     logs = sorted(
         (path for pattern in ("train_*.log", "console_*.log", "*.log") for path in run_dir.glob(pattern)),

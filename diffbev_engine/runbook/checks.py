@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
-from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runbook.text import EMPTY, Text
+from diffbev_engine.core.bilingual import EMPTY, Bilingual
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Seen:
 
     passed: bool | None
     """``None``: it cannot be known, as nothing has run yet."""
-    detail: Text = EMPTY
+    detail: Bilingual = EMPTY
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class CheckResult:
     """One check and what it showed."""
 
     check: "Check"
-    description: Text
+    description: Bilingual
     seen: Seen
 
     @property
@@ -51,19 +51,19 @@ class Check(ABC):
     of_the_run: ClassVar[bool] = False
     """Whether it looks at what the commands printed, not at files."""
 
-    def describe(self, roots: Roots) -> Text:
+    def describe(self, roots: WorkspacePaths) -> Bilingual:
         """What must hold, in words."""
         return self._describe(roots)
 
-    def look(self, roots: Roots, outcome: Outcome) -> Seen:
+    def look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:
         """Look; changes nothing.  May raise OSError: see :func:`look_at`."""
         return self._look(roots, outcome)
 
     @abstractmethod
-    def _describe(self, roots: Roots) -> Text: ...
+    def _describe(self, roots: WorkspacePaths) -> Bilingual: ...
 
     @abstractmethod
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen: ...
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen: ...
 
 
 CHECK_TYPES: dict[str, type[Check]] = {}
@@ -80,14 +80,14 @@ def check_type(name: str) -> Callable[[_C], _C]:
     return register
 
 
-def look_at(check: Check, roots: Roots, outcome: Outcome) -> CheckResult:
+def look_at(check: Check, roots: WorkspacePaths, outcome: Outcome) -> CheckResult:
     """Look at one check; a system error is an answer, not a crash."""
     try:
         seen = check.look(roots, outcome)
     except OSError as error:
         reason = f"{Path(error.filename).name if error.filename else ''} {error.strerror or error}".strip()
-        seen = Seen(False, Text(f"无法读取：{reason}", f"cannot be read: {reason}"))
+        seen = Seen(False, Bilingual(f"无法读取：{reason}", f"cannot be read: {reason}"))
     return CheckResult(check, check.describe(roots), seen)
 
 
-NOT_YET = Seen(None, Text("尚未运行", "not run yet"))
+NOT_YET = Seen(None, Bilingual("尚未运行", "not run yet"))

@@ -8,19 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.gpu import gpus
 from diffbev_engine.runbook.checks import Check, Outcome, Seen, check_type
 from diffbev_engine.runbook.files import count_matches, one_file_per_sample
-from diffbev_engine.runbook.gpu import gpus
-from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runbook.text import EMPTY, Text, same
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 _LARGEST_TEXT = 64 * 1024 * 1024
-_MISSING = Seen(False, Text("不存在", "missing"))
+_MISSING = Seen(False, Bilingual("不存在", "missing"))
 _KINDS = {
-    "any": Text("路径", "path"),
-    "file": Text("文件", "file"),
-    "folder": Text("目录", "folder"),
+    "any": Bilingual("路径", "path"),
+    "file": Bilingual("文件", "file"),
+    "folder": Bilingual("目录", "folder"),
 }
 
 
@@ -32,18 +32,18 @@ class PathExists(Check):
     path: str
     kind: Literal["any", "file", "folder"] = "any"
 
-    def _describe(self, roots: Roots) -> Text:
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:
         shown, kind = roots.short(roots.path(self.path)), _KINDS[self.kind]
-        return Text(f"{kind.zh} {shown} 存在", f"{kind.en} {shown} exists")
+        return Bilingual(f"{kind.zh} {shown} 存在", f"{kind.en} {shown} exists")
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         path = roots.path(self.path)
         if not path.exists():
-            return Seen(False, Text("失效的链接", "a dead link")) if path.is_symlink() else _MISSING
+            return Seen(False, Bilingual("失效的链接", "a dead link")) if path.is_symlink() else _MISSING
         if self.kind == "folder" and not path.is_dir():
-            return Seen(False, Text("是文件，不是目录", "a file, not a folder"))
+            return Seen(False, Bilingual("是文件，不是目录", "a file, not a folder"))
         if self.kind == "file" and not path.is_file():
-            return Seen(False, Text("是目录，不是文件", "a folder, not a file"))
+            return Seen(False, Bilingual("是目录，不是文件", "a folder, not a file"))
         return Seen(True)
 
 
@@ -55,17 +55,17 @@ class FileContains(Check):
     path: str
     texts: tuple[str, ...] = ()
     pattern: str = ""
-    meaning: Text = EMPTY
+    meaning: Bilingual = EMPTY
 
-    def _describe(self, roots: Roots) -> Text:
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:
         shown = roots.short(roots.path(self.path))
         if self.meaning:
-            return Text(f"{shown}：{self.meaning.zh}", f"{shown}: {self.meaning.en}")
+            return Bilingual(f"{shown}：{self.meaning.zh}", f"{shown}: {self.meaning.en}")
         wanted = "、".join(f"“{text}”" for text in self.texts) or f"/{self.pattern}/"
         english = ", ".join(f'"{text}"' for text in self.texts) or f"/{self.pattern}/"
-        return Text(f"{shown} 包含 {wanted}", f"{shown} contains {english}")
+        return Bilingual(f"{shown} 包含 {wanted}", f"{shown} contains {english}")
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         path = roots.path(self.path)
         if not path.is_file():
             return _MISSING
@@ -82,21 +82,22 @@ class CsvReachesStep(Check):
     path: str
     step: int | None = field(default=None)
 
-    def _describe(self, roots: Roots) -> Text:
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:
         shown = roots.short(roots.path(self.path))
         wanted = self.step or _max_iters(roots.path(self.path).parent)
         if wanted is None:
-            return Text(f"{shown} 到达最后一次迭代", f"{shown} reaches the last iteration")
-        return Text(f"{shown} 到达第 {wanted} 次迭代", f"{shown} reaches step {wanted}")
+            return Bilingual(f"{shown} 到达最后一次迭代", f"{shown} reaches the last iteration")
+        return Bilingual(f"{shown} 到达第 {wanted} 次迭代", f"{shown} reaches step {wanted}")
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         path = roots.path(self.path)
         wanted = self.step or _max_iters(path.parent)
         if not path.exists():
             return _MISSING
         if wanted is None:
             return Seen(
-                False, Text("没有 run.json，不知道训练多少次迭代", "no run.json says how many iterations")
+                False,
+                Bilingual("没有 run.json，不知道训练多少次迭代", "no run.json says how many iterations"),
             )
         from diffbev_engine.runbook.damage import why_unreadable
         from diffbev_engine.runs.metrics_reader import read_metrics
@@ -105,7 +106,7 @@ class CsvReachesStep(Check):
             last = read_metrics(path).last_step
         except DiffBEVError as error:
             return Seen(False, why_unreadable(path, error))
-        return Seen(last >= wanted, Text(f"最后一行：第 {last} 次迭代", f"last row: step {last}"))
+        return Seen(last >= wanted, Bilingual(f"最后一行：第 {last} 次迭代", f"last row: step {last}"))
 
 
 @check_type("csv_has_values")
@@ -116,11 +117,11 @@ class CsvHasValues(Check):
     path: str
     columns: tuple[str, ...]
 
-    def _describe(self, roots: Roots) -> Text:
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:
         shown, names = roots.short(roots.path(self.path)), ", ".join(self.columns)
-        return Text(f"{shown} 可读，含有 {names} 的值", f"{shown} is readable and has values of {names}")
+        return Bilingual(f"{shown} 可读，含有 {names} 的值", f"{shown} is readable and has values of {names}")
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         path = roots.path(self.path)
         if not path.exists():
             return _MISSING
@@ -135,11 +136,11 @@ class CsvHasValues(Check):
             return Seen(False, damage)
         empty = ", ".join(column for column in self.columns if not len(metrics.series(column)))
         if empty:
-            return Seen(False, Text(f"没有值：{empty}", f"no value of {empty}"))
+            return Seen(False, Bilingual(f"没有值：{empty}", f"no value of {empty}"))
         rows, bad = len(metrics.training) + len(metrics.evaluation), len(metrics.unreadable)
         zh, en = (f"，另有 {bad} 行不可读", f", and {bad} that cannot be read") if bad else ("", "")
         last = metrics.last_step
-        return Seen(True, Text(f"{rows} 行{zh}，到第 {last} 次迭代", f"{rows} rows{en}, to step {last}"))
+        return Seen(True, Bilingual(f"{rows} 行{zh}，到第 {last} 次迭代", f"{rows} rows{en}, to step {last}"))
 
 
 @check_type("files_at_least")
@@ -150,13 +151,15 @@ class FilesAtLeast(Check):
     pattern: str
     count: int
 
-    def _describe(self, roots: Roots) -> Text:
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:
         shown = roots.short(roots.path(self.pattern))
-        return Text(f"至少 {self.count} 个文件匹配 {shown}", f"at least {self.count} files match {shown}")
+        return Bilingual(
+            f"至少 {self.count} 个文件匹配 {shown}", f"at least {self.count} files match {shown}"
+        )
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         found = count_matches(roots, self.pattern)
-        return Seen(found >= self.count, Text(f"{found} 个", f"{found} found"))
+        return Seen(found >= self.count, Bilingual(f"{found} 个", f"{found} found"))
 
 
 @check_type("file_per_sample")
@@ -170,19 +173,20 @@ class FilePerSample(Check):
     suffix: str
     camera: str = ""
 
-    def _describe(self, roots: Roots) -> Text:
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:
         shown = roots.short(roots.path(self.root) / self.folder)
-        return Text(f"{shown} 中每个样本一个 {self.suffix}", f"{shown} has one {self.suffix} a sample")
+        return Bilingual(f"{shown} 中每个样本一个 {self.suffix}", f"{shown} has one {self.suffix} a sample")
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         root = roots.path(self.root)
         count = one_file_per_sample(root, self.split, root / self.folder, self.suffix, self.camera)
         if not count.samples:
-            return Seen(False, Text("此划分没有样本", "the split has no sample"))
+            return Seen(False, Bilingual("此划分没有样本", "the split has no sample"))
         detail = f"{count.found}/{count.samples}"
         if count.first_missing:
             return Seen(
-                False, Text(f"{detail}，缺 {count.first_missing}", f"{detail}, lacks {count.first_missing}")
+                False,
+                Bilingual(f"{detail}，缺 {count.first_missing}", f"{detail}, lacks {count.first_missing}"),
             )
         return Seen(True, same(detail))
 
@@ -192,10 +196,10 @@ class FilePerSample(Check):
 class GpuAnswers(Check):
     """An NVIDIA GPU answers its driver."""
 
-    def _describe(self, roots: Roots) -> Text:  # noqa: ARG002
-        return Text("GPU有响应", "a GPU answers")
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:  # noqa: ARG002
+        return Bilingual("GPU有响应", "a GPU answers")
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         found = gpus()
         if found.problem:
             return Seen(False, found.problem)
@@ -213,30 +217,30 @@ class DiskFree(Check):
     path: str
     gib: float
 
-    def _describe(self, roots: Roots) -> Text:
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:
         shown = roots.short(roots.path(self.path))
-        return Text(
+        return Bilingual(
             f"{shown} 所在磁盘剩余至少 {self.gib:g} GiB", f"at least {self.gib:g} GiB free for {shown}"
         )
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         path = roots.path(self.path)
         existing = next(folder for folder in (path, *path.parents) if folder.exists())
         free = shutil.disk_usage(existing).free / 2**30
-        return Seen(free >= self.gib, Text(f"剩余 {free:.1f} GiB", f"{free:.1f} GiB free"))
+        return Seen(free >= self.gib, Bilingual(f"剩余 {free:.1f} GiB", f"{free:.1f} GiB free"))
 
 
 def find_in(content: str, texts: list[str], pattern: str) -> Seen:
     """Whether ``content`` has all the texts and a match of the pattern, and the last line that shows it."""
     missing = [text for text in texts if text not in content]
     if missing:
-        return Seen(False, Text(f"没有“{missing[0]}”", f'no "{missing[0]}"'))
+        return Seen(False, Bilingual(f"没有“{missing[0]}”", f'no "{missing[0]}"'))
     match = None
     if pattern:
         for found in re.finditer(pattern, content):
             match = found  # the last one is the news
         if match is None:
-            return Seen(False, Text("没有", "not found"))
+            return Seen(False, Bilingual("没有", "not found"))
     where = match.start() if match else content.rfind(texts[-1]) if texts else 0
     return Seen(True, same(line_at(content, where)))
 

@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar
 
+from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
 from diffbev_engine.runbook.checks import NOT_YET, Check, Outcome, Seen, check_type
 from diffbev_engine.runbook.checks_of_files import find_in, line_at
-from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runbook.text import EMPTY, Text, same
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 
 @check_type("exit_code")
@@ -18,13 +18,13 @@ class ExitCodeIs(Check):
     of_the_run: ClassVar[bool] = True
     code: int = 0
 
-    def _describe(self, roots: Roots) -> Text:  # noqa: ARG002
-        return Text(f"退出码为{self.code}", f"exit code {self.code}")
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:  # noqa: ARG002
+        return Bilingual(f"退出码为{self.code}", f"exit code {self.code}")
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         if outcome.exit_code is None:
             return NOT_YET
-        shown = Text(f"退出码 {outcome.exit_code}", f"exit code {outcome.exit_code}")
+        shown = Bilingual(f"退出码 {outcome.exit_code}", f"exit code {outcome.exit_code}")
         return Seen(outcome.exit_code == self.code, shown)
 
 
@@ -36,16 +36,16 @@ class OutputContains(Check):
     of_the_run: ClassVar[bool] = True
     texts: tuple[str, ...] = ()
     pattern: str = ""
-    meaning: Text = EMPTY
+    meaning: Bilingual = EMPTY
 
-    def _describe(self, roots: Roots) -> Text:
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:
         if self.meaning:
             return self.meaning
         texts = [roots.fill(text) for text in self.texts] or [f"/{self.pattern}/"]
         chinese, english = "、".join(f"“{text}”" for text in texts), ", ".join(f'"{text}"' for text in texts)
-        return Text(f"输出包含 {chinese}", f"prints {english}")
+        return Bilingual(f"输出包含 {chinese}", f"prints {english}")
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:
         if outcome.output is None:
             return NOT_YET
         return find_in(outcome.output, [roots.fill(text) for text in self.texts], self.pattern)
@@ -59,12 +59,12 @@ class OutputLacks(Check):
     of_the_run: ClassVar[bool] = True
     texts: tuple[str, ...]
 
-    def _describe(self, roots: Roots) -> Text:
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:
         texts = [roots.fill(text) for text in self.texts]
         chinese, english = "、".join(f"“{text}”" for text in texts), ", ".join(f'"{text}"' for text in texts)
-        return Text(f"输出中没有 {chinese}", f"does not print {english}")
+        return Bilingual(f"输出中没有 {chinese}", f"does not print {english}")
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:
         if outcome.output is None:
             return NOT_YET
         for text in map(roots.fill, self.texts):
@@ -81,18 +81,18 @@ class OutputNumber(Check):
     of_the_run: ClassVar[bool] = True
     pattern: str
     above: float
-    meaning: Text = EMPTY
+    meaning: Bilingual = EMPTY
 
-    def _describe(self, roots: Roots) -> Text:  # noqa: ARG002
+    def _describe(self, roots: WorkspacePaths) -> Bilingual:  # noqa: ARG002
         name = self.meaning or same(f"/{self.pattern}/")
-        return Text(f"{name.zh} > {self.above:g}", f"{name.en} > {self.above:g}")
+        return Bilingual(f"{name.zh} > {self.above:g}", f"{name.en} > {self.above:g}")
 
-    def _look(self, roots: Roots, outcome: Outcome) -> Seen:  # noqa: ARG002
+    def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         if outcome.output is None:
             return NOT_YET
         found = re.findall(self.pattern, outcome.output)
         if not found:
-            return Seen(False, Text("没有输出此数", "no such number is printed"))
+            return Seen(False, Bilingual("没有输出此数", "no such number is printed"))
         try:
             value = float(found[-1])
         except ValueError:

@@ -4,26 +4,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runbook.case import Case, case_of
 from diffbev_engine.runbook.doctor import diagnose
 from diffbev_engine.runbook.finding import Finding
 from diffbev_engine.runbook.judge import find_problem, recorded_outcome
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.record import StepState
-from diffbev_engine.runbook.roots import WORKSPACE_FILE, Roots, find_roots
 from diffbev_engine.runbook.state import StateStore
-from diffbev_engine.runbook.text import EMPTY, Text, same
 from diffbev_engine.runbook.view import view_runbook
+from diffbev_engine.runbook.workspace_paths import WORKSPACE_FILE, WorkspacePaths, find_roots
 
 
 @dataclass(frozen=True)
 class Consultation:
     """What was looked at, and what was found."""
 
-    about: Text
+    about: Bilingual
     findings: Sequence[Finding]
-    roots: Roots | None
+    roots: WorkspacePaths | None
 
 
 def consult(target: Path | None) -> Consultation:
@@ -39,7 +39,7 @@ def consult(target: Path | None) -> Consultation:
     return Consultation(same(str(target)), diagnose(load_runbook(roots), case), roots)
 
 
-def _about_workspace(roots: Roots) -> Consultation:
+def _about_workspace(roots: WorkspacePaths) -> Consultation:
     """The last failed step; without one, the workspace and the machine as they are."""
     runbook, records = load_runbook(roots), StateStore(roots).read()
     view = view_runbook(runbook, records, roots)
@@ -51,7 +51,7 @@ def _about_workspace(roots: Roots) -> Consultation:
     findings = find_problem(runbook, last.step, roots, outcome)
     reason, title = last.record.reason or EMPTY, last.step.title
     step = f"{roots.workspace}: {last.step.id}"
-    about = Text(
+    about = Bilingual(
         f"{step} {title.zh}" + (f"：{reason.zh}" if reason else ""),
         f"{step} {title.en}" + (f": {reason.en}" if reason else ""),
     )
@@ -62,7 +62,7 @@ def _is_workspace(folder: Path) -> bool:
     return any((folder / name).exists() for name in (WORKSPACE_FILE, ".diffbev", "runbook.toml"))
 
 
-def _workspace_around(target: Path) -> Roots | None:
+def _workspace_around(target: Path) -> WorkspacePaths | None:
     absolute = target.absolute()
     for folder in absolute.parents:
         if _is_workspace(folder):

@@ -2,28 +2,28 @@
 
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runbook.case import read_json
-from diffbev_engine.runbook.text import Text
 from diffbev_engine.runs.metrics_reader import Metrics
 
 
-def damage_of(metrics: Metrics) -> Text | None:
+def damage_of(metrics: Metrics) -> Bilingual | None:
     """What is wrong with a file that can be read: most of its rows cannot, or it ends before its run did."""
     path, rows = metrics.path, len(metrics.training) + len(metrics.evaluation)
     bad = len(metrics.unreadable)
     if bad > rows:
-        return Text(f"{path} 已损坏：{bad} 行不可读", f"{path} is damaged: {bad} rows cannot be read")
+        return Bilingual(f"{path} 已损坏：{bad} 行不可读", f"{path} is damaged: {bad} rows cannot be read")
     status = read_json(path.parent / "status.json")
     done = status.get("step")
     if status.get("state") == "finished" and isinstance(done, int) and metrics.last_step < done:
-        return Text(
+        return Bilingual(
             f"{path} 被截断：到第 {metrics.last_step} 次迭代为止，而训练完成了 {done} 次",
             f"{path} was cut short: it ends at step {metrics.last_step}, its run did {done}",
         )
     return None
 
 
-def why_unreadable(path: Path, error: DiffBEVError) -> Text:
+def why_unreadable(path: Path, error: DiffBEVError) -> Bilingual:
     """The error of the reader, which speaks English."""
-    return Text(f"{path} 无法使用：{error}", str(error))
+    return Bilingual(f"{path} 无法使用：{error}", str(error))

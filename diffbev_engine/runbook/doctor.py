@@ -4,12 +4,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.findings.oom_message import OutOfMemory, parse_oom
 from diffbev_engine.runbook.case import Case
 from diffbev_engine.runbook.finding import Certainty, Finding
 from diffbev_engine.runbook.model import Problem, Runbook
-from diffbev_engine.runbook.oom_message import OutOfMemory, parse_oom
 from diffbev_engine.runbook.signs import OF_THE_RUN, SIGNS
-from diffbev_engine.runbook.text import Text
 
 _LONGEST_LINE = 300
 _MOST_LINES = 3
@@ -27,14 +27,14 @@ def diagnose(runbook: Runbook, case: Case) -> list[Finding]:
 def _match(problem: Problem, case: Case, lines: Sequence[str]) -> Finding | None:
     shown = _in_the_log(problem, lines)
     if case.exit_code is not None and case.exit_code in problem.exit_codes:
-        shown.append(Text(f"退出码 {case.exit_code}", f"exit code {case.exit_code}"))
+        shown.append(Bilingual(f"退出码 {case.exit_code}", f"exit code {case.exit_code}"))
     if case.status.get("state") in problem.states:
         message = str(case.status.get("message", ""))[:_LONGEST_LINE]
         shown.append(
-            Text(f"状态 {case.status['state']}：{message}", f"state {case.status['state']}: {message}")
+            Bilingual(f"状态 {case.status['state']}：{message}", f"state {case.status['state']}: {message}")
         )
     expected = case.step is not None and problem.id in case.step.problems
-    circumstances: list[Text] = []
+    circumstances: list[Bilingual] = []
     for name in problem.signs:
         seen = SIGNS[name](case)
         if seen is not None:
@@ -72,17 +72,17 @@ def _memory_message(case: Case) -> OutOfMemory | None:
     return next((found for source in sources if (found := parse_oom(source))), None)
 
 
-def _in_the_log(problem: Problem, lines: Sequence[str]) -> list[Text]:
+def _in_the_log(problem: Problem, lines: Sequence[str]) -> list[Bilingual]:
     """The last lines that match, with their numbers."""
     if not problem.logs:
         return []
     pattern = re.compile("|".join(f"(?:{_without_flags(log)})" for log in problem.logs), _flags(problem.logs))
-    found: list[Text] = []
+    found: list[Bilingual] = []
     for number in range(len(lines), 0, -1):
         line = lines[number - 1]
         if pattern.search(line):
             shown = line.strip()[:_LONGEST_LINE]
-            found.append(Text(f"日志第{number}行：{shown}", f"log line {number}: {shown}"))
+            found.append(Bilingual(f"日志第{number}行：{shown}", f"log line {number}: {shown}"))
             if len(found) == _MOST_LINES:
                 break
     return found

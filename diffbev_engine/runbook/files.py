@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 _READ_WHOLE = 1 << 20
 _MOST_FILES = 20_000
@@ -25,7 +25,7 @@ class SampleCount:
     first_missing: str = ""
 
 
-def matches(roots: Roots, pattern: str) -> Iterator[Path]:
+def matches(roots: WorkspacePaths, pattern: str) -> Iterator[Path]:
     """The paths that match a glob; only the pattern itself is one, not the names of the roots."""
     parts = Path(pattern).parts
     fixed = next((number for number, part in enumerate(parts) if glob.has_magic(part)), len(parts))
@@ -36,7 +36,7 @@ def matches(roots: Roots, pattern: str) -> Iterator[Path]:
         yield base
 
 
-def count_matches(roots: Roots, pattern: str) -> int:
+def count_matches(roots: WorkspacePaths, pattern: str) -> int:
     """How many paths match a glob."""
     return sum(1 for _ in matches(roots, pattern))
 
@@ -53,7 +53,7 @@ def one_file_per_sample(root: Path, split: str, folder: Path, suffix: str, camer
     return SampleCount(len(wanted), len(wanted) - len(missing), missing[0] + suffix if missing else "")
 
 
-def fingerprints(roots: Roots, patterns: tuple[str, ...]) -> dict[str, str]:
+def fingerprints(roots: WorkspacePaths, patterns: tuple[str, ...]) -> dict[str, str]:
     """What the files behind each pattern are now, in a form that changes when they do.
 
     Small files count by content, so that touching one changes nothing; large ones by size and
@@ -63,7 +63,7 @@ def fingerprints(roots: Roots, patterns: tuple[str, ...]) -> dict[str, str]:
     return {pattern: _fingerprint(roots, pattern) for pattern in patterns}
 
 
-def _fingerprint(roots: Roots, pattern: str) -> str:
+def _fingerprint(roots: WorkspacePaths, pattern: str) -> str:
     if pattern.endswith("/"):
         return "folder" if roots.path(pattern).is_dir() else MISSING
     if not glob.has_magic(pattern):

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
+from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.runbook.model import Problem, Remedy
-from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runbook.text import Text
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 if TYPE_CHECKING:
-    from diffbev_engine.runbook.oom_message import OutOfMemory
+    from diffbev_engine.findings.oom_message import OutOfMemory
 
 
 class Certainty(IntEnum):
@@ -31,7 +31,7 @@ class Finding:
 
     problem: Problem
     certainty: Certainty
-    evidence: tuple[Text, ...]
+    evidence: tuple[Bilingual, ...]
     oom: "OutOfMemory | None" = None
     """The message of torch, for the problem of GPU memory."""
 
@@ -54,7 +54,7 @@ class Finding:
             command = command.replace(name, shlex.quote(value))
         return replace(remedy, command=command)
 
-    def to_json(self, roots: Roots | None) -> dict[str, Any]:
+    def to_json(self, roots: WorkspacePaths | None) -> dict[str, Any]:
         """Plain values, commands with the roots filled in."""
         problem = problem_json(replace(self.problem, remedies=self.remedies()), roots)
         evidence = [text.to_json() for text in self.evidence]
@@ -67,13 +67,13 @@ def named(findings: Sequence[Finding]) -> Finding | None:
     return next((finding for finding in findings if finding.certainty > Certainty.CIRCUMSTANCE), None)
 
 
-def problem_json(problem: Problem, roots: Roots | None) -> dict[str, Any]:
+def problem_json(problem: Problem, roots: WorkspacePaths | None) -> dict[str, Any]:
     """A problem as plain values."""
 
     def shell(text: str) -> str:
         return roots.command(text) if roots else text.strip("\n")
 
-    def words(text: Text) -> dict[str, str]:
+    def words(text: Bilingual) -> dict[str, str]:
         return (roots.words(text) if roots else text).to_json()
 
     return {

@@ -4,7 +4,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from diffbev_engine.errors import ExitCode
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.errors import ExitCode
 from diffbev_engine.runbook.case import Case, case_of_run, read_tail
 from diffbev_engine.runbook.checks import CheckResult, Outcome, look_at
 from diffbev_engine.runbook.checks_of_files import PathExists
@@ -14,15 +15,14 @@ from diffbev_engine.runbook.files import fingerprints
 from diffbev_engine.runbook.finding import Finding
 from diffbev_engine.runbook.model import Runbook, Step
 from diffbev_engine.runbook.record import CheckRecord, StepRecord, StepState
-from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runbook.text import Text
 from diffbev_engine.runbook.view import watched
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 _LARGEST_OUTPUT = 64 * 1024 * 1024
 _MOST_LINES = 8
 
 
-def check_step(step: Step, roots: Roots, outcome: Outcome | None = None) -> list[CheckResult]:
+def check_step(step: Step, roots: WorkspacePaths, outcome: Outcome | None = None) -> list[CheckResult]:
     """Look at every check of a step; changes nothing.
 
     Without an ``outcome`` the checks of the output are not known (``None``).
@@ -30,7 +30,7 @@ def check_step(step: Step, roots: Roots, outcome: Outcome | None = None) -> list
     return [look_at(check, roots, outcome or Outcome()) for check in step.checks]
 
 
-def recorded_outcome(record: StepRecord | None, roots: Roots) -> Outcome:
+def recorded_outcome(record: StepRecord | None, roots: WorkspacePaths) -> Outcome:
     """What the last start of a step printed, as far as its log is still there."""
     if record is None or not record.log or record.state is StepState.RUNNING:
         return Outcome()
@@ -39,7 +39,7 @@ def recorded_outcome(record: StepRecord | None, roots: Roots) -> Outcome:
 
 
 def judge(
-    step: Step, roots: Roots, outcome: Outcome, record: StepRecord, *, stopped: bool = False
+    step: Step, roots: WorkspacePaths, outcome: Outcome, record: StepRecord, *, stopped: bool = False
 ) -> StepRecord:
     """The record of a step whose commands have ended."""
     results = check_step(step, roots, outcome)
@@ -54,9 +54,9 @@ def judge(
         broken.sort(key=lambda result: _says_little(result, step))
         reason = _what_failed(broken[0] if broken else None, outcome)
         if stopped:
-            reason = Text("已中断", "interrupted")
+            reason = Bilingual("已中断", "interrupted")
             if step.resume:
-                reason = Text(
+                reason = Bilingual(
                     "已中断；再次运行从最后的checkpoint继续，--again 重新开始",
                     "interrupted; run again, it goes on from the last checkpoint; --again starts over",
                 )
@@ -71,7 +71,7 @@ def judge(
     )
 
 
-def find_problem(runbook: Runbook, step: Step, roots: Roots, outcome: Outcome) -> list[Finding]:
+def find_problem(runbook: Runbook, step: Step, roots: WorkspacePaths, outcome: Outcome) -> list[Finding]:
     """The known problems that match the failure of a step."""
     case = Case(roots, log=outcome.output or "", exit_code=outcome.exit_code, step=step)
     if step.run_dir and (roots.workspace / step.run_dir / "status.json").exists():
@@ -80,7 +80,7 @@ def find_problem(runbook: Runbook, step: Step, roots: Roots, outcome: Outcome) -
     return diagnose(runbook, case)
 
 
-def adopt(step: Step, roots: Roots, runbook: Runbook) -> StepRecord | None:
+def adopt(step: Step, roots: WorkspacePaths, runbook: Runbook) -> StepRecord | None:
     """The record of a step whose results are there already; ``None`` if files cannot prove it."""
     of_files = [look_at(check, roots, Outcome()) for check in step.checks if not check.of_the_run]
     makes_something = bool(step.outputs)
@@ -89,7 +89,7 @@ def adopt(step: Step, roots: Roots, runbook: Runbook) -> StepRecord | None:
     now = time.time()
     return StepRecord(
         StepState.PASSED,
-        Text("沿用已有的结果，没有运行命令", "the results were there already; nothing was run"),
+        Bilingual("沿用已有的结果，没有运行命令", "the results were there already; nothing was run"),
         started=now,
         finished=now,
         seconds=0.0,
@@ -113,13 +113,13 @@ def _says_little(result: CheckResult, step: Step) -> int:
     return 2
 
 
-def _what_failed(result: CheckResult | None, outcome: Outcome) -> Text:
+def _what_failed(result: CheckResult | None, outcome: Outcome) -> Bilingual:
     if result is None:
-        return Text(f"退出码 {outcome.exit_code}", f"exit code {outcome.exit_code}")
+        return Bilingual(f"退出码 {outcome.exit_code}", f"exit code {outcome.exit_code}")
     detail = result.seen.detail
     if not detail:
-        return Text(f"不满足：{result.description.zh}", f"does not hold: {result.description.en}")
-    return Text(
+        return Bilingual(f"不满足：{result.description.zh}", f"does not hold: {result.description.en}")
+    return Bilingual(
         f"不满足：{result.description.zh}（{detail.zh}）",
         f"does not hold: {result.description.en} ({detail.en})",
     )

@@ -5,17 +5,17 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
+from diffbev_engine.core.toml import read_toml
 from diffbev_engine.runbook.model import Phase, Runbook, Step
 from diffbev_engine.runbook.parse import Place, Table, parse_loose_steps, parse_phases, parse_problems
-from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runbook.toml import read_toml
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 USER_FILE = "runbook.toml"
 _DATA = Path(__file__).parent / "data"
 _KEYS = ("phase", "step", "problem")
 
 
-def load_runbook(roots: Roots | None = None) -> Runbook:
+def load_runbook(roots: WorkspacePaths | None = None) -> Runbook:
     """The packaged runbook with the phases, steps and problems of the workspace's ``runbook.toml``.
 
     Raises:

@@ -7,9 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.bilingual import EMPTY, Bilingual
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runbook.checks import Check
-from diffbev_engine.runbook.text import EMPTY, Text
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Command:
     """Shell that succeeds where the command can be used at all; empty: everywhere."""
     setup: str = ""
     """Shell that goes before, which an interactive shell has done already (``conda shell.bash hook``)."""
-    label: Text = EMPTY
+    label: Bilingual = EMPTY
     """What tells it from the other commands of the same place."""
 
 
@@ -32,7 +32,7 @@ class Equivalent:
 
     run: str
     """Its output becomes the evidence."""
-    reason: Text
+    reason: Bilingual
     """Why the step is skipped, and what holds instead."""
     demo_only: bool = False
     """Good enough for a demo workspace; anywhere else the step fails, with the same reason."""
@@ -44,12 +44,12 @@ class Step:
 
     id: str
     """As in the runbook: ``2.4``."""
-    title: Text
-    criterion: Text
+    title: Bilingual
+    criterion: Bilingual
     """What must hold, in words, one line each; ``checks`` say the same to the program."""
     commands: tuple[Command, ...]
     checks: tuple[Check, ...]
-    text: Text = EMPTY
+    text: Bilingual = EMPTY
     """An explanation."""
     choose: Literal["all", "first_available"] = "all"
     """Run all commands in order, or the first that is available here."""
@@ -88,7 +88,7 @@ class Phase:
     """A part of the runbook."""
 
     id: str
-    title: Text
+    title: Bilingual
     steps: tuple[Step, ...]
     source: Path | None = None
     """The file of the workspace that added the phase; ``None`` for the runbook itself."""
@@ -98,7 +98,7 @@ class Phase:
 class Remedy:
     """Something to do about a problem."""
 
-    text: Text
+    text: Bilingual
     command: str = ""
     """Shell that does it, if one line can."""
     setting: str = ""
@@ -111,12 +111,12 @@ class Problem:
 
     id: str
     """``1`` to ``6`` as in the runbook; a name for what was learnt since."""
-    title: Text
-    explanation: Text
+    title: Bilingual
+    explanation: Bilingual
     remedies: tuple[Remedy, ...]
     commands: tuple[Command, ...] = ()
     """The locating commands."""
-    note: Text = EMPTY
+    note: Bilingual = EMPTY
     belongs_to: str = ""
     """The problem of the runbook that this one is a case of."""
     logs: tuple[str, ...] = ()

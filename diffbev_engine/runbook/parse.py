@@ -26,11 +26,11 @@ from dataclasses import MISSING, dataclass, fields
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.bilingual import Bilingual, same
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runbook import checks_of_files, checks_of_output  # noqa: F401 – they register checks
 from diffbev_engine.runbook.checks import CHECK_TYPES, Check
 from diffbev_engine.runbook.model import Command, Equivalent, Phase, Problem, Remedy, Step
-from diffbev_engine.runbook.text import Text, same
 
 T = TypeVar("T")
 Table = Mapping[str, Any]
@@ -180,7 +180,7 @@ def _check(table: Any, place: Place) -> Check:
 
 def _value(hint: Any, value: Any, place: Place) -> Any:
     options = [option for option in _options(hint) if option is not type(None)]
-    if options == [Text]:
+    if options == [Bilingual]:
         return _text(value, place)
     if get_origin(hint) is Literal:
         if value not in get_args(hint):
@@ -208,7 +208,7 @@ def _options(hint: Any) -> list[Any]:
     return list(get_args(hint)) if get_origin(hint) in (Union, types.UnionType) else [hint]
 
 
-def _text(value: Any, place: Place) -> Text:
+def _text(value: Any, place: Place) -> Bilingual:
     if isinstance(value, str):
         return same(value)
     if (
@@ -216,7 +216,7 @@ def _text(value: Any, place: Place) -> Text:
         and set(value) == {"zh", "en"}
         and all(isinstance(v, str) for v in value.values())
     ):
-        return Text(value["zh"].strip("\n"), value["en"].strip("\n"))
+        return Bilingual(value["zh"].strip("\n"), value["en"].strip("\n"))
     raise place.error('must be text in quotes, or both languages: { zh = "…", en = "…" }')
 
 

@@ -5,26 +5,26 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from diffbev_engine.core.bilingual import Bilingual, Language
 from diffbev_engine.runbook.checks import CHECK_TYPES, CheckResult
 from diffbev_engine.runbook.finding import problem_json
 from diffbev_engine.runbook.model import Runbook, Step
 from diffbev_engine.runbook.record import GLYPHS, StepState
-from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runbook.text import Language, Text
 from diffbev_engine.runbook.view import RunbookView, StepView
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 STATE_WORDS = {
-    StepState.PENDING: Text("待运行", "pending"),
-    StepState.RUNNING: Text("运行中", "running"),
-    StepState.PASSED: Text("通过", "passed"),
-    StepState.FAILED: Text("失败", "failed"),
-    StepState.SKIPPED: Text("跳过", "skipped"),
-    StepState.STALE: Text("已过期", "stale"),
+    StepState.PENDING: Bilingual("待运行", "pending"),
+    StepState.RUNNING: Bilingual("运行中", "running"),
+    StepState.PASSED: Bilingual("通过", "passed"),
+    StepState.FAILED: Bilingual("失败", "failed"),
+    StepState.SKIPPED: Bilingual("跳过", "skipped"),
+    StepState.STALE: Bilingual("已过期", "stale"),
 }
 _TYPE_NAMES = {kind: name for name, kind in CHECK_TYPES.items()}
 
 
-def runbook_json(runbook: Runbook, roots: Roots, steps: Iterable[Step]) -> dict[str, Any]:
+def runbook_json(runbook: Runbook, roots: WorkspacePaths, steps: Iterable[Step]) -> dict[str, Any]:
     """The runbook itself, without any state; only the phases that hold one of ``steps``."""
     wanted = set(steps)
     phases = [
@@ -44,12 +44,12 @@ def runbook_json(runbook: Runbook, roots: Roots, steps: Iterable[Step]) -> dict[
     }
 
 
-def roots_json(roots: Roots) -> dict[str, Any]:
+def roots_json(roots: WorkspacePaths) -> dict[str, Any]:
     """Where the workspace and its data are."""
     return {"workspace": str(roots.workspace), "nuscenes_root": str(roots.nuscenes_root), "demo": roots.demo}
 
 
-def step_json(step: Step, roots: Roots) -> dict[str, Any]:
+def step_json(step: Step, roots: WorkspacePaths) -> dict[str, Any]:
     """A step without its state."""
     equivalent = step.equivalent
     return {
@@ -80,7 +80,7 @@ def step_json(step: Step, roots: Roots) -> dict[str, Any]:
     }
 
 
-def view_json(view: RunbookView, roots: Roots, steps: Iterable[Step]) -> dict[str, Any]:
+def view_json(view: RunbookView, roots: WorkspacePaths, steps: Iterable[Step]) -> dict[str, Any]:
     """The state of every step, with its evidence."""
     wanted = set(steps)
     return {

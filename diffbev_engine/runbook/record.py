@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from enum import Enum
 from typing import Any
 
-from diffbev_engine.runbook.text import Text
+from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.runs.process import ProcessIdentity, identity_from
 
 
@@ -35,9 +35,9 @@ GLYPHS = {
 class CheckRecord:
     """What one check showed when the step was judged."""
 
-    description: Text
+    description: Bilingual
     passed: bool | None
-    detail: Text
+    detail: Bilingual
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class StepRecord:
     """The last word on a step."""
 
     state: StepState = StepState.PENDING
-    reason: Text | None = None
+    reason: Bilingual | None = None
     """Why it was skipped, failed without a check saying so, or is stale."""
     started: float | None = None
     """Unix time."""
@@ -88,7 +88,7 @@ def record_from(data: Mapping[str, Any]) -> StepRecord:
     values["reason"] = _text(values.get("reason"))
     values["lines"] = tuple(values.get("lines", ()))
     values["checks"] = tuple(
-        CheckRecord(Text(**check["description"]), check["passed"], Text(**check["detail"]))
+        CheckRecord(Bilingual(**check["description"]), check["passed"], Bilingual(**check["detail"]))
         for check in values.get("checks", ())
     )
     values["process"] = identity_from(values.get("process"))
@@ -96,5 +96,5 @@ def record_from(data: Mapping[str, Any]) -> StepRecord:
     return StepRecord(**values)
 
 
-def _text(value: Any) -> Text | None:
-    return Text(**value) if value else None
+def _text(value: Any) -> Bilingual | None:
+    return Bilingual(**value) if value else None

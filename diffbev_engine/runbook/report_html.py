@@ -4,9 +4,9 @@ import base64
 from html import escape
 
 from diffbev_engine.runbook import report_words as words
-from diffbev_engine.runbook.campaign import Campaign
 from diffbev_engine.runbook.present import STATE_WORDS, clock, duration
 from diffbev_engine.runbook.record import GLYPHS, StepState
+from diffbev_engine.runbook.report import Campaign
 from diffbev_engine.runbook.view import StepView
 
 _STYLE = """

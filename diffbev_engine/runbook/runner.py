@@ -6,18 +6,18 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError, ExitCode, UsageError
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.errors import DiffBEVError, ExitCode, UsageError
 from diffbev_engine.runbook.checks import Outcome
 from diffbev_engine.runbook.files import fingerprints
 from diffbev_engine.runbook.finding import Finding, named
 from diffbev_engine.runbook.judge import adopt, find_problem, judge, read_output
 from diffbev_engine.runbook.model import Command, Runbook, Step
 from diffbev_engine.runbook.record import StepRecord, StepState
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.shell import Shell, compose, is_available, read_exit_code, stop_requests
 from diffbev_engine.runbook.state import StateStore, is_alive, log_path, refuse_if_running
-from diffbev_engine.runbook.text import Text
 from diffbev_engine.runbook.view import DONE, RunbookView, view_runbook, watched
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.process import ProcessIdentity, identify
 
 
@@ -64,7 +64,7 @@ class Reporter:
         """The step has been judged."""
 
 
-def run_steps(runbook: Runbook, roots: Roots, selection: Selection, reporter: Reporter) -> list[Ran]:
+def run_steps(runbook: Runbook, roots: WorkspacePaths, selection: Selection, reporter: Reporter) -> list[Ran]:
     """Run the selected steps in order, up to the first that fails.
 
     Raises:
@@ -126,19 +126,19 @@ def exit_code_of(ran: Sequence[Ran]) -> int:
     return next((code for code in own if code == failed[-1].exit_code), ExitCode.FAILED)
 
 
-def skip_step(runbook: Runbook, roots: Roots, name: str, reason: str) -> StepRecord:
+def skip_step(runbook: Runbook, roots: WorkspacePaths, name: str, reason: str) -> StepRecord:
     """Record that a step is not needed here, and why."""
     step = runbook.step(name)
 
     def skip(old: StepRecord) -> StepRecord:
         refuse_if_running(step.id, old)
         now = time.time()
-        return StepRecord(StepState.SKIPPED, Text(reason, reason), started=now, finished=now)
+        return StepRecord(StepState.SKIPPED, Bilingual(reason, reason), started=now, finished=now)
 
     return StateStore(roots).change(step.id, skip)
 
 
-def settle(runbook: Runbook, roots: Roots, store: StateStore) -> None:
+def settle(runbook: Runbook, roots: WorkspacePaths, store: StateStore) -> None:
     """Judge steps that ended while nobody waited for them, by the log and exit code that they left."""
     for step in runbook.steps:
         record = store.read().get(step.id)
@@ -173,7 +173,7 @@ def _put_off_until(runbook: Runbook, store: StateStore, done: Step) -> list[Step
     ]
 
 
-def _was_cut_short(step: Step, store: StateStore, roots: Roots) -> bool:
+def _was_cut_short(step: Step, store: StateStore, roots: WorkspacePaths) -> bool:
     """Whether the last start failed or vanished, and left a checkpoint to go on from."""
     record = store.read().get(step.id)
     if not step.resume or record is None or not (roots.workspace / step.run_dir / "latest.pth").exists():
@@ -190,7 +190,9 @@ def _identity(pid: int) -> ProcessIdentity | None:
 class _OneStep:
     """One step on its way."""
 
-    def __init__(self, runbook: Runbook, step: Step, roots: Roots, store: StateStore, *, anew: bool) -> None:
+    def __init__(
+        self, runbook: Runbook, step: Step, roots: WorkspacePaths, store: StateStore, *, anew: bool
+    ) -> None:
         self._runbook, self._step, self._roots, self._store = runbook, step, roots, store
         usable = [number for number, command in enumerate(step.commands) if is_available(command, roots)]
         if step.choose == "first_available":
@@ -238,7 +240,7 @@ class _OneStep:
                 if may_put_off and self._may_wait():
                     record = self._put_off(record)
         except BaseException:
-            reason = Text("运行器出错", "the runner itself failed")
+            reason = Bilingual("运行器出错", "the runner itself failed")
             record = replace(record, state=StepState.FAILED, reason=reason, finished=time.time())
             raise
         finally:
@@ -276,7 +278,7 @@ class _OneStep:
         reason = (
             equivalent.reason
             if equivalent
-            else Text("此机器上没有可用的命令", "no command of it is available here")
+            else Bilingual("此机器上没有可用的命令", "no command of it is available here")
         )
         lines = tuple((outcome.output or "").strip().splitlines()[-3:])
         cause = named(find_problem(self._runbook, self._step, self._roots, outcome))
@@ -291,7 +293,7 @@ class _OneStep:
 
     def _put_off(self, record: StepRecord) -> StepRecord:
         later = self._step.put_off_until
-        reason = Text(
+        reason = Bilingual(
             f"推迟到 {later} 之后：{later} 会生成所缺的内容",
             f"put off until {later}, which makes what is missing",
         )

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from diffbev_engine.runbook.model import Command
-from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 _POLL_S = 0.05
 _TEST_S = 30.0
@@ -25,7 +25,7 @@ _KEEP_GOING = ("tee",)  # ends by itself when the program before it does; killin
 
 
 def compose(
-    commands: Sequence[Command], roots: Roots, *, carried: Sequence[Command] = (), probe: str = ""
+    commands: Sequence[Command], roots: WorkspacePaths, *, carried: Sequence[Command] = (), probe: str = ""
 ) -> str:
     """The script of a step: what earlier steps left in the shell, then each command while all goes well."""
     lines = ["set -o pipefail", _TRAP, 'trap \'echo "$?" > "$DIFFBEV_STEP_LOG.exit"\' EXIT']
@@ -39,7 +39,7 @@ def compose(
     return "\n".join(line for line in lines if line) + "\n"
 
 
-def is_available(command: Command, roots: Roots) -> bool:
+def is_available(command: Command, roots: WorkspacePaths) -> bool:
     """Whether a command can be used here at all."""
     if not command.available:
         return True
@@ -68,7 +68,7 @@ def environment() -> dict[str, str]:
 class Shell:
     """A script that runs."""
 
-    def __init__(self, script: str, roots: Roots, log: Path) -> None:
+    def __init__(self, script: str, roots: WorkspacePaths, log: Path) -> None:
         """Start ``script`` in a session of its own, so that Ctrl+C reaches it only through this class."""
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log

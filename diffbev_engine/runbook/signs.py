@@ -9,14 +9,14 @@ from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.gpu import gpus
 from diffbev_engine.runbook.case import Case
 from diffbev_engine.runbook.damage import damage_of, why_unreadable
-from diffbev_engine.runbook.gpu import gpus
-from diffbev_engine.runbook.text import Text
 from diffbev_engine.runs.metrics_reader import read_metrics
 
-Sign = Callable[[Case], Text | None]
+Sign = Callable[[Case], Bilingual | None]
 _FULL_GIB = 0.5
 _STUCK = (0.036, 0.056)
 _MOST_READ = 4 << 20
@@ -25,63 +25,67 @@ _RUNS = ("baseline", "diffbev_default")
 _RUN_FILES = (".csv", ".pth", ".log")
 
 
-def data_root_case(case: Case) -> Text | None:
+def data_root_case(case: Case) -> Bilingual | None:
     """The data root is not there, but a folder whose name differs in case only."""
     root = case.roots.nuscenes_root if case.roots else None
     if root is None or root.exists():
         return None
     found = _other_case(root)
-    return Text(f"{root} 不存在，但有 {found}", f"{root} does not exist, but {found} does") if found else None
+    return (
+        Bilingual(f"{root} 不存在，但有 {found}", f"{root} does not exist, but {found} does")
+        if found
+        else None
+    )
 
 
-def data_folders_missing(case: Case) -> Text | None:
+def data_folders_missing(case: Case) -> Bilingual | None:
     """Folders of images or labels are missing."""
     if case.roots is None:
         return None
     root = case.roots.nuscenes_root
     wanted = [root / kind / split for kind in ("img_dir", "ann_bev_dir") for split in ("train", "val")]
     missing = ", ".join(str(path) for path in wanted if not path.is_dir())
-    return Text(f"缺少 {missing}", f"missing: {missing}") if missing else None
+    return Bilingual(f"缺少 {missing}", f"missing: {missing}") if missing else None
 
 
-def depth_missing(case: Case) -> Text | None:
+def depth_missing(case: Case) -> Bilingual | None:
     """Images are there and their depth is not."""
     if case.roots is None or not (case.roots.nuscenes_root / "img_dir").is_dir():
         return None
     labels = case.roots.nuscenes_root / "ann_bev_dir"
     for folder in (labels / "train_depth", labels / "val_depth"):
         if not folder.is_dir():
-            return Text(f"没有 {folder}", f"there is no {folder}")
+            return Bilingual(f"没有 {folder}", f"there is no {folder}")
         if not any(islice(folder.glob("*.npz"), 1)):
-            return Text(f"{folder} 中没有 .npz", f"no .npz in {folder}")
+            return Bilingual(f"{folder} 中没有 .npz", f"no .npz in {folder}")
     return None
 
 
-def configuration_missing(case: Case) -> Text | None:
+def configuration_missing(case: Case) -> Bilingual | None:
     """A configuration of the workspace is missing."""
     if case.roots is None:
         return None
     configs = case.roots.workspace / "configs"
     names = ("baseline/lss_swin_nuscenes.py", "diffbev/diffbev_lss_swin_nuscenes.py")
     missing = [name for name in names if not (configs / name).is_file()]
-    return Text(f"缺少 configs/{missing[0]}", f"configs/{missing[0]} is missing") if missing else None
+    return Bilingual(f"缺少 configs/{missing[0]}", f"configs/{missing[0]} is missing") if missing else None
 
 
-def checkpoint_missing(case: Case) -> Text | None:
+def checkpoint_missing(case: Case) -> Bilingual | None:
     """A run that was trained, or is needed, has no best checkpoint."""
     for folder in _run_dirs(case, "checkpoint-missing"):
         if not (folder / "best_mIoU.pth").is_file():
             shown = folder / "best_mIoU.pth"
-            return Text(f"没有 {shown}", f"there is no {shown}")
+            return Bilingual(f"没有 {shown}", f"there is no {shown}")
     return None
 
 
-def metrics_missing(case: Case) -> Text | None:
+def metrics_missing(case: Case) -> Bilingual | None:
     """A run directory has no ``metrics.csv``, or one without a row."""
     for folder in _run_dirs(case, "4"):
         path = folder / "metrics.csv"
         if not path.exists() or not path.stat().st_size:
-            return Text(f"{path} 不存在或为空", f"{path} is missing or empty")
+            return Bilingual(f"{path} 不存在或为空", f"{path} is missing or empty")
         try:
             read_metrics(path, _MOST_READ)
         except DiffBEVError as error:
@@ -90,7 +94,7 @@ def metrics_missing(case: Case) -> Text | None:
     return None
 
 
-def metrics_damaged(case: Case) -> Text | None:
+def metrics_damaged(case: Case) -> Bilingual | None:
     """A ``metrics.csv`` cannot be read, more of its rows cannot than can, or it ends before its run did."""
     for folder in _run_dirs(case, "metrics-damaged"):
         path = folder / "metrics.csv"
@@ -107,7 +111,7 @@ def metrics_damaged(case: Case) -> Text | None:
     return None
 
 
-def nan_in_metrics(case: Case) -> Text | None:
+def nan_in_metrics(case: Case) -> Bilingual | None:
     """A loss was logged as NaN or infinite."""
     for folder in [case.run_dir] if case.run_dir else []:
         try:
@@ -117,11 +121,13 @@ def nan_in_metrics(case: Case) -> Text | None:
         for column in ("loss", "Lwce", "Ldepth", "Ldiff"):
             step = metrics.first_not_finite(column)
             if step is not None:
-                return Text(f"第 {step} 次迭代 {column} 不是有限值", f"{column} is not finite at step {step}")
+                return Bilingual(
+                    f"第 {step} 次迭代 {column} 不是有限值", f"{column} is not finite at step {step}"
+                )
     return None
 
 
-def miou_stuck(case: Case) -> Text | None:
+def miou_stuck(case: Case) -> Bilingual | None:
     """The last evaluations all gave an mIoU of about 0.046."""
     if case.run_dir is None:
         return None
@@ -132,33 +138,33 @@ def miou_stuck(case: Case) -> Text | None:
     if len(values) < 2 or not all(_STUCK[0] <= value <= _STUCK[1] for value in values):
         return None
     shown = ", ".join(f"{value:.3f}" for value in values)
-    return Text(f"最近的mIoU：{shown}", f"last mIoU: {shown}")
+    return Bilingual(f"最近的mIoU：{shown}", f"last mIoU: {shown}")
 
 
-def no_gpu(case: Case) -> Text | None:  # noqa: ARG001
+def no_gpu(case: Case) -> Bilingual | None:  # noqa: ARG001
     """No NVIDIA GPU answers."""
     return gpus().problem or None
 
 
-def disk_full(case: Case) -> Text | None:
+def disk_full(case: Case) -> Bilingual | None:
     """A disk has almost no room left."""
     places = [case.run_dir, *([case.roots.workspace, case.roots.nuscenes_root] if case.roots else [])]
     for place in places:
         if place and place.exists():
             free = shutil.disk_usage(place).free / 2**30
             if free < _FULL_GIB:
-                return Text(f"{place}：剩余 {free:.2f} GiB", f"{place}: {free:.2f} GiB free")
+                return Bilingual(f"{place}：剩余 {free:.2f} GiB", f"{place}: {free:.2f} GiB free")
     return None
 
 
-def oom_report(case: Case) -> Text | None:
+def oom_report(case: Case) -> Bilingual | None:
     """The run wrote ``oom_report.json``."""
     if not case.oom_report:
         return None
-    return Text("oom_report.json 存在", "there is an oom_report.json")
+    return Bilingual("oom_report.json 存在", "there is an oom_report.json")
 
 
-def killed_without_a_word(case: Case) -> Text | None:
+def killed_without_a_word(case: Case) -> Bilingual | None:
     """The status says that it trains, but its process is gone and left no error."""
     if case.status.get("state") not in ("starting", "training", "evaluating"):
         return None
@@ -167,7 +173,7 @@ def killed_without_a_word(case: Case) -> Text | None:
         return None
     if _alive(pid, started) or "Traceback" in case.log[-4000:]:
         return None
-    return Text(
+    return Bilingual(
         f"进程 {pid} 已不存在，状态仍为 {case.status['state']}：被SIGKILL终止，或机器重启",
         f"process {pid} is gone while the status says {case.status['state']}: SIGKILL, or a reboot",
     )

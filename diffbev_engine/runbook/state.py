@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError
-from diffbev_engine.files import make_writable_dir, write_text
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import make_writable_dir, write_text
 from diffbev_engine.runbook.record import StepRecord, StepState, record_from
-from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 _VERSION = 1
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
@@ -26,7 +26,7 @@ class StateStore:
     lock, so that two processes lose none of each other's.
     """
 
-    def __init__(self, roots: Roots) -> None:
+    def __init__(self, roots: WorkspacePaths) -> None:
         self._folder = roots.state_folder
         self.path = self._folder / "runbook_state.json"
         self.logs = self._folder / "logs"

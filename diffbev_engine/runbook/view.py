@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.runbook.files import MISSING, fingerprints
 from diffbev_engine.runbook.model import Phase, Runbook, Step
 from diffbev_engine.runbook.record import StepRecord, StepState
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.state import Records, is_alive
-from diffbev_engine.runbook.text import Text
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 DONE = (StepState.PASSED, StepState.SKIPPED)
 
@@ -65,7 +65,7 @@ class RunbookView:
         return next(iter(running or [view for view in self.steps if view.state not in DONE]), None)
 
 
-def view_runbook(runbook: Runbook, records: Records, roots: Roots) -> RunbookView:
+def view_runbook(runbook: Runbook, records: Records, roots: WorkspacePaths) -> RunbookView:
     """Look at files and processes; nothing is changed."""
     phases = {step.id: phase for phase in runbook.phases for step in phase.steps}
     seen: dict[str, StepRecord] = {}
@@ -85,17 +85,17 @@ def watched(runbook: Runbook, step: Step) -> tuple[str, ...]:
 
 
 def _as_it_stands(
-    step: Step, record: StepRecord, seen: dict[str, StepRecord], runbook: Runbook, roots: Roots
+    step: Step, record: StepRecord, seen: dict[str, StepRecord], runbook: Runbook, roots: WorkspacePaths
 ) -> StepRecord:
     if record.state is StepState.RUNNING and not is_alive(record):
-        reason = Text(
+        reason = Bilingual(
             "运行它的进程已不存在，没有记录结果", "the process that ran it is gone without a result"
         )
         return replace(record, state=StepState.FAILED, reason=reason, interrupted=True)
     if record.state is StepState.SKIPPED and record.put_off:
         later = seen.get(step.put_off_until)
         if later and later.state is StepState.PASSED and (later.finished or 0) > (record.finished or 0):
-            reason = Text(
+            reason = Bilingual(
                 f"{step.put_off_until} 已完成，可以检查", f"{step.put_off_until} has run: check again"
             )
             return replace(record, state=StepState.STALE, reason=reason)
@@ -106,35 +106,35 @@ def _as_it_stands(
 
 
 def _why_stale(
-    step: Step, record: StepRecord, seen: dict[str, StepRecord], runbook: Runbook, roots: Roots
-) -> Text | None:
+    step: Step, record: StepRecord, seen: dict[str, StepRecord], runbook: Runbook, roots: WorkspacePaths
+) -> Bilingual | None:
     now = fingerprints(roots, watched(runbook, step))
     for pattern, before in record.inputs.items():
         if pattern in now and now[pattern] != before:
             shown = roots.short(roots.path(pattern))
-            return Text(f"{shown} 在此之后有变化", f"{shown} has changed since")
+            return Bilingual(f"{shown} 在此之后有变化", f"{shown} has changed since")
     for pattern, fingerprint in fingerprints(roots, step.outputs).items():
         # A training that lost a file takes days to make again: that is for a person to decide, and the
         # checks behind it name what is missing.
         if fingerprint == MISSING and not _is_a_training_with_results(step, roots):
             shown = roots.short(roots.path(pattern))
-            return Text(f"{shown} 已不存在", f"{shown} is gone")
+            return Bilingual(f"{shown} 已不存在", f"{shown} is gone")
     for name in step.after:
         other, makes = seen[name], runbook.step(name).outputs
         if step.run_dir and not makes:  # it only looked: that it should look again costs no training
             continue
         if other.state is StepState.STALE and not other.put_off:
-            return Text(f"{name} 已过期", f"{name} is stale")
+            return Bilingual(f"{name} 已过期", f"{name} is stale")
         if other.state is StepState.FAILED:
-            return Text(f"{name} 之后失败", f"{name} has failed since")
+            return Bilingual(f"{name} 之后失败", f"{name} has failed since")
         # Both write the same file, as 2.2 appends to the copy of 2.1: only the order can tell.
         shared = set(makes) & set(step.outputs)
         if shared and (other.finished or 0) > (record.started or 0):
-            return Text(f"{name} 在此之后重新运行", f"{name} was run again since")
+            return Bilingual(f"{name} 在此之后重新运行", f"{name} was run again since")
     return None
 
 
-def _is_a_training_with_results(step: Step, roots: Roots) -> bool:
+def _is_a_training_with_results(step: Step, roots: WorkspacePaths) -> bool:
     """Whether the step trains, and its run directory still holds a checkpoint."""
     return bool(step.run_dir) and (roots.path(step.run_dir) / "latest.pth").exists()
 

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from diffbev_engine.errors import DiffBEVError, ExitCode
-from diffbev_engine.files import make_writable_dir, write_text
+from diffbev_engine.core.errors import DiffBEVError, ExitCode
+from diffbev_engine.core.files import make_writable_dir, write_text
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import current_launch, refuse_if_held
 from diffbev_engine.runs.process import ProcessIdentity, identity_from

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.process import Liveness, ProcessIdentity, identify, identity_from
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine import __version__
-from diffbev_engine.files import write_text
+from diffbev_engine.core.files import write_text
 from diffbev_engine.runs.lock import current_launch
 from diffbev_engine.runs.process import identify
 

@@ -5,9 +5,9 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from diffbev_engine.classes import CLASSES
-from diffbev_engine.errors import DiffBEVError
-from diffbev_engine.files import write_text
+from diffbev_engine.core.classes import CLASSES
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import write_text
 
 COLUMNS: tuple[str, ...] = (
     *("step", "mode", "phase", "loss", "Lwce", "Ldepth", "Ldiff", "lr", "mIoU"),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 
 _TEXT_COLUMNS = ("step", "mode", "phase")
 _EVALUATION_MODES = ("eval", "val", "test")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
 
-from diffbev_engine.files import write_text
+from diffbev_engine.core.files import write_text
 
 
 class RunState(str, Enum):

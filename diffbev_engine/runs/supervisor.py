@@ -17,7 +17,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import Launch, telling_environment, write_launch
 from diffbev_engine.runs.lock import LAUNCH_VARIABLE, take_lock

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 
 VERSIONS = ("v1.0-mini", "v1.0-trainval")
 MAX_SCENES = 240  # a location of 60 tiles is as large as the largest real map

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from diffbev_engine.files import write_text
+from diffbev_engine.core.files import write_text
 from diffbev_engine.synth.itinerary import Canvas
 from diffbev_engine.synth.lanes import Lane, street_lanes
 from diffbev_engine.synth.names import token

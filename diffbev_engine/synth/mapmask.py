@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from diffbev_engine.files import atomic_path
+from diffbev_engine.core.files import atomic_path
 from diffbev_engine.synth.itinerary import Canvas
 from diffbev_engine.synth.polygons import Polygon
 from diffbev_engine.synth.world import Site

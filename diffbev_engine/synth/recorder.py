@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from diffbev_engine.files import write_bytes
+from diffbev_engine.core.files import write_bytes
 from diffbev_engine.synth.camera import CameraRays, look
 from diffbev_engine.synth.ground import make_texture
 from diffbev_engine.synth.imager import Imager, draw_imager, expose, noise_tile

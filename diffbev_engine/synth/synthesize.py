@@ -13,9 +13,9 @@ from typing import Any
 
 import cv2
 
-from diffbev_engine.errors import DiffBEVError, UsageError
-from diffbev_engine.files import make_writable_dir, write_text
-from diffbev_engine.progress import track
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.files import make_writable_dir, write_text
+from diffbev_engine.core.progress import track
 from diffbev_engine.synth.itinerary import Canvas, Recording, arrange
 from diffbev_engine.synth.job import SynthJob, SynthSummary
 from diffbev_engine.synth.mapfile import MapBuilder

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from diffbev_engine.files import write_text
+from diffbev_engine.core.files import write_text
 from diffbev_engine.synth.job import SynthJob
 from diffbev_engine.synth.names import token
 from diffbev_engine.synth.recorder import CAMERA, LIDAR, Capture, SceneRecord

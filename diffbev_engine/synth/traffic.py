@@ -6,7 +6,7 @@ import numpy as np
 
 from diffbev_engine.synth import figures, vehicles
 from diffbev_engine.synth.actors import Cast, Motion
-from diffbev_engine.synth.kerbside import MOVING, PARKED, RIDDEN, STANDING, STOPPED, WALKING
+from diffbev_engine.synth.roadside_objects import MOVING, PARKED, RIDDEN, STANDING, STOPPED, WALKING
 from diffbev_engine.synth.solids import Body
 from diffbev_engine.synth.street import LEFT, RIGHT, Crossing, Side, Street
 

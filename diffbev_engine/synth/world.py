@@ -7,10 +7,10 @@ import numpy as np
 
 from diffbev_engine.synth.actors import Actor, Cast, Motion, poses
 from diffbev_engine.synth.caster import PlacedSolids, SolidTable, pack, place
-from diffbev_engine.synth.kerbside import fill_kerbs
 from diffbev_engine.synth.names import generator
 from diffbev_engine.synth.plan import plan_street
 from diffbev_engine.synth.polygons import StreetPolygons, street_polygons
+from diffbev_engine.synth.roadside_objects import fill_kerbs
 from diffbev_engine.synth.street import RIGHT, Street
 from diffbev_engine.synth.surroundings import add_surroundings
 from diffbev_engine.synth.traffic import EGO_SIZE, add_people, add_traffic, fill_car_parks

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from diffbev_engine.errors import DiffBEVError, UsageError
-from diffbev_engine.files import atomic_path
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.files import atomic_path
 from diffbev_engine.runs.folder import RunFolder
 
 _FORMAT = 1

@@ -8,18 +8,18 @@ from pathlib import Path
 import torch
 
 from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.errors import DiffBEVError, InterruptedTraining
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.errors import DiffBEVError, InterruptedTraining
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.train import random_state
 from diffbev_engine.train.checkpoint import Best, Checkpoint, load_weights, save_checkpoint
 from diffbev_engine.train.clock import StepClock
-from diffbev_engine.train.interrupt import StopRequest
+from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.meter import Meter
-from diffbev_engine.train.processes import Processes
 from diffbev_engine.train.recorder import Recorder, Scores, logger
+from diffbev_engine.train.signals import StopRequest
 from diffbev_engine.train.step import TrainingStep, loss_names
 
 Evaluate = Callable[[BEVModel, Callable[[int], None]], Scores]

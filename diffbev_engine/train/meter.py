@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, distributed
 
-from diffbev_engine.errors import DivergedError
+from diffbev_engine.core.errors import DivergedError
 
 _NEVER = torch.iinfo(torch.int64).max
 

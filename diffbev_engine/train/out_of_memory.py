@@ -8,12 +8,12 @@ import torch
 
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.memory.gpu_processes import gpu_processes
-from diffbev_engine.memory.oom_report import MemoryFailure, write_oom_report
-from diffbev_engine.memory.remedies import ALLOCATOR_VARIABLES
+from diffbev_engine.findings.memory.gpu_processes import gpu_processes
+from diffbev_engine.findings.memory.oom_report import MemoryFailure, write_oom_report
+from diffbev_engine.findings.memory.remedies import ALLOCATOR_VARIABLES
 from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.loop import TrainingLoop
-from diffbev_engine.train.processes import Processes
 from diffbev_engine.train.recorder import logger
 from diffbev_engine.train.step import TrainingStep
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
-from diffbev_engine.settings_base import StrictSettings
+from diffbev_engine.core.settings_base import StrictSettings
 
 Beta = Annotated[float, Field(ge=0.0, lt=1.0)]
 

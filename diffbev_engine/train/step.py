@@ -18,8 +18,8 @@ from diffbev_engine.models.model import BEVModel, ModelOutput
 from diffbev_engine.models.photometric import distort, draw_distortion, normalise
 from diffbev_engine.models.seeding import seeded_generator
 from diffbev_engine.models.settings import ModelSettings
+from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.optimizer import build_optimizer, set_learning_rate
-from diffbev_engine.train.processes import Processes
 from diffbev_engine.train.schedule import learning_rate
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}

@@ -8,8 +8,8 @@ from enum import Enum
 from pathlib import Path
 
 from diffbev_engine import __version__
-from diffbev_engine.errors import DiffBEVError, UsageError
-from diffbev_engine.files import atomic_path, make_writable_dir
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.files import atomic_path, make_writable_dir
 from diffbev_engine.workspace.content import FileContent, workspace_files
 from diffbev_engine.workspace.workspace import (
     MANIFEST,

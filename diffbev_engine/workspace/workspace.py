@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine import __version__
-from diffbev_engine.errors import DiffBEVError, UsageError
-from diffbev_engine.files import write_text
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.files import write_text
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_tui.bench.figure import Figure, table
 from diffbev_tui.bench.training import measure as measure_training
 

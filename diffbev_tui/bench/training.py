@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from diffbev_engine.errors import UsageError
-from diffbev_engine.runbook.roots import WORKSPACE_FILE
+from diffbev_engine.core.errors import UsageError
+from diffbev_engine.runbook.workspace_paths import WORKSPACE_FILE
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_tui.bench.figure import Figure
 from diffbev_tui.bench.monitor import first_drawn

@@ -13,7 +13,7 @@ from shutil import disk_usage
 from statistics import median
 
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.host import disk_is_low, size_of
 from diffbev_tui.core.metrics_tail import MetricsTail
 

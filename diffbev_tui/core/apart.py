@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from diffbev_engine.files import write_text
+from diffbev_engine.core.files import write_text
 from diffbev_engine.runs.process import ProcessIdentity, identify, identity_from
 from diffbev_tui.core.engine import start_apart
 from diffbev_tui.core.log_tail import end_of

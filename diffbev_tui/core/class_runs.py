@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from diffbev_engine.runs.survey import RunReport
+from diffbev_engine.runs.inspect import RunReport
 from diffbev_tui.core.snapshot import Snapshot
 
 _COMPARABLE = 10

@@ -3,8 +3,8 @@
 import subprocess
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError
-from diffbev_engine.runbook.text import Language
+from diffbev_engine.core.bilingual import Language
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_tui.core.apart import Apart, start_or_find
 from diffbev_tui.core.engine import engine_command
 

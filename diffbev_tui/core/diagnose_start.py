@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.survey import read_manifest
+from diffbev_engine.runs.inspect import read_manifest
 from diffbev_tui.core.apart import Apart, find_apart, start_or_find
 from diffbev_tui.core.diagnosis import checkpoint_of, folder_of
 from diffbev_tui.core.engine import engine_command

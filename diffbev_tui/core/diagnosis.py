@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from diffbev_engine.runbook.text import Text, same
+from diffbev_engine.core.bilingual import Bilingual, same
 from diffbev_engine.runs.folder import RunFolder
 
 _RUNBOOK_FOLDER = "runs/diagnose"
@@ -42,11 +42,11 @@ class Diagnosis:
     path: Path
     cause: str
     """The engine's key of the first cause; ``healthy`` is one too."""
-    title: Text
-    evidence: tuple[Text, ...]
-    action: Text | None
+    title: Bilingual
+    evidence: tuple[Bilingual, ...]
+    action: Bilingual | None
     """What to do next."""
-    further: tuple[Text, ...]
+    further: tuple[Bilingual, ...]
     """Titles of what was found beside it."""
     checkpoint: Path | None
     iteration: int | None
@@ -139,5 +139,5 @@ def _shares(predictions: dict[str, Any]) -> dict[str, ClassShare]:
     }
 
 
-def _text(data: dict[str, str]) -> Text:
-    return Text(str(data["zh"]), str(data["en"]))
+def _text(data: dict[str, str]) -> Bilingual:
+    return Bilingual(str(data["zh"]), str(data["en"]))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-from diffbev_engine.memory.gpu_processes import GpuProcess, gpu_processes
+from diffbev_engine.findings.memory.gpu_processes import GpuProcess, gpu_processes
 
 _MIB = 2**20
 _HOT = 0x8 | 0x20 | 0x40

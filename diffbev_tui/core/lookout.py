@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.core.background import Background
 from diffbev_tui.core.gpu import GpuReading, sample_gpus
 from diffbev_tui.core.gpu_history import GpuHistory
@@ -13,7 +13,9 @@ from diffbev_tui.core.snapshot import Sampler, Snapshot
 class Lookout:
     """Each look is a thread of its own; one that hangs holds up neither the UI nor the other."""
 
-    def __init__(self, roots: Roots | None, tell: Callable[[Snapshot], object], *, read_only: bool) -> None:
+    def __init__(
+        self, roots: WorkspacePaths | None, tell: Callable[[Snapshot], object], *, read_only: bool
+    ) -> None:
         """Look at ``roots``.
 
         Args:

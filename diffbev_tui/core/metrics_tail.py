@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from diffbev_engine.classes import CLASSES
+from diffbev_engine.core.classes import CLASSES
 from diffbev_tui.core.metrics_lines import LineReader, header_of
 from diffbev_tui.core.metrics_table import MetricsTable, is_evaluation_column
 

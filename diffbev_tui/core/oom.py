@@ -6,23 +6,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffbev_engine.memory.curve import MEMORY_FILE, MemoryCurve, read_curve
-from diffbev_engine.memory.host_remedies import rank_host_remedies
-from diffbev_engine.memory.remedies import Circumstances, rank_remedies
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.findings.memory.curve import MEMORY_FILE, MemoryCurve, read_curve
+from diffbev_engine.findings.memory.host_remedies import rank_host_remedies
+from diffbev_engine.findings.memory.remedies import Circumstances, rank_remedies
+from diffbev_engine.findings.oom_message import OutOfMemory, parse_oom
 from diffbev_engine.runbook.case import read_tail
-from diffbev_engine.runbook.oom_message import OutOfMemory, parse_oom
-from diffbev_engine.runbook.text import Text
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.survey import Cause, RunCondition, RunReport, read_manifest
+from diffbev_engine.runs.inspect import Cause, RunCondition, RunReport, read_manifest
 
 
 @dataclass(frozen=True)
 class Remedy:
     """One thing to change, in both languages."""
 
-    title: Text
-    saving: Text
-    cost: Text
+    title: Bilingual
+    saving: Bilingual
+    cost: Bilingual
     overrides: tuple[str, ...]
     environment: Mapping[str, str]
 
@@ -108,9 +108,9 @@ def _reconstructed(
 
 
 def _remedy(data: Mapping[str, Any]) -> Remedy:
-    def words(name: str) -> Text:
+    def words(name: str) -> Bilingual:
         text = data.get(name) or {}
-        return Text(str(text.get("zh", "")), str(text.get("en", "")))
+        return Bilingual(str(text.get("zh", "")), str(text.get("en", "")))
 
     return Remedy(
         words("title"),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from platformdirs import user_config_path, user_state_path
 
-from diffbev_engine.files import write_text
+from diffbev_engine.core.files import write_text
 
 _NAME = "diffbev-tui"
 

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from diffbev_engine.errors import UsageError
-from diffbev_engine.files import write_text
-from diffbev_engine.runbook.toml import read_toml
+from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.files import write_text
+from diffbev_engine.core.toml import read_toml
 from diffbev_tui.core.graphics import GRAPHICS
 
 PACES = (0.5, 1.0, 2.0, 5.0)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.survey import RunCondition, RunReport, inspect_run
+from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
 
 _CHANGING = (RunCondition.RUNNING, RunCondition.UNKNOWN)
 """What time alone can change: a process ends, a machine falls silent."""

@@ -9,9 +9,9 @@ from diffbev_engine.runbook.checks import CheckResult
 from diffbev_engine.runbook.finding import Certainty, Finding
 from diffbev_engine.runbook.model import Problem, Remedy, Step
 from diffbev_engine.runbook.record import StepState
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.view import StepView
-from diffbev_engine.runs.survey import RunCondition
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.inspect import RunCondition
 from diffbev_tui.core.runbook_next import wait_words
 from diffbev_tui.core.runbook_plan import run_of
 from diffbev_tui.core.runbook_rows import glyph_and_word, short_time
@@ -50,7 +50,7 @@ class Known:
     """The end of its log."""
 
 
-def command_of(one: StepView, roots: Roots) -> str:
+def command_of(one: StepView, roots: WorkspacePaths) -> str:
     """The exact command: the one that runs or failed, else the one that would run."""
     step = one.step
     if one.record.command and one.state in (StepState.RUNNING, StepState.FAILED):
@@ -91,7 +91,7 @@ def step_blocks(one: StepView, snapshot: Snapshot, known: Known, *, stopping: bo
     return blocks
 
 
-def problem_blocks(problem: Problem, finding: Finding | None, roots: Roots) -> list[Block]:
+def problem_blocks(problem: Problem, finding: Finding | None, roots: WorkspacePaths) -> list[Block]:
     """A known problem: how to locate it, what it means, what to do."""
     blocks = [Block("", ((say(problem.title, roots), "bold"),))]
     if finding is not None:
@@ -113,7 +113,7 @@ def problem_blocks(problem: Problem, finding: Finding | None, roots: Roots) -> l
     return blocks
 
 
-def copy_of_problem(problem: Problem, finding: Finding | None, roots: Roots) -> str:
+def copy_of_problem(problem: Problem, finding: Finding | None, roots: WorkspacePaths) -> str:
     """The first remedy that is a command; else what locates the problem; else the words of the remedies."""
     remedies = finding.remedies() if finding else problem.remedies
     for remedy in remedies:
@@ -164,7 +164,7 @@ def _heading(one: StepView, snapshot: Snapshot) -> Piece:
     return "   ".join(part for part in parts if part), "bold"
 
 
-def _commands(one: StepView, roots: Roots) -> Block:
+def _commands(one: StepView, roots: WorkspacePaths) -> Block:
     step = one.step
     rows: list[Piece] = []
     if step.choose == "first_available" and one.state is not StepState.RUNNING:
@@ -181,7 +181,7 @@ def _shell(command: str) -> list[Piece]:
     return [(("  " if number else "$ ") + line, "accent") for number, line in enumerate(command.splitlines())]
 
 
-def _criterion(one: StepView, roots: Roots, known: Known, now: float) -> Block:
+def _criterion(one: StepView, roots: WorkspacePaths, known: Known, now: float) -> Block:
     """The checks in words; with marks from the newest look at them."""
     rows: list[Piece] = []
     record = one.record
@@ -242,7 +242,7 @@ def _fix(step: Step, name: str | None, snapshot: Snapshot, known: Known) -> list
     return [*blocks, Block(tr("runbook.l_problem"), tuple(rows))]
 
 
-def _remedies(remedies: Sequence[Remedy], roots: Roots) -> list[Piece]:
+def _remedies(remedies: Sequence[Remedy], roots: WorkspacePaths) -> list[Piece]:
     rows: list[Piece] = []
     for number, remedy in enumerate(remedies, start=1):
         rows.append((f"{number} {say(remedy.text, roots)}", ""))
@@ -253,7 +253,7 @@ def _remedies(remedies: Sequence[Remedy], roots: Roots) -> list[Piece]:
     return rows
 
 
-def _evidence_of(finding: Finding, roots: Roots) -> Block:
+def _evidence_of(finding: Finding, roots: WorkspacePaths) -> Block:
     words = tr(f"runbook.sure_{int(finding.certainty)}")
     tone: Tone = "warn" if finding.certainty > Certainty.CIRCUMSTANCE else "dim"
     rows: list[Piece] = [(words, tone), *((say(text, roots), "") for text in finding.evidence)]

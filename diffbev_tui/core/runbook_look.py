@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from diffbev_engine.runbook.checks import CheckResult
 from diffbev_engine.runbook.finding import Finding
 from diffbev_engine.runbook.record import StepState
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView, StepView
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.core.runbook_details import Known
 from diffbev_tui.core.runbook_rows import matching
 
@@ -61,7 +61,7 @@ def failures(view: RunbookView) -> Failures:
     return tuple((one.step.id, one.record.finished) for one in view.steps if one.state is StepState.FAILED)
 
 
-def look_for_problems(view: RunbookView, roots: Roots) -> Problems:
+def look_for_problems(view: RunbookView, roots: WorkspacePaths) -> Problems:
     """Match every failure against the known problems."""
     # The doctor comes when he is needed, which is after the first screen.
     from diffbev_engine.runbook.case import Case
@@ -90,7 +90,7 @@ def _was_stopped(one: StepView) -> bool:
     return one.record.interrupted and one.record.exit_code is not None
 
 
-def look_at_steps(steps: tuple[StepView, ...], roots: Roots) -> dict[str, tuple[CheckResult, ...]]:
+def look_at_steps(steps: tuple[StepView, ...], roots: WorkspacePaths) -> dict[str, tuple[CheckResult, ...]]:
     """Whether the criteria hold now; what a command must print is looked up in its last log.
 
     Raises:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.view import DONE, StepView
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.runbook_plan import run_of
 from diffbev_tui.core.runbook_text import Line, Tone, say
 from diffbev_tui.core.show import duration, percent

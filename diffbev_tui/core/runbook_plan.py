@@ -6,9 +6,9 @@ from pathlib import Path
 
 from diffbev_engine.runbook.model import Phase, Step
 from diffbev_engine.runbook.record import StepState
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.view import DONE, RunbookView, StepView
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.runbook_text import say
 from diffbev_tui.i18n import tr
 
@@ -37,7 +37,7 @@ class Plan:
     ways: tuple[Way, ...] = ()
 
 
-def plan_step(view: RunbookView, name: str, roots: Roots, runs: Sequence[RunReport]) -> Plan:
+def plan_step(view: RunbookView, name: str, roots: WorkspacePaths, runs: Sequence[RunReport]) -> Plan:
     """Run one step, also one that has passed; looks at files, so to be called from a thread."""
     from diffbev_engine.runbook.judge import adopt  # what starts something is not needed at the start
 
@@ -66,7 +66,7 @@ def plan_step(view: RunbookView, name: str, roots: Roots, runs: Sequence[RunRepo
     return Plan("", tr("runbook.ask_run", step=name, title=title), _lines(text), tuple(ways))
 
 
-def plan_phase(view: RunbookView, phase: Phase, roots: Roots, runs: Sequence[RunReport]) -> Plan:
+def plan_phase(view: RunbookView, phase: Phase, roots: WorkspacePaths, runs: Sequence[RunReport]) -> Plan:
     """Run what is left of a phase."""
     rest = [one for one in view.of_phase(phase) if one.state not in DONE]
     if not rest:
@@ -78,7 +78,7 @@ def plan_phase(view: RunbookView, phase: Phase, roots: Roots, runs: Sequence[Run
     return _plan_many(rest, before, question, arguments, roots, runs)
 
 
-def plan_failed(view: RunbookView, roots: Roots, runs: Sequence[RunReport]) -> Plan:
+def plan_failed(view: RunbookView, roots: WorkspacePaths, runs: Sequence[RunReport]) -> Plan:
     """Run everything that failed or is stale, in the whole runbook."""
     wrong = [one for one in view.steps if one.state in (StepState.FAILED, StepState.STALE)]
     if not wrong:
@@ -103,7 +103,7 @@ def steps_before(view: RunbookView, steps: Iterable[StepView]) -> list[StepView]
     return [one for one in view.steps if one.step.id in wanted]
 
 
-def run_of(step: Step, roots: Roots, runs: Sequence[RunReport]) -> RunReport | None:
+def run_of(step: Step, roots: WorkspacePaths, runs: Sequence[RunReport]) -> RunReport | None:
     """The run that a step writes, as it was found in its directory."""
     if not step.run_dir:
         return None
@@ -111,7 +111,7 @@ def run_of(step: Step, roots: Roots, runs: Sequence[RunReport]) -> RunReport | N
     return next((run for run in runs if run.path == wanted or run.path.endswith("/" + step.run_dir)), None)
 
 
-def can_go_on(one: StepView, roots: Roots) -> bool:
+def can_go_on(one: StepView, roots: WorkspacePaths) -> bool:
     """Whether a start would go on from a checkpoint, by the rule of the runner."""
     step = one.step
     cut_short = one.state is StepState.FAILED
@@ -123,7 +123,7 @@ def _plan_many(
     before: Sequence[StepView],
     question: str,
     arguments: tuple[str, ...],
-    roots: Roots,
+    roots: WorkspacePaths,
     runs: Sequence[RunReport],
 ) -> Plan:
     everything = [*before, *steps]
@@ -150,7 +150,7 @@ def _lines(text: Sequence[str]) -> str:
     return "\n".join(shown)
 
 
-def _refusal(steps: Sequence[StepView], roots: Roots, runs: Sequence[RunReport]) -> str:
+def _refusal(steps: Sequence[StepView], roots: WorkspacePaths, runs: Sequence[RunReport]) -> str:
     """Why none of it can be started now."""
     for one in steps:
         if one.state is StepState.RUNNING:
@@ -166,7 +166,7 @@ def _refusal(steps: Sequence[StepView], roots: Roots, runs: Sequence[RunReport])
     return ""
 
 
-def _consequences(steps: Sequence[StepView], roots: Roots, runs: Sequence[RunReport]) -> list[str]:
+def _consequences(steps: Sequence[StepView], roots: WorkspacePaths, runs: Sequence[RunReport]) -> list[str]:
     """What is worth knowing before; nothing for a step that only looks."""
     said = [words for one in steps if (words := _consequence(one, roots))]
     busy = [Path(run.path).name for run in runs if run.state is RunCondition.RUNNING]
@@ -175,7 +175,7 @@ def _consequences(steps: Sequence[StepView], roots: Roots, runs: Sequence[RunRep
     return said
 
 
-def _consequence(one: StepView, roots: Roots) -> str:
+def _consequence(one: StepView, roots: WorkspacePaths) -> str:
     step = one.step
     if step.run_dir:
         folder = roots.workspace / step.run_dir

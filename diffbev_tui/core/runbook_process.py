@@ -11,10 +11,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from diffbev_engine.errors import DiffBEVError
-from diffbev_engine.files import write_text
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import write_text
 from diffbev_engine.runbook.record import StepRecord
-from diffbev_engine.runbook.roots import Roots
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.core.engine import engine_command, start_apart
 
 _KEPT_LOGS = 20
@@ -49,7 +49,7 @@ class Started:
         return lines[-1].removeprefix("error: ") if lines else ""
 
 
-def start_steps(roots: Roots, arguments: Sequence[str], steps: Sequence[str]) -> Started:
+def start_steps(roots: WorkspacePaths, arguments: Sequence[str], steps: Sequence[str]) -> Started:
     """Run ``diffbev-engine runbook run`` in a session of its own; to be called from a thread.
 
     Raises:
@@ -66,7 +66,7 @@ def start_steps(roots: Roots, arguments: Sequence[str], steps: Sequence[str]) ->
     return Started(start_apart(command, log, cwd=roots.workspace), log, since, tuple(steps))
 
 
-def stop_step(roots: Roots, step: str, record: StepRecord, *, at_once: bool) -> None:
+def stop_step(roots: WorkspacePaths, step: str, record: StepRecord, *, at_once: bool) -> None:
     """Ask a running step to end, as Ctrl+C does; asked again, its programs are killed.
 
     Raises:
@@ -88,7 +88,7 @@ def stop_step(roots: Roots, step: str, record: StepRecord, *, at_once: bool) -> 
     _note_request(roots, step, record)
 
 
-def asked_to_stop(roots: Roots, step: str, record: StepRecord) -> bool:
+def asked_to_stop(roots: WorkspacePaths, step: str, record: StepRecord) -> bool:
     """Whether this start of the step was asked to end, by any UI of the workspace."""
     return record.started is not None and _requests(roots).get(step) == record.started
 
@@ -132,11 +132,11 @@ def _end_shell(pid: int, at_once: bool) -> None:
                     process.send_signal(signal.SIGINT)
 
 
-def _request_file(roots: Roots) -> Path:
+def _request_file(roots: WorkspacePaths) -> Path:
     return roots.state_folder / "tui" / "stop_requests"
 
 
-def _requests(roots: Roots) -> dict[str, float]:
+def _requests(roots: WorkspacePaths) -> dict[str, float]:
     try:
         found = json.loads(_request_file(roots).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -144,7 +144,7 @@ def _requests(roots: Roots) -> dict[str, float]:
     return found if isinstance(found, dict) else {}
 
 
-def _note_request(roots: Roots, step: str, record: StepRecord) -> None:
+def _note_request(roots: WorkspacePaths, step: str, record: StepRecord) -> None:
     """Remember it, as the next request to the same start kills: another UI must know."""
     with suppress(OSError):
         _request_file(roots).parent.mkdir(parents=True, exist_ok=True)

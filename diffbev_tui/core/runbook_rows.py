@@ -9,9 +9,9 @@ from diffbev_engine.runbook.finding import Certainty, Finding
 from diffbev_engine.runbook.model import Phase, Problem
 from diffbev_engine.runbook.present import STATE_WORDS
 from diffbev_engine.runbook.record import GLYPHS, StepRecord, StepState
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.view import DONE, RunbookView, StepView
-from diffbev_engine.runs.survey import RunCondition
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.inspect import RunCondition
 from diffbev_tui.core.runbook_plan import run_of
 from diffbev_tui.core.runbook_text import TONES, Line, Piece, Tone, ago, cut, fit, say
 from diffbev_tui.core.show import bar, duration, percent
@@ -172,7 +172,7 @@ def short_time(seconds: float | None) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
 
 
-def problem_line(problem: Problem, finding: Finding | None, roots: Roots) -> StepLine:
+def problem_line(problem: Problem, finding: Finding | None, roots: WorkspacePaths) -> StepLine:
     """What the row of a known problem says."""
     title = say(problem.title, roots)
     name = problem.id if len(problem.id) <= 2 else ""

@@ -6,9 +6,9 @@ from typing import Literal
 
 from rich.cells import cell_len, get_character_cell_size
 
+from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.runbook.record import StepState
-from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runbook.text import Text
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.i18n import language, tr
 
 Tone = Literal["", "bold", "dim", "good", "bad", "warn", "accent"]
@@ -28,7 +28,7 @@ _PLAIN = str.maketrans({"“": '"', "”": '"', "…": "..", "·": "-", "×": "x
 _DAY_S = 86_400.0
 
 
-def say(text: Text, roots: Roots | None) -> str:
+def say(text: Bilingual, roots: WorkspacePaths | None) -> str:
     """A text of the runbook in the language of the UI."""
     words = (roots.words(text) if roots else text)[language()]
     # One cell here, two on many Chinese terminals: the row would be cut wrong.

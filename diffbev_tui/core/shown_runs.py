@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffbev_engine.runs.survey import RunReport
+from diffbev_engine.runs.inspect import RunReport
 from diffbev_tui.core.chart import LETTERS
 from diffbev_tui.core.snapshot import Snapshot
 

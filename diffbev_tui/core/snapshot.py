@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.model import Runbook
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView, view_runbook
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.find import find_runs
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.gpu import GpuReading
 from diffbev_tui.core.run_reports import RunReports
 
@@ -30,7 +30,7 @@ class Snapshot:
 
     taken: float
     """Unix time."""
-    roots: Roots | None = None
+    roots: WorkspacePaths | None = None
     runbook: Runbook | None = None
     view: RunbookView | None = None
     runs: tuple[RunReport, ...] = ()
@@ -49,7 +49,7 @@ class Snapshot:
 class Sampler:
     """Takes snapshots of one workspace; to be called from one thread at a time."""
 
-    def __init__(self, roots: Roots | None) -> None:
+    def __init__(self, roots: WorkspacePaths | None) -> None:
         self.roots = roots
         self._runbook: Runbook | None = None
         self._view: RunbookView | None = None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from diffbev_engine.classes import CLASS_COLOURS, CLASSES
+from diffbev_engine.core.classes import CLASS_COLOURS, CLASSES
 from diffbev_tui.core.classes import ClassScore, ClassTable
 from diffbev_tui.core.diagnosis import ClassShare, Diagnosis
 from diffbev_tui.core.samples import Sample

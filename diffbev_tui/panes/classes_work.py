@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from textual.timer import Timer
 
-from diffbev_engine.errors import DiffBEVError
-from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.apart import Apart
 from diffbev_tui.core.diagnose_start import DiagnosePlan, going_on, plan_diagnosis, start_diagnosis
 from diffbev_tui.core.diagnosis import Diagnosis, folder_of, read_diagnosis
@@ -98,7 +98,7 @@ class DiagnoseWork:
         if run is not None and roots is not None and not self._pane.display:
             self._pane.beside(lambda: self.read(run, roots), lambda found: self.watch(run, found))
 
-    def read(self, run: Path, roots: Roots) -> Apart | None:
+    def read(self, run: Path, roots: WorkspacePaths) -> Apart | None:
         """What it said and found, or what another UI has started on ``run``; to be called from a thread."""
         diagnosed, apart = self.run, self._apart
         if diagnosed is None or apart is None:

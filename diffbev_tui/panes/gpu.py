@@ -6,7 +6,7 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.widgets import Static
 
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.host import HostReading, read_host
 from diffbev_tui.core.show import UNKNOWN
 from diffbev_tui.core.snapshot import Snapshot

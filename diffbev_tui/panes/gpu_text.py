@@ -5,7 +5,7 @@ from collections.abc import Collection
 from rich.cells import cell_len
 from rich.text import Text
 
-from diffbev_engine.memory.gpu_processes import GpuProcess
+from diffbev_engine.findings.memory.gpu_processes import GpuProcess
 from diffbev_tui.core.gpu import GpuSample
 from diffbev_tui.core.gpu_history import Track, sparkline
 from diffbev_tui.core.host import HostReading, disk_is_low

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.engine import ask_engine
 from diffbev_tui.core.oom import MemoryCase, Remedy, memory_case
 from diffbev_tui.core.snapshot import Snapshot

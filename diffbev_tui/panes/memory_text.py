@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
-from diffbev_engine.memory.curve import MemoryCurve
+from diffbev_engine.findings.memory.curve import MemoryCurve
 from diffbev_tui.core.oom import MemoryCase, Part, Remedy
 from diffbev_tui.core.show import UNKNOWN, bar, gib
 from diffbev_tui.i18n import language, tr

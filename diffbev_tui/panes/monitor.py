@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Static
 
-from diffbev_engine.runs.survey import RunReport
+from diffbev_engine.runs.inspect import RunReport
 from diffbev_tui.core.chart_pages import FIRST_METRICS, ChartPages
 from diffbev_tui.core.metrics_tail import EVALUATION_COLUMNS
 from diffbev_tui.core.monitor_desk import Frame, MonitorDesk, RunFacts, Wish

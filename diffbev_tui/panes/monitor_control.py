@@ -5,7 +5,7 @@ from pathlib import Path
 from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING
 
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.engine import ask_engine
 from diffbev_tui.core.show import UNKNOWN
 from diffbev_tui.i18n import tr

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.chart import too_small
 from diffbev_tui.core.chart_pages import ChartPages
 from diffbev_tui.core.metrics_tail import Notice

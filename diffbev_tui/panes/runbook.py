@@ -10,8 +10,8 @@ from textual.widgets import Static
 
 from diffbev_engine.runbook.checks import CheckResult
 from diffbev_engine.runbook.record import StepState
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.view import RunbookView, StepView
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.core import runbook_plan as plans
 from diffbev_tui.core.runbook_details import check_summary
 from diffbev_tui.core.runbook_look import Looks, look_at_steps
@@ -208,7 +208,7 @@ class RunbookPane(Pane, can_focus=False):
 
     # doing ---------------------------------------------------------------------------------------
 
-    def _step(self) -> tuple[Snapshot, RunbookView, Roots, StepView] | None:
+    def _step(self) -> tuple[Snapshot, RunbookView, WorkspacePaths, StepView] | None:
         """The chosen step with all that it takes to act on it; says so when there is none."""
         snapshot, key = self.ui.snapshot, self._show.key
         if snapshot.view is None or snapshot.roots is None or not key or key.startswith(PROBLEM):

@@ -11,8 +11,8 @@ from textual.widgets import Static
 from diffbev_engine.runbook.finding import Finding
 from diffbev_engine.runbook.model import Problem
 from diffbev_engine.runbook.record import StepState
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.view import RunbookView, StepView
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.core import runbook_rows as rows
 from diffbev_tui.core.engine import engine_command
 from diffbev_tui.core.runbook_details import (
@@ -239,7 +239,7 @@ class RunbookShow:
             elif not self.entry:
                 self.entry = view.runbook.phases[0].id
 
-    def _lines(self, view: RunbookView, snapshot: Snapshot, roots: Roots) -> list[StepLine]:
+    def _lines(self, view: RunbookView, snapshot: Snapshot, roots: WorkspacePaths) -> list[StepLine]:
         if self._sought is not None:
             ranked = [
                 (line, _rank(line, self._sought, view, roots)) for line in self._all(view, snapshot, roots)
@@ -254,7 +254,7 @@ class RunbookShow:
         phases = [phase for phase in view.runbook.phases if phase.id == self.entry]
         return [self._line(one, snapshot) for phase in phases for one in view.of_phase(phase)]
 
-    def _all(self, view: RunbookView, snapshot: Snapshot, roots: Roots) -> list[StepLine]:
+    def _all(self, view: RunbookView, snapshot: Snapshot, roots: WorkspacePaths) -> list[StepLine]:
         return [*(self._line(one, snapshot) for one in view.steps), *self._problem_lines(view, roots)]
 
     def _line(self, one: StepView, snapshot: Snapshot) -> StepLine:
@@ -267,7 +267,7 @@ class RunbookShow:
             output=self._pane.looks.of(one).output,
         )
 
-    def _problem_lines(self, view: RunbookView, roots: Roots) -> list[StepLine]:
+    def _problem_lines(self, view: RunbookView, roots: WorkspacePaths) -> list[StepLine]:
         found = [(problem, self._finding(problem)) for problem in view.runbook.problems]
         found.sort(key=lambda one: -int(one[1].certainty) if one[1] else 0)
         return [rows.problem_line(problem, finding, roots) for problem, finding in found]
@@ -294,7 +294,7 @@ class RunbookShow:
             words = rows.count_words(view, phase)
         return (f" {title}", "bold"), (f"   {words}", "dim")
 
-    def _blocks(self, view: RunbookView, snapshot: Snapshot, roots: Roots) -> list[Block]:
+    def _blocks(self, view: RunbookView, snapshot: Snapshot, roots: WorkspacePaths) -> list[Block]:
         if not self.key:
             return []
         if self.key.startswith(PROBLEM):
@@ -335,7 +335,7 @@ def _tail(path: Path) -> tuple[str, ...]:
     return tail_lines(path)
 
 
-def _rank(line: StepLine, sought: str, view: RunbookView, roots: Roots) -> int | None:
+def _rank(line: StepLine, sought: str, view: RunbookView, roots: WorkspacePaths) -> int | None:
     """How well a row fits: by its id, by its words, by its command; ``None`` if not at all."""
     wanted = sought.casefold()
     if wanted and line.id.casefold().startswith(wanted):

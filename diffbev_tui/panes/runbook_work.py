@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from textual.message import Message
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runbook.present import STATE_WORDS
 from diffbev_engine.runbook.record import GLYPHS, StepRecord, StepState
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.core.runbook_plan import Plan, Way
 from diffbev_tui.core.runbook_text import say
 from diffbev_tui.core.snapshot import Snapshot
@@ -190,13 +190,13 @@ class StepWork:
 # The runner is imported by those who need it, as the first screen does not.
 
 
-def _skip(view: RunbookView, roots: Roots, name: str, reason: str) -> None:
+def _skip(view: RunbookView, roots: WorkspacePaths, name: str, reason: str) -> None:
     from diffbev_engine.runbook.runner import skip_step
 
     skip_step(view.runbook, roots, name, reason)
 
 
-def _settle(view: RunbookView, roots: Roots) -> None:
+def _settle(view: RunbookView, roots: WorkspacePaths) -> None:
     from diffbev_engine.runbook.runner import settle
 
     settle(view.runbook, roots, StateStore(roots))
@@ -217,25 +217,25 @@ def _has_begun(started: "Started", view: RunbookView | None) -> bool:
 # What handles processes is imported in the thread that needs it: not at the start of the UI.
 
 
-def _start(roots: Roots, way: Way) -> "Started":
+def _start(roots: WorkspacePaths, way: Way) -> "Started":
     from diffbev_tui.core.runbook_process import start_steps
 
     return start_steps(roots, way.arguments, way.steps)
 
 
-def _stop(roots: Roots, name: str, record: StepRecord, *, at_once: bool) -> None:
+def _stop(roots: WorkspacePaths, name: str, record: StepRecord, *, at_once: bool) -> None:
     from diffbev_tui.core.runbook_process import stop_step
 
     stop_step(roots, name, record, at_once=at_once)
 
 
-def _asked(roots: Roots, running: dict[str, StepRecord]) -> frozenset[str]:
+def _asked(roots: WorkspacePaths, running: dict[str, StepRecord]) -> frozenset[str]:
     from diffbev_tui.core.runbook_process import asked_to_stop
 
     return frozenset(name for name, record in running.items() if asked_to_stop(roots, name, record))
 
 
-def _outcome(roots: Roots, started: "Started") -> "tuple[str, Severity]":
+def _outcome(roots: WorkspacePaths, started: "Started") -> "tuple[str, Severity]":
     """What came of a start, from the records; a start that left none was refused, and says why."""
     records = StateStore(roots).read()
     mine = [(name, records[name]) for name in started.steps if name in records]

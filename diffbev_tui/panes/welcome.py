@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Log, Static
 
-from diffbev_engine.runbook.roots import find_roots
+from diffbev_engine.runbook.workspace_paths import find_roots
 from diffbev_tui.core.apart import Apart
 from diffbev_tui.core.demo import demo_workspace, set_up_demo
 from diffbev_tui.core.engine import Answer, ask_engine

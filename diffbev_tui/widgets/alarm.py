@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.background import Background
 from diffbev_tui.core.show import UNKNOWN, duration, gib
 from diffbev_tui.core.ticks import number

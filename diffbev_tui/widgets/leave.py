@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.i18n import tr
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from diffbev_engine.runs.survey import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.gpu import GpuReading
 from diffbev_tui.core.show import duration, gib, percent
 from diffbev_tui.core.snapshot import Snapshot

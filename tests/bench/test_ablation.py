@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from diffbev_engine.cli.main import cli
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from tests.processes import engine
 
 TWO = ("--variants", "baseline,diffbev_S")

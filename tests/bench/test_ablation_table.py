@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from diffbev_engine.bench.ablation_runs import Outcome, Training
 from diffbev_engine.bench.ablation_table import Circumstances, as_json, as_markdown, gap, score
-from diffbev_engine.bench.campaign import Entry, State
+from diffbev_engine.bench.scheduler import Entry, State
 from diffbev_engine.bench.speed import Speed
-from diffbev_engine.bench.trainings import Outcome, Training
-from diffbev_engine.classes import CLASSES
+from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.runs.folder import RunFolder
 
 BASELINE = {0: 0.10, 1: 0.14, 2: 0.12}

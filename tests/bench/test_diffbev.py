@@ -10,7 +10,7 @@ from diffbev_engine.bench.diffbev import Cost
 from diffbev_engine.bench.speed import Speed, random_batch
 from diffbev_engine.cli.main import cli
 from diffbev_engine.config.load import load_settings
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 
 FEW = ("--batch", "2", "--iterations", "1", "--rounds", "2")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from diffbev_engine.bench.trainings import plan_trainings
+from diffbev_engine.bench.ablation_runs import plan_trainings
 from diffbev_engine.bench.variants import DEFAULT_VARIANTS, VARIANTS, check_variants
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 
 
 @pytest.mark.parametrize("preset", ["nuscenes", "demo", "synth"])

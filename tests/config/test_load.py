@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from diffbev_engine.config.explain import expected
 from diffbev_engine.config.load import dump_config, load_settings
 from diffbev_engine.config.settings import Settings
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.settings import BackboneSettings
 
 DEMO = "baseline/lss_swin_demo"

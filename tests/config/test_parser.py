@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from diffbev_engine.config.parser import parse_config, parse_literal
 from diffbev_engine.config.presets_index import PRESETS_DIR
 from diffbev_engine.config.values import Origin, plain
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 
 FUZZ = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 

@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from diffbev_engine.classes import CLASS_PRIORS
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.config.parser import parse_config
 from diffbev_engine.config.presets_index import PRESETS_DIR, preset_names
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.config.values import plain
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.classes import CLASS_PRIORS
+from diffbev_engine.core.errors import UsageError
 
 MAIN = "baseline/lss_swin_nuscenes.py"
 DIFFBEV = "diffbev/diffbev_lss_swin_nuscenes.py"

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from diffbev_engine.cli.check_depth import command
 from diffbev_engine.config.load import dump_config
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.prepare.depth import write_depth
 
 

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.records import read_records
-from diffbev_engine.errors import DiffBEVError
 
 
 @pytest.fixture

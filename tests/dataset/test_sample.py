@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.loader import BEVDataset, training_batches
 from diffbev_engine.dataset.order import TrainingOrder
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.dataset.sample import collate, load_sample
-from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.prepare.encoding import decode_label, read_label
 
 

@@ -5,15 +5,15 @@ import json
 import pytest
 import torch
 
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.order import ALONE
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.dataset.sample import load_sample
-from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.evaluate.depth import DepthStream
 from diffbev_engine.evaluate.run import evaluate_model, evaluation_in_training
 from diffbev_engine.models.model import build_model
 from diffbev_engine.prepare.depth import empty_depth, write_depth
-from diffbev_engine.train.processes import Processes
+from diffbev_engine.train.distributed import Processes
 from tests.evaluate.conftest import trained
 
 CPU = torch.device("cpu")

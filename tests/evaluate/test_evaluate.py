@@ -7,14 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.loader import BEVDataset, evaluation_loader
 from diffbev_engine.dataset.order import ALONE, Shard
 from diffbev_engine.dataset.records import read_records
-from diffbev_engine.errors import DiffBEVError
 from diffbev_engine.evaluate.evaluate import evaluate
 from diffbev_engine.evaluate.run import evaluate_model
 from diffbev_engine.models.model import ModelOutput, build_model
-from diffbev_engine.train.processes import Processes
+from diffbev_engine.train.distributed import Processes
 
 CPU = torch.device("cpu")
 

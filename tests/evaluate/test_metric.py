@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from diffbev_engine.classes import CLASS_PRIORS, CLASSES, NUM_CLASSES
+from diffbev_engine.core.classes import CLASS_PRIORS, CLASSES, NUM_CLASSES
 from diffbev_engine.evaluate.counts import CountStream
 
 CPU = torch.device("cpu")

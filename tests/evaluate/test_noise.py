@@ -8,17 +8,17 @@ import torch
 from click.testing import CliRunner
 
 from diffbev_engine.cli.evaluate import command
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.dataset.order import ALONE, Shard
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.dataset.sample import collate, load_sample
-from diffbev_engine.errors import UsageError
 from diffbev_engine.evaluate.run import (
     evaluate_checkpoint,
     evaluate_model,
     evaluation_in_training,
     predictor,
 )
-from diffbev_engine.train.processes import Processes
+from diffbev_engine.train.distributed import Processes
 from tests.evaluate.conftest import trained
 
 CPU = torch.device("cpu")

@@ -5,7 +5,7 @@ import timm.layers
 import torch
 from timm.models.swin_transformer import WindowAttention
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.backbone import Backbone
 from diffbev_engine.models.settings import BackboneSettings
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.diffbev import DiffBEV, Draws
 from diffbev_engine.models.losses import SegmentationLoss
 from diffbev_engine.models.model import BEVModel, build_model

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.geometry import depth_bins, frustum, padded_size
 
 

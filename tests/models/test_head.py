@@ -3,8 +3,8 @@ import math
 import pytest
 import torch
 
-from diffbev_engine.classes import CLASS_PRIORS
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.classes import CLASS_PRIORS
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.head import Bottleneck, PyramidHead
 from diffbev_engine.models.settings import HeadSettings
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffbev_engine.classes import CLASS_PRIORS
+from diffbev_engine.core.classes import CLASS_PRIORS
 from diffbev_engine.models.losses import SegmentationLoss
 from diffbev_engine.models.settings import SegmentationLossSettings
 

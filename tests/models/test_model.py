@@ -5,9 +5,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from diffbev_engine.classes import CLASS_PRIORS
-from diffbev_engine.errors import UsageError
-from diffbev_engine.grid import LABEL_GRID
+from diffbev_engine.core.classes import CLASS_PRIORS
+from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.models.losses import SegmentationLoss
 from diffbev_engine.models.model import BEVModel, build_model
 from diffbev_engine.models.settings import BackboneSettings, HeadSettings, LiftSettings, ModelSettings

@@ -13,7 +13,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.models.backbone import Backbone
 from diffbev_engine.models.settings import BackboneSettings
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.settings import DiffusionSettings
 from diffbev_engine.models.unet import ConditionalUNet
 from diffbev_engine.models.unet_blocks import ConditionGate, TimeEmbedding

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from diffbev_engine.nuscenes.tables import CameraFrame, LidarSweep, Tables
 from diffbev_engine.prepare.depth import empty_depth, project_depth, write_depth
 from diffbev_engine.prepare.lidar import read_sweep
-from diffbev_engine.prepare.tables import CameraFrame, LidarSweep, Tables
 
 HEIGHT, WIDTH = 600, 800
 

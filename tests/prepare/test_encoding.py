@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from diffbev_engine.classes import NUM_CLASSES
-from diffbev_engine.errors import DiffBEVError
-from diffbev_engine.grid import LABEL_GRID
+from diffbev_engine.core.classes import NUM_CLASSES
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.prepare.encoding import decode_label, encode_label, read_label, write_label
 
 _SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)

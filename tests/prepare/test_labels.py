@@ -11,12 +11,12 @@ import pytest
 import shapely
 from shapely.affinity import affine_transform
 
-from diffbev_engine.classes import CLASSES
-from diffbev_engine.grid import LABEL_GRID
+from diffbev_engine.core.classes import CLASSES
+from diffbev_engine.core.grid import LABEL_GRID
+from diffbev_engine.nuscenes.maps import load_map
+from diffbev_engine.nuscenes.tables import Boxes, CameraFrame, Tables
 from diffbev_engine.prepare.labels import LabelPlanes, render_label
 from diffbev_engine.prepare.lidar import read_sweep
-from diffbev_engine.prepare.maps import load_map
-from diffbev_engine.prepare.tables import Boxes, CameraFrame, Tables
 
 LAYERS = ("drivable_area", "ped_crossing", "walkway", "carpark_area")
 X, Z = np.meshgrid(np.arange(-25, 25, 0.25), np.arange(1, 50, 0.25))

@@ -4,9 +4,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.nuscenes.tables import Tables
 from diffbev_engine.prepare.lidar import points_in_camera, read_sweep
-from diffbev_engine.prepare.tables import Tables
 
 
 def write_points(path: Path, points: np.ndarray) -> Path:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffbev_engine.grid import LABEL_GRID
+from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.prepare.masks import fov_mask, occlusion_mask
 
 FRONT = np.array([[1266.417, 0.0, 816.267], [0.0, 1266.417, 491.507], [0.0, 0.0, 1.0]])

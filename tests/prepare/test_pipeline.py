@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from diffbev_engine.errors import DiffBEVError, ExitCode, UsageError
+from diffbev_engine.core.errors import DiffBEVError, ExitCode, UsageError
+from diffbev_engine.nuscenes.tables import CameraFrame, Tables
 from diffbev_engine.prepare import encoding, images, pipeline
 from diffbev_engine.prepare.data_root import DataRoot
 from diffbev_engine.prepare.encoding import decode_label, read_label
 from diffbev_engine.prepare.pipeline import PreparationInterrupted, PrepareJob, prepare
-from diffbev_engine.prepare.tables import CameraFrame, Tables
 
 SPLIT = "scene-0523=train,scene-0916=val"
 PER_SCENE = 8
@@ -230,7 +230,7 @@ def test_ctrl_c_keeps_what_is_done_and_a_second_run_continues(
 CTRL_C = """
 import os, signal, sys
 from pathlib import Path
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.prepare import pipeline
 
 def track(items, **_):

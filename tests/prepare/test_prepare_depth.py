@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffbev_engine.errors import DiffBEVError, UsageError
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.nuscenes.tables import Tables
 from diffbev_engine.prepare import prepare_depth as module
 from diffbev_engine.prepare.depth import project_depth
 from diffbev_engine.prepare.lidar import read_sweep
 from diffbev_engine.prepare.prepare_depth import DepthJob, DepthSummary, prepare_depth
-from diffbev_engine.prepare.tables import Tables
 
 TOKENS = [
     f"{scene}-{step}-{camera}-samples"

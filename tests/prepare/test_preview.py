@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from diffbev_engine.classes import CLASS_COLOURS, CLASS_PRIORS, CLASSES, IGNORE_COLOUR
-from diffbev_engine.colour import BACKGROUND_COLOUR, colourise, rgb
-from diffbev_engine.errors import DiffBEVError, UsageError
-from diffbev_engine.grid import LABEL_GRID
+from diffbev_engine.core.bev_colors import BACKGROUND_COLOUR, colourise, rgb
+from diffbev_engine.core.classes import CLASS_COLOURS, CLASS_PRIORS, CLASSES, IGNORE_COLOUR
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.prepare.data_root import DataRoot, IndexEntry, PrepareRecord
 from diffbev_engine.prepare.encoding import encode_label, write_label
 from diffbev_engine.prepare.preview import preview_labels

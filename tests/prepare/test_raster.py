@@ -7,9 +7,9 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffbev_engine.grid import BEVGrid
+from diffbev_engine.core.grid import BEVGrid
+from diffbev_engine.nuscenes.outlines import Outlines
 from diffbev_engine.prepare.raster import (
-    Outlines,
     fill_exact,
     fill_polygons_pon,
     polygon_parts,

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from diffbev_engine.classes import CLASSES
+from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.runs.metrics import MetricsWriter
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.collections import PolyCollection
 
-from diffbev_engine.classes import CLASSES
+from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.report.class_bars import draw_class_iou
 from diffbev_engine.report.curves import draw_learning_rate, draw_loss, draw_miou
 from diffbev_engine.report.experiment import load_experiments

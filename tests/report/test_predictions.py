@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import torch
 
-from diffbev_engine.classes import CLASS_COLOURS
-from diffbev_engine.colour import rgb
+from diffbev_engine.core.bev_colors import rgb
+from diffbev_engine.core.classes import CLASS_COLOURS
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.report.predictions import draw_predictions
 

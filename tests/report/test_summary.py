@@ -2,7 +2,7 @@
 
 import pytest
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.report.experiment import load_experiments
 from diffbev_engine.report.summary import summary_json, summary_text
 

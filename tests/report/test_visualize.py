@@ -13,8 +13,8 @@ from PIL import Image
 from diffbev_engine.cli.main import cli
 from diffbev_engine.config.load import dump_config
 from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.dataset.records import read_records
-from diffbev_engine.errors import UsageError
 from diffbev_engine.evaluate.run import evaluate_model
 from diffbev_engine.models.model import build_model
 from diffbev_engine.report.sample_picture import METADATA, draw_picture
@@ -28,7 +28,7 @@ from diffbev_engine.report.visualize import (
 )
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.train.checkpoint import Best, Checkpoint, load_checkpoint, load_weights, save_checkpoint
-from diffbev_engine.train.processes import join_processes
+from diffbev_engine.train.distributed import join_processes
 from tests.processes import engine
 
 FUSION = {"heads": 2, "key_stride": 8}

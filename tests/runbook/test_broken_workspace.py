@@ -13,9 +13,9 @@ import pytest
 from diffbev_engine.runbook.files import fingerprints
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.record import StepRecord, StepState
-from diffbev_engine.runbook.roots import Roots, find_roots
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import view_runbook, watched
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths, find_roots
 from diffbev_engine.runs.metrics import MetricsWriter
 from diffbev_engine.workspace.init import init_workspace
 from tests.processes import engine
@@ -24,7 +24,7 @@ RUNS = ("baseline_smoke", "baseline", "diffbev_default")
 
 
 @pytest.fixture
-def campaign(tmp_path) -> Roots:
+def campaign(tmp_path) -> WorkspacePaths:
     """A workspace in which every step has passed."""
     data = tmp_path / "nuScenes"
     for folder in ("img_dir", "ann_bev_dir"):
@@ -71,30 +71,30 @@ def _trained(run: Path) -> None:
     (run / "status.json").write_text(json.dumps({"state": "finished", "step": 300, "max_iters": 300}))
 
 
-def _run(roots: Roots) -> tuple[int, dict[str, object]]:
+def _run(roots: WorkspacePaths) -> tuple[int, dict[str, object]]:
     process = engine("runbook", "run", roots.workspace, "--json")
     output = process.communicate(timeout=60)[0]
     return process.returncode, json.loads(output[output.index('{\n "workspace"') :])
 
 
-def _lower_case(roots: Roots) -> None:
+def _lower_case(roots: WorkspacePaths) -> None:
     roots.nuscenes_root.rename(roots.nuscenes_root.with_name("nuscenes"))
 
 
-def _no_depth(roots: Roots) -> None:
+def _no_depth(roots: WorkspacePaths) -> None:
     shutil.rmtree(roots.nuscenes_root / "ann_bev_dir/train_depth")
 
 
-def _no_checkpoint(roots: Roots) -> None:
+def _no_checkpoint(roots: WorkspacePaths) -> None:
     (roots.workspace / "runs/baseline/best_mIoU.pth").unlink()
 
 
-def _no_metrics(roots: Roots) -> None:
+def _no_metrics(roots: WorkspacePaths) -> None:
     (roots.workspace / "runs/diffbev_default/metrics.csv").unlink()
 
 
 def _in_metrics(run: str, change):
-    def apply(roots: Roots) -> None:
+    def apply(roots: WorkspacePaths) -> None:
         path = roots.workspace / "runs" / run / "metrics.csv"
         path.write_bytes(change(path.read_bytes()))
 

@@ -6,12 +6,12 @@ from unittest import mock
 
 import pytest
 
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.gpu import Gpu, Gpus
 from diffbev_engine.runbook import checks_of_files
 from diffbev_engine.runbook.checks import CHECK_TYPES, Outcome, look_at
-from diffbev_engine.runbook.gpu import Gpu, Gpus
 from diffbev_engine.runbook.parse import Place, build
-from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runbook.text import Text
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.metrics import MetricsWriter
 
 PRINTED = Outcome("Loading model...\ngt_depth_mask valid_ratio: 0.0041\niter 300 loss 0.41\n", 0)
@@ -65,7 +65,7 @@ OF_FILES = [
 
 
 @pytest.fixture
-def furnished(roots: Roots) -> Roots:
+def furnished(roots: WorkspacePaths) -> WorkspacePaths:
     (roots.workspace / "there.txt").write_text("runner = dict(max_iters=300)\n")
     for name, last in (("a", 300), ("b", 200)):
         run = roots.workspace / "runs" / name
@@ -89,7 +89,7 @@ def _data(root: Path) -> None:
     (root / "index.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
 
 
-def _result(kind: str, keys: dict, roots: Roots, outcome: Outcome):
+def _result(kind: str, keys: dict, roots: WorkspacePaths, outcome: Outcome):
     result = look_at(build(CHECK_TYPES[kind], keys, Place("test")), roots, outcome)
     assert result.description.zh
     assert result.description.en
@@ -123,7 +123,7 @@ def test_gpu_check(roots):
     with mock.patch.object(checks_of_files, "gpus", return_value=Gpus((Gpu(0, "RTX", 24.0, 20.0),))):
         assert _result("gpu_answers", {}, roots, Outcome()).passed is True
     with mock.patch.object(
-        checks_of_files, "gpus", return_value=Gpus((), problem=Text("没有驱动", "no driver"))
+        checks_of_files, "gpus", return_value=Gpus((), problem=Bilingual("没有驱动", "no driver"))
     ):
         assert _result("gpu_answers", {}, roots, Outcome()).passed is False
 

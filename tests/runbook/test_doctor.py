@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.gpu import Gpus
 from diffbev_engine.runbook import signs
 from diffbev_engine.runbook.case import Case, case_of
 from diffbev_engine.runbook.consult import consult
 from diffbev_engine.runbook.doctor import diagnose
 from diffbev_engine.runbook.finding import Certainty
-from diffbev_engine.runbook.gpu import Gpus
 from diffbev_engine.runbook.load import packaged_runbook
-from diffbev_engine.runbook.roots import Roots
-from diffbev_engine.runbook.text import Text
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.metrics import MetricsWriter
 from tests.processes import engine
 
@@ -106,7 +106,7 @@ def test_metrics_name_their_problem(column, value, name, tmp_path):
     assert _first(case_of(tmp_path, None)) == name
 
 
-def _broken(roots: Roots, name: str) -> tuple[str, dict[str, str]]:
+def _broken(roots: WorkspacePaths, name: str) -> tuple[str, dict[str, str]]:
     """Break the workspace; give the step that meets it."""
     ws, data = roots.workspace, roots.nuscenes_root
     for run in ("baseline", "diffbev_default"):
@@ -149,7 +149,7 @@ def test_running_a_broken_workspace_names_the_problem(name, roots, monkeypatch):
 
 
 def test_the_machine_is_no_cause_where_the_log_shows_another(monkeypatch, tmp_path):
-    monkeypatch.setattr(signs, "gpus", lambda: Gpus((), problem=Text("没有驱动", "no driver")))
+    monkeypatch.setattr(signs, "gpus", lambda: Gpus((), problem=Bilingual("没有驱动", "no driver")))
     log = tmp_path / "train.log"
     log.write_text(LOGS["disk-full"])
     found = diagnose(RUNBOOK, case_of(log, None))

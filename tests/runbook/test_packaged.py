@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from diffbev_engine.runbook.load import packaged_runbook
-from diffbev_engine.runbook.roots import PLACEHOLDERS, Roots, placeholders_of
+from diffbev_engine.runbook.workspace_paths import PLACEHOLDERS, WorkspacePaths, placeholders_of
 
 _SPEC = Path(os.environ.get("DIFFBEV_RUNBOOK", Path(__file__).parents[3] / "shared/spec/runbook.zh.md"))
-_ROOTS = Roots(Path("/media/ldk950413/data0/DiffBEV"), Path("/media/ldk950413/data0/nuScenes"))
+_ROOTS = WorkspacePaths(Path("/media/ldk950413/data0/DiffBEV"), Path("/media/ldk950413/data0/nuScenes"))
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 RUNBOOK = packaged_runbook()
 OF_THE_RUNBOOK = [problem for problem in RUNBOOK.problems if problem.id.isdecimal()]
@@ -110,7 +110,7 @@ def test_every_problem_can_be_located_and_mended():
 
 
 def test_roots_with_blanks_are_quoted():
-    roots = Roots(Path("/my disk/ws"), Path("/data"))
+    roots = WorkspacePaths(Path("/my disk/ws"), Path("/data"))
     assert roots.command("cp {workspace}/a {nuscenes_root}/b") == "cp '/my disk/ws'/a /data/b"
 
 

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from diffbev_engine.runbook.campaign import read_campaign, write_report
 from diffbev_engine.runbook.load import load_runbook
+from diffbev_engine.runbook.report import read_campaign, write_report
 from diffbev_engine.runbook.runner import Reporter, Selection, run_steps
 from diffbev_engine.runs.metrics import MetricsWriter
 from tests.processes import engine

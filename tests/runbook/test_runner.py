@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.record import StepState
-from diffbev_engine.runbook.roots import Roots
 from diffbev_engine.runbook.runner import Reporter, Selection, exit_code_of, run_steps, settle, skip_step
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import view_runbook
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from tests.processes import engine
 
 THREE = """
@@ -42,13 +42,13 @@ run = "echo three >> order"
 """
 
 
-def _run(roots: Roots, **selection: object) -> list[tuple[str, str]]:
+def _run(roots: WorkspacePaths, **selection: object) -> list[tuple[str, str]]:
     selection.setdefault("phase", "9")
     ran = run_steps(load_runbook(roots), roots, Selection(**selection), Reporter())
     return [(one.step.id, one.record.state.value) for one in ran]
 
 
-def _states(roots: Roots) -> dict[str, str]:
+def _states(roots: WorkspacePaths) -> dict[str, str]:
     view = view_runbook(load_runbook(roots), StateStore(roots).read(), roots)
     return {one.step.id: one.state.value for one in view.of_phase(view.runbook.phase("9"))}
 

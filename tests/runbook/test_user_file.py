@@ -2,9 +2,9 @@
 
 import pytest
 
-from diffbev_engine.errors import UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runbook.load import load_runbook
-from diffbev_engine.runbook.roots import find_roots
+from diffbev_engine.runbook.workspace_paths import find_roots
 
 STEP = '[[phase.step]]\nid = "9.1"\ntitle = "t"\nrun = "true"\n'
 

@@ -15,7 +15,7 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import sole_writer
 from diffbev_engine.runs.manifest import write_manifest
 from diffbev_engine.runs.status import RunState, StatusWriter
-from diffbev_engine.train.interrupt import stop_on_signals
+from diffbev_engine.train.signals import stop_on_signals
 
 folder = RunFolder(Path(sys.argv[1]))
 slow_save = float(sys.argv[2])

@@ -11,7 +11,7 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.lock import RunHeldError, read_owner, sole_writer, take_lock
 from diffbev_engine.runs.process import identify
 from tests.processes import engine
@@ -146,7 +146,7 @@ def test_of_many_that_start_at_once_over_a_stale_lock_one_wins(folder):
 def test_light_modules_stay_light():
     code = (
         "import sys\n"
-        "from diffbev_engine.runs import control, supervisor, survey\n"
+        "from diffbev_engine.runs import actions, supervisor, inspect\n"
         "print({'torch', 'numpy', 'pydantic', 'cv2', 'matplotlib', 'psutil'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -4,7 +4,7 @@ import csv
 
 import pytest
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.metrics import COLUMNS, MetricsWriter
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.metrics import MetricsWriter
 from diffbev_engine.runs.metrics_reader import Series, read_metrics
 

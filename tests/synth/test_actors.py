@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffbev_engine.classes import CATEGORY_TO_CLASS, CLASSES
+from diffbev_engine.core.classes import CATEGORY_TO_CLASS, CLASSES
 from diffbev_engine.synth.actors import Cast, Motion, footprints, overlap, poses
 from diffbev_engine.synth.centreline import Centreline
 from diffbev_engine.synth.solids import Body, box

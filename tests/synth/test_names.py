@@ -26,7 +26,7 @@ def test_the_first_ten_scenes_are_those_of_mini():
 
 
 def test_names_agree_with_the_pon_split():
-    splits = pytest.importorskip("diffbev_engine.prepare.splits")
+    splits = pytest.importorskip("diffbev_engine.nuscenes.splits")
     train, val = scene_names(MAX_SCENES)
     assigned = splits.resolve_split("pon", [*train, *val], "v1.0-trainval")
     assert {name for name, part in assigned.items() if part == "train"} == set(train)

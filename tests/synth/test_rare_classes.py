@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffbev_engine.classes import CATEGORY_TO_CLASS, CLASSES
-from diffbev_engine.grid import LABEL_GRID
+from diffbev_engine.core.classes import CATEGORY_TO_CLASS, CLASSES
+from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.synth.job import SynthJob
 from diffbev_engine.synth.rig import transform
 from diffbev_engine.synth.synthesize import synthesize

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from diffbev_engine.errors import DiffBEVError, UsageError
+from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.synth import recorder
 from diffbev_engine.synth.job import SynthJob
 from diffbev_engine.synth.rig import transform

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from diffbev_engine.errors import DivergedError, ExitCode
+from diffbev_engine.core.errors import DivergedError, ExitCode
 from diffbev_engine.evaluate.run import evaluation_in_training
-from diffbev_engine.train.experiment import TrainingJob, train
 from diffbev_engine.train.meter import Meter
+from diffbev_engine.train.train import TrainingJob, train
 
 
 def test_a_learning_rate_beyond_reason_is_reported(tiny_settings, tmp_path):

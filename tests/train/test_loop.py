@@ -6,7 +6,7 @@ import logging
 
 from diffbev_engine.evaluate.run import evaluation_in_training
 from diffbev_engine.runs.metrics import COLUMNS
-from diffbev_engine.train.experiment import TrainingJob, train
+from diffbev_engine.train.train import TrainingJob, train
 
 
 def test_a_run_leaves_its_files(tiny_settings, tmp_path):

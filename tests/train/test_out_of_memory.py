@@ -8,12 +8,12 @@ from datetime import datetime
 import pytest
 import torch
 
-from diffbev_engine.errors import DiffBEVError, ExitCode, OutOfGPUMemoryError
+from diffbev_engine.core.errors import DiffBEVError, ExitCode, OutOfGPUMemoryError
 from diffbev_engine.evaluate.run import evaluation_in_training
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.train.experiment import TrainingJob, train
 from diffbev_engine.train.loop import TrainingLoop
+from diffbev_engine.train.train import TrainingJob, train
 
 MESSAGE = (
     "CUDA out of memory. Tried to allocate 938.00 MiB. GPU 0 has a total capacity of 5.60 GiB of which 49.44 MiB "

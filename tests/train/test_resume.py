@@ -5,9 +5,9 @@ import csv
 import pytest
 import torch
 
-from diffbev_engine.errors import DiffBEVError, UsageError
+from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.evaluate.run import evaluation_in_training
-from diffbev_engine.train.experiment import TrainingJob, train
+from diffbev_engine.train.train import TrainingJob, train
 
 
 @pytest.fixture(scope="module")

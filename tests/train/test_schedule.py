@@ -5,9 +5,9 @@ import csv
 import pytest
 
 from diffbev_engine.evaluate.run import evaluation_in_training
-from diffbev_engine.train.experiment import TrainingJob, train
 from diffbev_engine.train.schedule import learning_rate
 from diffbev_engine.train.settings import LrSettings
+from diffbev_engine.train.train import TrainingJob, train
 
 
 @pytest.mark.parametrize(

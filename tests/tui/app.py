@@ -7,8 +7,8 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from diffbev_engine.runbook.roots import find_roots
-from diffbev_engine.runbook.text import Language
+from diffbev_engine.core.bilingual import Language
+from diffbev_engine.runbook.workspace_paths import find_roots
 from diffbev_tui.app import DiffBEVApp
 from diffbev_tui.i18n import set_language
 

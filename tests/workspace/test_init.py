@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from diffbev_engine.cli.main import cli
 from diffbev_engine.config.load import load_settings
-from diffbev_engine.errors import DiffBEVError, UsageError
+from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.workspace.content import workspace_files
 from diffbev_engine.workspace.init import Outcome, init_workspace
 from diffbev_engine.workspace.workspace import (

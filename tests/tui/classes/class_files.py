@@ -8,7 +8,7 @@ from pathlib import Path
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from diffbev_engine.classes import CLASSES
+from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.metrics import MetricsWriter
 

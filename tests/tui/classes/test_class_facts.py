@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_tui.core.diagnose_start import plan_diagnosis
 from diffbev_tui.core.diagnosis import find_diagnosis
 from diffbev_tui.core.gallery import CELL_RATIO, GAP, arrange

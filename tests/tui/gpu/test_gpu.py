@@ -9,7 +9,7 @@ import pynvml
 import pytest
 from textual.widgets import Static
 
-from diffbev_engine.memory.gpu_processes import GpuProcess
+from diffbev_engine.findings.memory.gpu_processes import GpuProcess
 from diffbev_tui.core import lookout
 from diffbev_tui.core.gpu import GpuReading, GpuSample, sample_gpus
 from diffbev_tui.core.gpu_history import GpuHistory, sparkline

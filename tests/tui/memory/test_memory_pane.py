@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from textual.widgets import Static
 
-from diffbev_engine.memory.oom_report import MemoryFailure, write_oom_report
+from diffbev_engine.findings.memory.oom_report import MemoryFailure, write_oom_report
 from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.launch import Launch, write_launch
 from diffbev_engine.runs.process import identify
-from diffbev_engine.runs.survey import inspect_run
 from diffbev_tui.core.oom import Part, memory_case
 from diffbev_tui.panes.memory_text import _FILLS, Chosen, bar_of, crash_page, host_page
 from diffbev_tui.widgets.dialogs import Choice

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
-from diffbev_engine.classes import CLASSES
+from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.metrics import MetricsWriter
 from diffbev_engine.runs.process import identify

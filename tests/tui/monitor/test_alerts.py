@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_engine.runs.metrics import MetricsWriter
 from diffbev_engine.runs.status import RunState, RunStatus
-from diffbev_engine.runs.survey import RunCondition, RunReport
 from diffbev_tui.core import alerts
 from diffbev_tui.core.alerts import Alarm, Concern, divergence, usual_interval
 

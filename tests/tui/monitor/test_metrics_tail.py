@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.metrics import COLUMNS, MetricsWriter
 from diffbev_engine.runs.metrics_reader import read_metrics
 from diffbev_tui.core import metrics_tail

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from diffbev_engine.runbook.load import load_runbook
-from diffbev_engine.runbook.roots import Roots, find_roots
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView, view_runbook
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths, find_roots
 
 STEPS = """
 [[phase]]
@@ -62,7 +62,7 @@ print("done", flush=True)
 
 
 @pytest.fixture
-def trial(workspace: Path) -> Roots:
+def trial(workspace: Path) -> WorkspacePaths:
     """The demo workspace with a phase 9: quick, waiting, failing, training."""
     (workspace / "runbook.toml").write_text(STEPS, encoding="utf-8")
     (workspace / "wait.py").write_text(WAIT, encoding="utf-8")
@@ -70,6 +70,6 @@ def trial(workspace: Path) -> Roots:
 
 
 @pytest.fixture
-def look(trial: Roots) -> Callable[[], RunbookView]:
+def look(trial: WorkspacePaths) -> Callable[[], RunbookView]:
     """The runbook of ``trial`` as it stands."""
     return lambda: view_runbook(load_runbook(trial), StateStore(trial).read(), trial)

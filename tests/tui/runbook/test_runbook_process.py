@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from diffbev_engine.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.state import StateStore
 from diffbev_tui.core.runbook_process import asked_to_stop, start_steps, stop_step, tail_lines
@@ -14,7 +14,7 @@ from diffbev_tui.core.runbook_process import asked_to_stop, start_steps, stop_st
 STARTER = """
 import sys
 from pathlib import Path
-from diffbev_engine.runbook.roots import find_roots
+from diffbev_engine.runbook.workspace_paths import find_roots
 from diffbev_tui.core.runbook_process import start_steps
 started = start_steps(find_roots(Path(sys.argv[1])), ["--step", "9.1", "--step", "9.2"], ["9.1", "9.2"])
 print(started.process.pid, flush=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from diffbev_engine.memory.host import HostMemory
+from diffbev_engine.findings.memory.host import HostMemory
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.workspace.init import init_workspace
 from diffbev_tui.app import PANES, DiffBEVApp

@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from diffbev_engine.runs.survey import RunCondition, inspect_run
+from diffbev_engine.runs.inspect import RunCondition, inspect_run
 from tests.workspace.small import SMALL_BASELINE
 
 STEP = """

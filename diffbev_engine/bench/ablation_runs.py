@@ -1,0 +1,187 @@
+"""The trainings of an ablation: their command lines, their folders, and what finished ones found."""
+
+import csv
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from diffbev_engine.bench.variants import VARIANTS
+from diffbev_engine.config.load import load_settings
+from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.classes import CLASSES
+from diffbev_engine.core.errors import UsageError
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.status import RunState
+
+_MAY_DIFFER = ("log_config", "checkpoint_config")
+"""Settings that no result depends on; ``data.workers_per_gpu`` is another."""
+
+_DEPTH = re.compile(r"abs rel ([\d.]+), RMSE ([\d.]+) m")  # as DepthScores.to_text writes it
+
+
+@dataclass(frozen=True)
+class Training:
+    """One variant under one seed."""
+
+    variant: str
+    seed: int
+    config: str
+    overrides: tuple[str, ...]
+    settings: Settings
+    folder: RunFolder
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.variant} seed {self.seed}"
+
+    @property
+    def console(self) -> Path:
+        """Everything that the newest start of the training wrote to the terminal."""
+        return self.folder.path / "console.log"
+
+    def command(self, gpu: int | None) -> list[str]:
+        """The command line after ``diffbev-engine``; it starts the training or continues it."""
+        sets = [part for override in self.overrides for part in ("--set", override)]
+        device = [] if gpu is None else ["--gpu-ids", str(gpu)]
+        return ["train", self.config, "--work-dir", str(self.folder.path), *sets, *device, "--resume"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished training found on the val split."""
+
+    miou: float
+    """At its last iteration, 0 to 1."""
+    iou: dict[str, float | None]
+    """By class name; ``None`` for a class that does not occur."""
+    minutes: float
+    """From its newest start to its end."""
+    device: str
+    depth: tuple[float, float] | None = None
+    """Mean |error| / truth and RMSE in metres of the lift's depth; ``None`` where it was not measured."""
+
+
+def plan_trainings(
+    config: str,
+    out: Path,
+    *,
+    variants: Sequence[str],
+    seeds: Sequence[int],
+    overrides: Sequence[str],
+    data_root: Path,
+) -> list[Training]:
+    """All trainings in the order of their start: every variant of the first seed, then the next seed.
+
+    Raises:
+        UsageError: a configuration or override that does not fit, before anything has started.
+    """
+    return [
+        _plan(
+            config, out, variant, seed, (*overrides, *VARIANTS[variant], f"data_root={data_root.absolute()}")
+        )
+        for seed in seeds
+        for variant in variants
+    ]
+
+
+def _plan(config: str, out: Path, variant: str, seed: int, overrides: tuple[str, ...]) -> Training:
+    overrides = (*overrides, f"seed={seed}")
+    settings = load_settings(config, overrides)
+    if settings.evaluation.interval > settings.runner.max_iters:  # it would end without an evaluation
+        overrides = (*overrides, f"evaluation.interval={settings.runner.max_iters}")
+        settings = load_settings(config, overrides)
+    return Training(variant, seed, config, overrides, settings, RunFolder(out / variant / f"seed_{seed}"))
+
+
+def read_outcome(training: Training) -> Outcome | None:
+    """The scores of a training that finished all iterations and their last evaluation, else ``None``."""
+    folder, last = training.folder, training.settings.runner.max_iters
+    status, manifest = _read_json(folder.status), _read_json(folder.manifest)
+    if status.get("state") != RunState.FINISHED.value or status.get("step") != last:
+        return None
+    row = _last_evaluation(folder.metrics)
+    if row is None or row["step"] != str(last):
+        return None
+    started = datetime.fromisoformat(manifest["started"]).timestamp()
+    return Outcome(
+        miou=float(row["mIoU"]),
+        iou={name: float(text) if (text := row[f"IoU/{name}"]) else None for name in CLASSES},
+        minutes=(status["updated"] - started) / 60,
+        device=", ".join(manifest["devices"]),
+        depth=_last_depth(folder),
+    )
+
+
+def check_same_experiment(training: Training) -> None:
+    """Refuse to continue or count a run that was made with other settings.
+
+    Raises:
+        UsageError: naming the settings that differ.
+    """
+    manifest = _read_json(training.folder.manifest)
+    if not manifest:
+        return
+    try:
+        before = Settings.model_validate(manifest["config"])
+    except (KeyError, ValidationError):
+        changes = ["they are of another version"]
+    else:
+        changes = _differences(_relevant(before), _relevant(training.settings))
+    if changes:
+        raise UsageError(
+            f"{training.folder.path} holds a run with other settings ({'; '.join(changes[:3])}). "
+            "Choose another --out, or move that folder away."
+        )
+
+
+def _relevant(settings: Settings) -> dict[str, Any]:
+    values = settings.model_dump(mode="json", exclude=set(_MAY_DIFFER))
+    del values["data"]["workers_per_gpu"]
+    return values
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    changes = []
+    for key, value in now.items():
+        old = before[key]
+        if isinstance(old, dict) and isinstance(value, dict):
+            changes += _differences(old, value, f"{prefix}{key}.")
+        elif old != value:
+            changes.append(f"{prefix}{key} was {_short(old)}, is {_short(value)}")
+    return changes
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _last_evaluation(path: Path) -> dict[str, str] | None:
+    if not path.exists():
+        return None
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["mode"] == "eval" and row["mIoU"]]
+    return rows[-1] if rows else None
+
+
+def _last_depth(folder: RunFolder) -> tuple[float, float] | None:
+    """What the last evaluation said about depth, which only the log holds."""
+    logs = sorted(folder.path.glob("train_*.log"))
+    found = _DEPTH.findall(logs[-1].read_text(encoding="utf-8", errors="replace")) if logs else []
+    return (float(found[-1][0]), float(found[-1][1])) if found else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in ``path``; empty for a file that is absent (written whole, it is never torn)."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    return content if isinstance(content, dict) else {}

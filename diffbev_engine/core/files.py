@@ -1,0 +1,62 @@
+"""Files that are either whole or absent: written under a temporary name, then renamed."""
+
+import os
+import secrets
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from diffbev_engine.core.errors import DiffBEVError
+
+
+@contextmanager
+def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside ``path`` and rename it there on success.
+
+    On any error the temporary file is removed and ``path`` is left as it was.  With
+    ``durable`` the content reaches the disk before the rename, so that a power cut leaves
+    the old or the new file, never an empty one.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        yield temporary
+        if durable:
+            _flush_to_disk(temporary)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Write ``content`` to ``path`` atomically."""
+    with atomic_path(path, durable=durable) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, content: str, *, durable: bool = False) -> None:
+    """Write ``content`` to ``path`` atomically, as UTF-8."""
+    write_bytes(path, content.encode(), durable=durable)
+
+
+def make_writable_dir(path: Path, purpose: str) -> Path:
+    """Create ``path`` if needed and prove that it can be written.
+
+    Raises:
+        DiffBEVError: naming the folder, its ``purpose`` and the reason of the system.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise DiffBEVError(
+            f"cannot write the {purpose} {path}: {reason}. Choose another folder or fix its permissions."
+        ) from error
+    return path
+
+
+def _flush_to_disk(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,26 @@
+"""TOML files, read with the standard library where it can (from Python 3.11 on)."""
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from diffbev_engine.core.errors import UsageError
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file.
+
+    Raises:
+        UsageError: the file cannot be read or is not TOML; the message names file and line.
+    """
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    try:
+        content: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+    except ValueError as error:  # TOMLDecodeError
+        raise UsageError(f"{path} is not valid TOML: {error}.") from error
+    return content

@@ -1,0 +1,1 @@
+"""What is wrong and what to do: one kind of finding, detectors by subject."""

@@ -1,0 +1,242 @@
+"""The data root: whether it is there, its files belong together, and the splits are apart."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.findings.finding import Finding, error, ok, some, warning
+from diffbev_engine.findings.plan import Plan
+from diffbev_engine.prepare.data_root import SPLITS
+
+_PREPARE = Bilingual(
+    "重新运行 diffbev-engine prepare：只补缺少的",
+    "run `diffbev-engine prepare` again: it makes what is missing",
+)
+
+
+def data_root(plan: Plan) -> Iterator[Finding]:
+    """The root with its four folders, under the right upper and lower case."""
+    root = plan.root.root
+    wanted = [
+        folder for split in SPLITS for folder in (plan.root.image_dir(split), plan.root.label_dir(split))
+    ]
+    missing = [folder for folder in wanted if not folder.is_dir()]
+    if not missing:
+        yield ok("data_root", Bilingual("数据目录齐全", "the data root has its folders"), root)
+        return
+    twins = [twin for twin in same_but_case(root) if (twin / "img_dir").is_dir()]
+    if twins and not (root / "img_dir").is_dir():
+        right = twins[0]
+        yield error(
+            "data_root",
+            Bilingual(
+                f"{root} 不可用，但 {right} 有数据：大小写不同",
+                f"{root} holds no data, but {right} does: upper and lower case differ",
+            ),
+            root,
+            Bilingual(
+                f"--set data_root={right}，或改配置中的 data_root，或建立符号链接",
+                f"--set data_root={right}, or change data_root in the configuration, or make a symbolic link",
+            ),
+        )
+        return
+    first = next(folder for folder in [*reversed(missing[0].parents), missing[0]] if not folder.is_dir())
+    yield error(
+        "data_root",
+        Bilingual(
+            f"缺少 {len(missing)} 个目录，首先是 {first}",
+            f"{len(missing)} folders are missing, first of all {first}",
+        ),
+        root,
+        Bilingual(
+            "检查配置中的 data_root，或运行 diffbev-engine prepare",
+            "check data_root in the configuration, or run `diffbev-engine prepare`",
+        ),
+    )
+
+
+def same_but_case(path: Path) -> list[Path]:
+    """Existing paths that differ from ``path`` in upper and lower case only."""
+    found = [Path(path.absolute().anchor)]
+    for part in path.absolute().parts[1:]:
+        found = [
+            entry for folder in found for entry in _children(folder) if entry.name.lower() == part.lower()
+        ]
+    return [other for other in found if other != path.absolute()]
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:  # not a folder, or not to be read
+        return []
+
+
+def pairing(plan: Plan) -> Iterator[Finding]:
+    """Every image with a label, intrinsics and an entry in the index."""
+    if not plan.index and plan.settings.data.cameras == "front":
+        yield error(
+            "pairing",
+            Bilingual(
+                "没有 index.jsonl，无法区分前视相机",
+                "without index.jsonl the front camera cannot be told from the others",
+            ),
+            plan.root.index_path,
+            Bilingual(
+                "运行 diffbev-engine prepare，或 --set data.cameras=all",
+                "run `diffbev-engine prepare`, or --set data.cameras=all",
+            ),
+        )
+    for split in SPLITS:
+        yield from _pairs_of(plan, split)
+
+
+def _pairs_of(plan: Plan, split: str) -> Iterator[Finding]:
+    files, used = plan.files[split], plan.used(split)
+    images, labels, calibration = files.images.keys(), files.labels.keys(), plan.calibration.keys()
+    known = len(used & calibration)
+    where = plan.root.root
+    if not used:
+        yield error(
+            "pairing",
+            Bilingual(
+                f"{split}：没有可用的图像（图像 {len(images)}）",
+                f"{split}: no image would be used (of {len(images)})",
+            ),
+            plan.root.image_dir(split),
+            Bilingual(
+                "检查 prepare 的 --split 与 data.cameras", "see --split of `prepare`, and data.cameras"
+            ),
+        )
+        return
+    problems = [
+        _lack("没有标签", "have no label", split, used - labels, plan.root.label_dir(split)),
+        _lack("没有内参", "have no intrinsics", split, used - calibration, plan.root.calib_path),
+    ]
+    if plan.index:
+        entries = plan.entries(split).keys()
+        problems.append(
+            _lack("在索引中但没有图像", "are in the index without an image", split, entries - images, where)
+        )
+    found = [problem for problem in problems if problem]
+    yield from found
+    extra = labels - images
+    if extra:
+        yield warning(
+            "pairing",
+            Bilingual(
+                f"{split}：{len(extra)} 个标签没有图像：{some(extra)}",
+                f"{split}: {len(extra)} labels without an image: {some(extra)}",
+            ),
+            plan.root.label_dir(split),
+            Bilingual(
+                "这些标签不会使用；若图像被误删，请恢复",
+                "they are not used; restore the images if they were deleted by mistake",
+            ),
+        )
+    if not found:
+        yield ok(
+            "pairing",
+            Bilingual(
+                f"{split}：使用 {len(used)}/{len(images)} 张图像；标签 {len(labels)}，内参 {known}",
+                f"{split}: {len(used)} of {len(images)} images used; "
+                f"{len(labels)} labels, {known} intrinsics",
+            ),
+            where,
+        )
+
+
+def _lack(zh: str, en: str, split: str, tokens: set[str], where: object) -> Finding | None:
+    if not tokens:
+        return None
+    what = Bilingual(
+        f"{split}：{len(tokens)} 张图像{zh}：{some(tokens)}",
+        f"{split}: {len(tokens)} images {en}: {some(tokens)}",
+    )
+    return error("pairing", what, where, _PREPARE)
+
+
+def splits(plan: Plan) -> Iterator[Finding]:
+    """Nothing of the training split is in the validation split."""
+    train, val = plan.files["train"], plan.files["val"]
+    shared = (train.images.keys() & val.images.keys()) | (train.labels.keys() & val.labels.keys())
+    scenes: dict[str, set[str]] = defaultdict(set)
+    tokens: dict[str, set[str]] = defaultdict(set)
+    for entry in plan.index:
+        scenes[entry.scene].add(entry.split)
+        tokens[entry.token].add(entry.split)
+    shared |= _in_both(tokens)
+    mixed = _in_both(scenes)
+    what = Bilingual(
+        f"{len(shared)} 个token同时在train与val：{some(shared)}",
+        f"{len(shared)} tokens are in train and in val: {some(shared)}",
+    )
+    advice = Bilingual(
+        "mIoU会虚高。用 prepare --split 重新划分", "mIoU would be too good. Split anew with `prepare --split`"
+    )
+    if shared:
+        yield error("splits", what, plan.root.root, advice)
+    if mixed:
+        what = Bilingual(
+            f"{len(mixed)} 个场景同时在train与val：{some(mixed)}",
+            f"{len(mixed)} scenes are in train and in val: {some(mixed)}",
+        )
+        yield error("splits", what, plan.root.index_path, advice)
+    if not plan.index:
+        yield warning(
+            "splits",
+            Bilingual("没有 index.jsonl，无法核对场景", "no index.jsonl: scenes cannot be compared"),
+            plan.root.index_path,
+            _PREPARE,
+        )
+    elif not shared and not mixed:
+        yield ok(
+            "splits",
+            Bilingual(
+                f"train与val没有共同的场景（共 {len(scenes)} 个）",
+                f"train and val share none of {len(scenes)} scenes",
+            ),
+            plan.root.index_path,
+        )
+
+
+def _in_both(splits_by_name: dict[str, set[str]]) -> set[str]:
+    return {name for name, found in splits_by_name.items() if len(found) > 1}
+
+
+def depth(plan: Plan) -> Iterator[Finding]:
+    """Depth ground truth for every image, where the configuration loads it."""
+    if not plan.settings.data.load_depth:
+        yield ok("depth", Bilingual("配置不加载深度真值", "the configuration loads no depth ground truth"))
+        return
+    height, width = plan.settings.data.image_size
+    command = f"diffbev-engine prepare-depth --nuscenes-root DIR --height {height} --width {width}"
+    for split in SPLITS:
+        used, there = plan.used(split), plan.files[split].depths
+        missing = used - there
+        if missing:
+            yield error(
+                "depth",
+                Bilingual(
+                    f"{split}：{len(missing)}/{len(used)} 张图像没有深度真值：{some(missing)}",
+                    f"{split}: {len(missing)} of {len(used)} images have no depth: {some(missing)}",
+                ),
+                plan.depth_dir(split),
+                Bilingual(f"运行 {command}", f"run `{command}`"),
+            )
+        else:
+            yield ok(
+                "depth",
+                Bilingual(
+                    f"{split}：{len(used)} 个深度文件齐全", f"{split}: depth for all {len(used)} images"
+                ),
+                plan.depth_dir(split),
+            )
+
+
+def spaced(tokens: Iterable[str], count: int) -> list[str]:
+    """``count`` of the tokens, evenly spaced over their order."""
+    ordered = sorted(tokens)
+    count = min(count, len(ordered))
+    return [ordered[number * len(ordered) // count] for number in range(count)]

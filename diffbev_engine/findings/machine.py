@@ -1,0 +1,179 @@
+"""Limits of the machine for loader processes: open files, shared memory, RAM, cores."""
+
+import os
+import resource
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.grid import LABEL_GRID
+from diffbev_engine.findings.finding import Finding, error, gib, ok, warning
+from diffbev_engine.findings.memory.estimate import WORKER_MIB
+from diffbev_engine.findings.memory.host import HostMemory, host_memory
+from diffbev_engine.findings.plan import Plan
+
+SHARED = Path("/dev/shm")
+_MIB = 2**20
+_PREFETCHED = 4  # batches a loader process keeps ready, see dataset.loader
+_TENSORS = 6  # of a batch; each is one open file in the training process while it is on its way
+_PIPES = 4  # of a loader process
+_FILES_AT_REST = 128  # torch, CUDA, logs, libraries
+_TRAINING_MIB = 3500  # resident
+_SWAP_USED = 0.5
+
+
+def open_files(plan: Plan) -> Iterator[Finding]:
+    """The limit of open files against the tensors on their way from the loaders."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    data = plan.settings.data
+    per_worker = _PIPES + _TENSORS * _PREFETCHED
+    need = _FILES_AT_REST + 2 * data.workers_per_gpu * per_worker  # training and evaluation loaders at once
+    what = Bilingual(f"上限 {soft}，加载器约需 {need}", f"the limit is {soft}, the loaders need about {need}")
+    raised = f"ulimit -n {max(4096, need)}"
+    advice = Bilingual(f"在启动的终端运行 {raised}", f"run `{raised}` in the shell that starts the training")
+    if hard not in (resource.RLIM_INFINITY, -1) and hard < need:
+        advice = Bilingual(
+            f"硬上限只有 {hard}：请管理员提高，或减小 data.workers_per_gpu",
+            f"the hard limit is {hard}: ask the administrator, or lower data.workers_per_gpu",
+        )
+    if soft in (resource.RLIM_INFINITY, -1) or soft >= 2 * need:
+        yield ok("open_files", what, "ulimit -n")
+    elif soft >= need:
+        yield warning("open_files", what, "ulimit -n", advice)
+    else:
+        yield error("open_files", what, "ulimit -n", advice)
+
+
+def shared_memory(plan: Plan, place: Path = SHARED) -> Iterator[Finding]:
+    """Shared memory against the batches that the loaders keep ready."""
+    workers = plan.settings.data.workers_per_gpu
+    if not workers:
+        yield ok("shared_memory", Bilingual("不使用加载进程", "no loader processes"))
+        return
+    if not place.is_dir():
+        yield warning(
+            "shared_memory",
+            Bilingual(f"没有 {place}", f"there is no {place}"),
+            place,
+            Bilingual("容器请挂载它", "mount it into the container"),
+        )
+        return
+    need = shared_bytes(plan)
+    usage = shutil.disk_usage(place)
+    what = Bilingual(
+        f"加载器约需 {gib(need)}，剩余 {gib(usage.free)}/{gib(usage.total)}",
+        f"the loaders need about {gib(need)}, {gib(usage.free)} free of {gib(usage.total)}",
+    )
+    advice = Bilingual(
+        "容器用 --shm-size=8g 启动，或减小 data.workers_per_gpu",
+        "start the container with --shm-size=8g (Kubernetes: an emptyDir of memory), "
+        "or lower data.workers_per_gpu",
+    )
+    if usage.free < need:
+        yield error("shared_memory", what, place, advice)
+    elif usage.free < 2 * need:
+        yield warning("shared_memory", what, place, advice)
+    else:
+        yield ok("shared_memory", what, place)
+
+
+def batch_bytes(plan: Plan, batch: int) -> int:
+    """Bytes of one batch as the loader makes it."""
+    data = plan.settings.data
+    height, width = data.image_size
+    rows, columns = LABEL_GRID.shape
+    image, label, depth = height * width * 3, rows * columns * 4, height * width * 4 * data.load_depth
+    return batch * (image + label + depth)
+
+
+def shared_bytes(plan: Plan) -> int:
+    """Bytes of all batches that the loaders of training and evaluation may hold at once."""
+    settings = plan.settings
+    evaluation = settings.evaluation.samples_per_gpu or settings.data.samples_per_gpu
+    batches = settings.data.workers_per_gpu * _PREFETCHED * plan.processes
+    return batches * (batch_bytes(plan, settings.data.samples_per_gpu) + batch_bytes(plan, evaluation))
+
+
+def ram(plan: Plan) -> Iterator[Finding]:
+    """Host memory of the training and its loader processes."""
+    yield from judge_ram(plan, host_memory())
+
+
+def judge_ram(plan: Plan, memory: HostMemory) -> Iterator[Finding]:
+    """Hold the need against ``memory``."""
+    workers = plan.settings.data.workers_per_gpu * plan.processes
+    need = _TRAINING_MIB * plan.processes + 2 * workers * WORKER_MIB + shared_bytes(plan) / _MIB
+    limit = (
+        Bilingual("（受容器或作业限制）", " (limit of the container or job)")
+        if memory.limited
+        else Bilingual("", "")
+    )
+    where = f"{gib(memory.total * _MIB)} RAM"
+    wanted, there = gib(need * _MIB), gib(memory.available * _MIB)
+    what = Bilingual(
+        f"训练与加载进程约需 {wanted}，可用 {there}{limit.zh}",
+        f"training and loaders need about {wanted}, {there} available{limit.en}",
+    )
+    advice = Bilingual(
+        "减小 data.workers_per_gpu，或结束其他程序", "lower data.workers_per_gpu, or end other programs"
+    )
+    if memory.available < need / 2:
+        yield error("ram", what, where, advice)
+    elif memory.available < need:
+        yield warning("ram", what, where, advice)
+    else:
+        yield ok("ram", what, where)
+    if memory.swap_total and memory.swap_used > _SWAP_USED * memory.swap_total:
+        yield warning(
+            "ram",
+            Bilingual(
+                f"交换区已用 {gib(memory.swap_used * _MIB)}",
+                f"{gib(memory.swap_used * _MIB)} of swap are in use",
+            ),
+            f"swap {gib(memory.swap_total * _MIB)}",
+            Bilingual(
+                "正在换页的机器训练很慢：结束其他程序",
+                "a machine that swaps trains slowly: end other programs",
+            ),
+        )
+
+
+def cores(plan: Plan) -> Iterator[Finding]:
+    """Loader processes against the cores that this process may use."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    workers = plan.settings.data.workers_per_gpu * plan.processes
+    what = Bilingual(
+        f"{workers} 个加载进程，{allowed} 个CPU核", f"{workers} loader processes on {allowed} cores"
+    )
+    if workers > allowed:
+        fewer = f"--set data.workers_per_gpu={max(1, allowed // plan.processes)}"
+        yield warning("cores", what, "data.workers_per_gpu", Bilingual(fewer, fewer))
+    else:
+        yield ok("cores", what)
+
+
+def schedule(plan: Plan) -> Iterator[Finding]:
+    """How often the run sees every image, and whether it will ever evaluate."""
+    settings, images = plan.settings, len(plan.used("train"))
+    step = settings.data.samples_per_gpu * settings.optimizer_config.cumulative_iters * plan.processes
+    epochs = settings.runner.max_iters * step / max(1, images)
+    what = Bilingual(
+        f"{settings.runner.max_iters} 次迭代 × {step} 张：{images} 张图像各见 {epochs:.1f} 次",
+        f"{settings.runner.max_iters} iterations × {step}: "
+        f"each of {images} images is seen {epochs:.1f} times",
+    )
+    yield ok("schedule", what)
+    if settings.runner.max_iters < settings.evaluation.interval:
+        yield warning(
+            "schedule",
+            Bilingual(
+                "训练结束前不会评估，没有 best_mIoU.pth",
+                "shorter than evaluation.interval: it never evaluates, so there will be no best_mIoU.pth",
+            ),
+            "evaluation.interval",
+            Bilingual(
+                f"--set evaluation.interval={settings.runner.max_iters}",
+                f"--set evaluation.interval={settings.runner.max_iters}",
+            ),
+        )

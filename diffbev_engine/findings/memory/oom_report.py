@@ -1,0 +1,96 @@
+"""``oom_report.json``: what a training left to say when the GPU had no memory for it."""
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from diffbev_engine.core.files import write_text
+from diffbev_engine.findings.memory.curve import MEMORY_FILE, read_curve
+from diffbev_engine.findings.memory.gpu_processes import GpuProcess
+from diffbev_engine.findings.memory.remedies import Circumstances, other_processes, rank_remedies
+from diffbev_engine.findings.oom_message import parse_oom
+from diffbev_engine.runs.folder import RunFolder
+
+
+@dataclass(frozen=True)
+class MemoryFailure:
+    """What the process that failed knows."""
+
+    message: str
+    """Of the error, whole."""
+    phase: str
+    """``setup``, ``transfer``, ``forward``, ``backward``, ``optimizer``, ``evaluation``, ``checkpoint``
+    or ``unknown``."""
+    step: int
+    """Optimizer steps done."""
+    started_at: int
+    """Step at which this start of the run began."""
+    config: Mapping[str, Any]
+    device: str
+    pid: int
+    rank: int = 0
+    allocator: Mapping[str, float] | None = None
+    """MiB and counts, from torch; ``None`` without a GPU."""
+    processes: Sequence[GpuProcess] = ()
+    processes_problem: str = ""
+    """Why ``processes`` is empty, when the driver could not be asked."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_oom_report(folder: RunFolder, failure: MemoryFailure) -> dict[str, Any]:
+    """Write the report into the run directory, and give its content.
+
+    Raises:
+        OSError: of the system.
+    """
+    report = oom_report(folder, failure)
+    write_text(folder.oom_report, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    return report
+
+
+def oom_report(folder: RunFolder, failure: MemoryFailure) -> dict[str, Any]:
+    """The report as plain values; memory by batch size from ``memory.json``, if it lies there."""
+    oom = parse_oom(failure.message)
+    curve = read_curve(folder.path / MEMORY_FILE)
+    known = Circumstances(
+        config=failure.config,
+        oom=oom,
+        phase=failure.phase,
+        own_pid=failure.pid,
+        processes=failure.processes,
+        line=curve.line if curve and curve.kind == "gpu" else None,
+        environment=failure.environment,
+    )
+    data, optimizer = failure.config.get("data", {}), failure.config.get("optimizer_config", {})
+    return {
+        "format": 1,
+        "written": time.time(),
+        "message": failure.message,
+        "parsed": oom.to_json() if oom else None,
+        "explanation": [line.to_json() for line in oom.say()] if oom else [],
+        "phase": failure.phase,
+        "step": failure.step,
+        "steps_that_worked": failure.step - failure.started_at,
+        "rank": failure.rank,
+        "device": failure.device,
+        "batch": {
+            "samples_per_gpu": data.get("samples_per_gpu"),
+            "cumulative_iters": optimizer.get("cumulative_iters"),
+            "evaluation_samples_per_gpu": failure.config.get("evaluation", {}).get("samples_per_gpu"),
+            "image_size": data.get("image_size"),
+        },
+        "precision": failure.config.get("precision"),
+        "compile": failure.config.get("compile"),
+        "allocator": failure.allocator,
+        "environment": dict(failure.environment),
+        "processes": [process.to_json() for process in failure.processes],
+        "processes_problem": failure.processes_problem or None,
+        "others": [{"pid": pid, "mib": mib, "name": name} for pid, mib, name in other_processes(known)],
+        "checkpoint": folder.latest.name if folder.latest.exists() else None,
+        "memory_by_batch": curve.to_json() if curve else None,
+        "remedies": [
+            {"rank": rank, **remedy.to_json()} for rank, remedy in enumerate(rank_remedies(known), start=1)
+        ],
+    }

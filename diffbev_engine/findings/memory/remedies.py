@@ -1,0 +1,287 @@
+"""What to change after the GPU ran out of memory, the most fitting first.
+
+Settings that change no result come before those that do.  Sharding and offloading of weights are
+never proposed: weights, gradients and optimizer together are below half a GiB here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
+from diffbev_engine.findings.memory.curve import MemoryLine
+from diffbev_engine.findings.memory.estimate import IMAGE_SHARE
+from diffbev_engine.findings.memory.gpu_processes import GpuProcess
+from diffbev_engine.findings.oom_message import OutOfMemory
+
+_OTHERS_MATTER = 0.05
+_MOST_NAME = 50  # characters of a command line in a title
+_FIXED_MIB = 500.0  # weights, gradients and AdamW of Swin-T; measured on an H200
+_BF16_SAVES = 0.13  # of 14.5 GiB at batch 8, measured with this engine
+_COMPILE_SAVES = 0.33  # of 48.8 GiB at batch 32, measured with this engine
+ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
+_MEASURED = Bilingual("本机实测", "measured on this machine")
+_H200 = Bilingual("在H200上实测的比例", "share measured on an H200")
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What is known when memory has run out."""
+
+    config: Mapping[str, Any]
+    """The settings as plain values, as in ``run.json``."""
+    oom: OutOfMemory | None = None
+    phase: str | None = None
+    """Where it happened: forward, backward, optimizer, evaluation, …"""
+    own_pid: int | None = None
+    processes: Sequence[GpuProcess] = ()
+    line: MemoryLine | None = None
+    """Memory by batch size, if it was measured here."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of the process that failed."""
+
+
+@dataclass(frozen=True)
+class MemoryRemedy:
+    """One thing to change."""
+
+    id: str
+    title: Bilingual
+    saving: Bilingual
+    cost: Bilingual
+    overrides: tuple[str, ...] = ()
+    """``key=value`` for ``--set``."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """To be set before the program starts."""
+    saving_mib: float | None = None
+    saving_known: Bilingual = EMPTY
+    """Where the figure comes from."""
+    changes_results: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; ``arguments`` is what to add to the command line."""
+        return {
+            "id": self.id,
+            "title": self.title.to_json(),
+            "overrides": list(self.overrides),
+            "arguments": " ".join(f"--set {override}" for override in self.overrides),
+            "environment": dict(self.environment),
+            "saving_mib": None if self.saving_mib is None else round(self.saving_mib, 1),
+            "saving": self.saving.to_json(),
+            "saving_known": self.saving_known.to_json(),
+            "cost": self.cost.to_json(),
+            "changes_results": self.changes_results,
+        }
+
+
+def rank_remedies(known: Circumstances) -> list[MemoryRemedy]:
+    """The remedies that apply, in the order in which to try them."""
+    rules = (_others, _fragmentation, _evaluation, _precision, _compile, _micro_batch, _image_size)
+    return [remedy for rule in rules if (remedy := rule(known))]
+
+
+def other_processes(known: Circumstances) -> list[tuple[int, float, str]]:
+    """(pid, MiB, name) of the others on the GPU, as the driver or else the message tells it."""
+    if known.processes:
+        others = [
+            each for each in known.processes if not each.mine and not _is_self(each.pid, each.mib, known)
+        ]
+        return [(each.pid, each.mib or 0.0, each.name or "") for each in others]
+    message = known.oom.others if known.oom else ()
+    return [(pid, mib, "") for pid, mib in message if not _is_self(pid, mib, known)]
+
+
+def _is_self(pid: int, mib: float | None, known: Circumstances) -> bool:
+    """Whether a process named by the driver is the run: in a container its pid there is another."""
+    if pid == known.own_pid:
+        return True
+    oom = known.oom
+    if oom is None or oom.allocated is None or mib is None:
+        return False
+    if oom.this_process is not None:
+        return any(each.mine is None for each in known.processes) and abs(mib - oom.this_process) < 1.0
+    return mib >= oom.allocated + (oom.reserved_unallocated or 0.0)
+
+
+def _others(known: Circumstances) -> MemoryRemedy | None:
+    others = other_processes(known)
+    held = sum(mib for _, mib, _ in others)
+    capacity = known.oom.capacity if known.oom else None
+    if not capacity or held <= _OTHERS_MATTER * capacity:
+        return None
+    others = [(pid, mib, _short(name)) for pid, mib, name in others]
+    zh = "、".join(f"进程 {pid}{f'（{name}）' if name else ''} 占用 {_gib(mib)}" for pid, mib, name in others)
+    en = ", ".join(
+        f"process {pid}{f' ({name})' if name else ''} holds {_gib(mib)}" for pid, mib, name in others
+    )
+    return MemoryRemedy(
+        "others",
+        Bilingual(
+            f"结束其他进程，或用 --gpu-ids 换一块GPU：{zh}",
+            f"End the others, or take another GPU with --gpu-ids: {en}",
+        ),
+        saving=same(_gib(held)),
+        saving_mib=held,
+        saving_known=Bilingual("驱动或报错信息给出", "as the driver or the message says"),
+        cost=Bilingual("请先确认该进程属于谁", "find out first whose they are"),
+    )
+
+
+def _short(command: str) -> str:
+    line = " ".join(command.split())
+    return line if len(line) <= _MOST_NAME else f"{line[:_MOST_NAME]}…"
+
+
+def _fragmentation(known: Circumstances) -> MemoryRemedy | None:
+    oom = known.oom
+    set_already = any(
+        "expandable_segments:true" in known.environment.get(name, "").lower() for name in ALLOCATOR_VARIABLES
+    )
+    if oom is None or not oom.fragmented or set_already:
+        return None
+    unused = oom.reserved_unallocated or 0.0
+    return MemoryRemedy(
+        "expandable_segments",
+        Bilingual("让torch的内存段可以增长，消除碎片", "Let torch's memory segments grow: no more fragments"),
+        saving=Bilingual(f"最多 {_gib(unused)}", f"up to {_gib(unused)}"),
+        saving_mib=unused,
+        saving_known=Bilingual("保留而未分配的部分", "what was reserved but unallocated"),
+        cost=Bilingual("无；须在程序启动前设置", "none; it must be set before the program starts"),
+        environment=dict.fromkeys(ALLOCATOR_VARIABLES, "expandable_segments:True"),
+    )
+
+
+def _evaluation(known: Circumstances) -> MemoryRemedy | None:
+    batch = _value(known, "evaluation", "samples_per_gpu") or _batch(known)
+    if known.phase != "evaluation" or batch <= 1:
+        return None
+    return MemoryRemedy(
+        "evaluation_batch",
+        Bilingual("用更小的批评估", "Evaluate in smaller batches"),
+        saving=Bilingual("评估所用的约一半", "about half of what evaluation takes"),
+        cost=Bilingual("评估稍慢；结果不变", "a slower evaluation; the same results"),
+        overrides=(f"evaluation.samples_per_gpu={batch // 2}",),
+    )
+
+
+def _precision(known: Circumstances) -> MemoryRemedy | None:
+    if known.config.get("precision") != "fp32":
+        return None
+    return MemoryRemedy(
+        "bf16",
+        Bilingual("使用bf16", "Compute in bf16"),
+        saving=_share(_BF16_SAVES, known),
+        saving_mib=_of_allocated(_BF16_SAVES, known),
+        saving_known=_H200,
+        cost=Bilingual(
+            "无；且更快（计算能力8.0以上）", "none, and faster (compute capability 8.0 and newer)"
+        ),
+        overrides=("precision=bf16",),
+    )
+
+
+def _compile(known: Circumstances) -> MemoryRemedy | None:
+    if known.config.get("compile") != "off" or known.phase == "evaluation":
+        return None
+    return MemoryRemedy(
+        "compile",
+        Bilingual("编译网络头部", "Compile the head"),
+        saving=_share(_COMPILE_SAVES, known),
+        saving_mib=_of_allocated(_COMPILE_SAVES, known),
+        saving_known=_H200,
+        cost=Bilingual("启动多约半分钟；之后更快", "starting takes half a minute more; faster afterwards"),
+        overrides=("compile=head",),
+    )
+
+
+def _micro_batch(known: Circumstances) -> MemoryRemedy | None:
+    batch, accumulated = _batch(known), _value(known, "optimizer_config", "cumulative_iters") or 1
+    if batch <= 1 or known.phase == "evaluation":
+        return None
+    whole = batch * accumulated
+    smaller = next(size for size in range(batch // 2, 0, -1) if whole % size == 0)
+    per_sample = _per_sample(known)
+    saved = per_sample * (batch - smaller) if per_sample else None
+    return MemoryRemedy(
+        "micro_batch",
+        Bilingual(
+            f"每批 {batch} → {smaller} 张，累积 {accumulated} → {whole // smaller} 次",
+            f"Batches of {smaller}, not {batch}, accumulated {whole // smaller} times, not {accumulated}",
+        ),
+        saving=same(f"≈ {_gib(saved)}") if saved else Bilingual("约一半", "about half"),
+        saving_mib=saved,
+        saving_known=_MEASURED
+        if known.line
+        else Bilingual("按已分配量估计", "estimated from what was allocated"),
+        cost=Bilingual(
+            "每次迭代稍慢；每步图像数与优化不变",
+            "slower iterations; as many images a step, the same optimisation",
+        ),
+        overrides=(
+            f"data.samples_per_gpu={smaller}",
+            f"optimizer_config.cumulative_iters={whole // smaller}",
+        ),
+    )
+
+
+def _image_size(known: Circumstances) -> MemoryRemedy | None:
+    size = _value(known, "data", "image_size")
+    if _batch(known) > 1 or known.phase == "evaluation" or not size:
+        return None
+    height, width = (max(32, int(side * 0.75) // 32 * 32) for side in size)
+    share = IMAGE_SHARE * (1 - height * width / (size[0] * size[1]))
+    depth = _value(known, "data", "load_depth")
+    again_zh = "；须用新尺寸重新运行 prepare-depth" if depth else ""
+    again_en = "; prepare-depth must run again for the new size" if depth else ""
+    return MemoryRemedy(
+        "image_size",
+        Bilingual(f"输入图像缩小为 {height}×{width}", f"Smaller images: {height} × {width}"),
+        saving=_share(share, known),
+        saving_mib=_of_allocated(share, known),
+        saving_known=Bilingual(
+            "估计：约四成显存随像素数变化，其余属于BEV",
+            "estimated: two fifths grow with the pixels, BEV is the rest",
+        ),
+        cost=Bilingual(f"结果会改变{again_zh}", f"this changes the results{again_en}"),
+        overrides=(f"data.image_size=({height},{width})",),
+        changes_results=True,
+    )
+
+
+def _value(known: Circumstances, group: str, key: str) -> Any:
+    return (known.config.get(group) or {}).get(key)
+
+
+def _batch(known: Circumstances) -> int:
+    return int(_value(known, "data", "samples_per_gpu") or 1)
+
+
+def _per_sample(known: Circumstances) -> float | None:
+    """MiB of one image of a batch."""
+    if known.line:
+        return known.line.per_sample
+    allocated = _allocated(known)
+    return None if allocated is None else (allocated - _FIXED_MIB) / _batch(known)
+
+
+def _allocated(known: Circumstances) -> float | None:
+    """What the step would have needed at least: allocated and asked for."""
+    oom = known.oom
+    if oom is None or oom.allocated is None or oom.allocated + oom.requested <= _FIXED_MIB:
+        return None
+    return oom.allocated + oom.requested
+
+
+def _of_allocated(share: float, known: Circumstances) -> float | None:
+    allocated = _allocated(known)
+    return None if allocated is None else share * allocated
+
+
+def _share(share: float, known: Circumstances) -> Bilingual:
+    size = _of_allocated(share, known)
+    shown = f" (≈ {_gib(size)})" if size else ""
+    return Bilingual(f"约 {share:.0%}{shown}", f"about {share:.0%}{shown}")
+
+
+def _gib(mib: float) -> str:
+    return f"{mib / 1024:.1f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"

@@ -1,0 +1,177 @@
+"""The causes that a diagnosis can name: what each is called, and what to do next."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from diffbev_engine.core.bilingual import Bilingual
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A cause with the numbers that show it."""
+
+    cause: str
+    """A key of ``CAUSES``."""
+    evidence: tuple[Bilingual, ...]
+
+    @property
+    def title(self) -> Bilingual:
+        """What the cause is called."""
+        return CAUSES[self.cause][0]
+
+    @property
+    def action(self) -> Bilingual:
+        """What to do next."""
+        return CAUSES[self.cause][1]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file, in both languages."""
+        return {
+            "cause": self.cause,
+            "title": self.title.to_json(),
+            "evidence": [text.to_json() for text in self.evidence],
+            "action": self.action.to_json(),
+        }
+
+
+HEALTHY = "healthy"
+_REMAKE = Bilingual(
+    "删除有问题的标签，重新运行 `diffbev-engine prepare`，然后重新训练",
+    "Delete the broken labels, run `diffbev-engine prepare` again, then train anew",
+)
+_CALIB = Bilingual(
+    "核对 calib.json：应为每个 token 自己相机在原始图像分辨率下的内参；"
+    "用 `diffbev-engine prepare` 重新生成，然后重新训练",
+    "Check calib.json: it holds, for each token, the intrinsics of its own camera at the original size of "
+    "the image. Write it again with `diffbev-engine prepare`, then train anew",
+)
+_OVERFIT = Bilingual(
+    "先只用 Lwce 过拟合一个样本（出现的类别 IoU 应在约1000次迭代内 >0.9），再加 Ldepth，最后加 Ldiff",
+    "Overfit one sample with Lwce alone (the classes in it should pass IoU 0.9 within about 1000 "
+    "iterations), then add Ldepth, then Ldiff",
+)
+
+CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
+    "truncated_labels": (
+        Bilingual(
+            "标签被截断为8位：类别8–13与忽略位丢失",
+            "labels truncated to 8 bits: classes 8-13 and the ignore bits are lost",
+        ),
+        Bilingual(
+            "标签必须是16位PNG，用 cv2.IMREAD_UNCHANGED 读取，不可转为 uint8。" + _REMAKE.zh,
+            "Labels are 16-bit PNGs, to be read with cv2.IMREAD_UNCHANGED and never cast to uint8. "
+            + _REMAKE.en,
+        ),
+    ),
+    "unreadable_labels": (Bilingual("标签文件无法使用", "label files that cannot be used"), _REMAKE),
+    "ignore_bit_missing": (
+        Bilingual(
+            "标签没有忽略位：不可见的单元也被计分", "labels without ignore bit: unseen cells are scored too"
+        ),
+        Bilingual(
+            "生成标签时写入第14位（不可见=1）。" + _REMAKE.zh, "Write bit 14 (1 = not visible). " + _REMAKE.en
+        ),
+    ),
+    "out_of_range_bits": (
+        Bilingual("标签含有不可能的位组合（越界值）", "labels with impossible bits (values out of range)"),
+        Bilingual(
+            "检查标签的编码：每类一位，没有 255 之类的 ignore_index，也没有 reduce_zero_label。" + _REMAKE.zh,
+            "Check how the labels are encoded: one bit a class, no ignore_index such as 255, no "
+            "reduce_zero_label. " + _REMAKE.en,
+        ),
+    ),
+    "inverted_ignore": (
+        Bilingual("忽略掩码反了：可见处被忽略", "inverted ignore mask: what is visible is ignored"),
+        Bilingual(
+            "忽略位为1表示不可见；反转后重写标签。" + _REMAKE.zh, "A set bit means not visible. " + _REMAKE.en
+        ),
+    ),
+    "label_axes": (
+        Bilingual("标签的坐标轴互换或翻转", "axes of the labels are swapped or flipped"),
+        Bilingual(
+            "标签为196行×200列，第0行最靠近相机，第0列在最左。" + _REMAKE.zh,
+            "A label has 196 rows and 200 columns, row 0 nearest to the camera, column 0 leftmost. "
+            + _REMAKE.en,
+        ),
+    ),
+    "calibration_scale": (
+        Bilingual("内参的尺度与图像不符", "intrinsics are not at the scale of the images"),
+        _CALIB,
+    ),
+    "calibration_pairing": (
+        Bilingual(
+            "内参与 token 配错：属于另一台相机", "intrinsics paired with the wrong token: of another camera"
+        ),
+        _CALIB,
+    ),
+    "calibration_mismatch": (
+        Bilingual("内参与标签的可视范围不符", "intrinsics do not fit the view that the labels show"),
+        _CALIB,
+    ),
+    "not_finite": (
+        Bilingual("模型输出含 NaN 或无穷大", "the model's output holds NaN or infinity"),
+        Bilingual(
+            "回到发散之前的检查点，降低学习率", "Go back to a checkpoint before it diverged; lower the rate"
+        ),
+    ),
+    "all_negative": (
+        Bilingual("全部预测为负（初始状态或分类头失效）", "everything negative (initial state or dead head)"),
+        Bilingual(
+            "确认检查点经过训练且与配置一致；检查 loss 是否传到分类头、训练时的忽略掩码是否反了。"
+            + _OVERFIT.zh,
+            "Make sure that the checkpoint is a trained one; check that the loss reaches the head and that "
+            "the ignore mask is not inverted in training. " + _OVERFIT.en,
+        ),
+    ),
+    "all_positive": (
+        Bilingual("全部预测为正", "everything positive"),
+        Bilingual(
+            "检查阈值（sigmoid 之后一次 >0.5）、分类头偏置与类别权重",
+            "Check the threshold (once, >0.5, after the sigmoid), the bias of the head and the class weights",
+        ),
+    ),
+    "constant": (
+        Bilingual("预测恒定：与图像无关", "constant prediction: the same whatever the image"),
+        Bilingual(
+            "图像特征没有到达BEV：检查骨干权重、lift 的内参与图像归一化。" + _OVERFIT.zh,
+            "The image does not reach the BEV: check the backbone's weights, the intrinsics of the lift and "
+            "the normalisation of the images. " + _OVERFIT.en,
+        ),
+    ),
+    "prediction_axes": (
+        Bilingual("预测与标签的坐标轴不一致", "axes of prediction and label are swapped or flipped"),
+        Bilingual(
+            "检查标签写入与 lift 的行列约定（第0行最近，第0列最左）是否与训练时相同，修正后重新训练",
+            "Check that labels and lift use the rows and columns of training (row 0 nearest, column 0 "
+            "leftmost); correct it and train anew",
+        ),
+    ),
+    "drivable_only": (
+        Bilingual("只学到了可行驶区域", "only drivable area has been learned"),
+        Bilingual(
+            "检查 ImageNet 权重、warm-up、类别权重与 Ldepth 的尺度；训练更久。" + _OVERFIT.zh,
+            "Check ImageNet weights, warm-up, class weights and the scale of Ldepth; train longer. "
+            + _OVERFIT.en,
+        ),
+    ),
+    "collapse": (
+        Bilingual("预测塌缩：单一类别占比>95%", "collapse: one class covers more than 95 % of the positives"),
+        Bilingual(
+            "优先检查 loss 权重与数据标签（类别顺序、类别权重）。" + _OVERFIT.zh,
+            "Check the loss weights and the labels first (order and weights of the classes). " + _OVERFIT.en,
+        ),
+    ),
+    "no_better_than_constant": (
+        Bilingual(
+            "不比恒定答案好，且不符合已知特征", "no better than a constant answer, of no known signature"
+        ),
+        _OVERFIT,
+    ),
+    HEALTHY: (
+        Bilingual("未发现异常", "healthy"),
+        Bilingual(
+            "无需修复；mIoU 请用 `diffbev-engine evaluate` 在整个划分上评估",
+            "Nothing to mend; score the whole split with `diffbev-engine evaluate`",
+        ),
+    ),
+}

@@ -1,0 +1,82 @@
+"""All looks, one after the other; none can stop another, and none changes anything."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.findings import data, gpu, machine, samples, storage, weights
+from diffbev_engine.findings.finding import Finding, Level, NotLooked, error, warning
+from diffbev_engine.findings.plan import Plan
+
+Check = Callable[[Plan], Iterator[Finding]]
+
+CHECKS: dict[str, Check] = {
+    "work_dir": storage.work_dir,
+    "disk": storage.disk,
+    "data_root": data.data_root,
+    "pairing": data.pairing,
+    "splits": data.splits,
+    "depth": data.depth,
+    "samples": samples.samples,
+    "labels": samples.labels,
+    "schedule": machine.schedule,
+    "weights": weights.weights,
+    "cuda": gpu.cuda,
+    "gpu_memory": gpu.gpu_memory,
+    "open_files": machine.open_files,
+    "shared_memory": machine.shared_memory,
+    "ram": machine.ram,
+    "cores": machine.cores,
+}
+"""Name of a check, which its findings carry, and its function."""
+
+
+def preflight(
+    settings: Settings, config: str, work_dir: Path, gpu_ids: Sequence[int] = ()
+) -> Iterator[Finding]:
+    """Look at everything that a training with ``settings`` in ``work_dir`` depends on."""
+    plan = Plan(settings, config, work_dir, gpu_ids)
+    told: set[str] = set()
+    for name, check in CHECKS.items():
+        yield from _guarded(name, check, plan, told)
+
+
+def _guarded(name: str, check: Check, plan: Plan, told: set[str]) -> Iterator[Finding]:
+    try:
+        yield from check(plan)
+    except NotLooked as reason:
+        yield _not_looked(name, reason.why)
+    except (DiffBEVError, OSError) as problem:
+        words = str(problem)
+        if words in told:  # one damaged file, met again
+            yield _not_looked(name, Bilingual("原因见上", "for the reason above"))
+        else:
+            told.add(words)
+            yield error(name, Bilingual(words, words), "", Bilingual("修复后重试", "mend it and look again"))
+    except Exception as defect:  # one look that fails must not hide the others
+        words = f"{type(defect).__name__}: {defect}"
+        yield warning(
+            name,
+            Bilingual(f"此项检查本身出错：{words}", f"this check itself failed: {words}"),
+            "",
+            Bilingual("其他检查不受影响", "the others are not affected"),
+        )
+
+
+def _not_looked(name: str, why: Bilingual) -> Finding:
+    return warning(
+        name,
+        Bilingual(f"未检查：{why.zh}", f"not looked at: {why.en}"),
+        "",
+        Bilingual("先解决该问题", "mend that first"),
+    )
+
+
+def summary(findings: Iterable[Finding]) -> dict[str, Any]:
+    """The findings and their counts as plain values; ``ok`` without any error."""
+    found = list(findings)
+    counts = {level.value: sum(each.level is level for each in found) for level in Level}
+    return {"ok": not counts["error"], "counts": counts, "findings": [each.to_json() for each in found]}

@@ -1,0 +1,132 @@
+"""Disk and run directory: writable, nobody else's, and with room to the end."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.findings.finding import Finding, error, gib, ok, warning
+from diffbev_engine.findings.plan import Plan
+from diffbev_engine.prepare.data_root import SPLITS
+from diffbev_engine.runs.lock import RunHeldError, refuse_if_held
+
+_ROW = 420  # bytes of metrics.csv and log for one logged step
+_DEPTH_PER_PIXEL = 0.08  # bytes of a compressed depth file: 40 kB at 600 x 800
+_FREE_INODES = 1000
+
+
+def work_dir(plan: Plan) -> Iterator[Finding]:
+    """Nobody else writes to the run directory, and this user may."""
+    folder = plan.folder.path
+    try:
+        refuse_if_held(plan.folder)
+    except RunHeldError as held:
+        yield error(
+            "work_dir",
+            Bilingual(f"另一个训练正在使用：{held.owner}", f"another training writes to it: {held.owner}"),
+            folder,
+            Bilingual(
+                "先停止它（diffbev-engine runs stop），或换一个目录",
+                "stop it with `diffbev-engine runs stop`, or take another folder",
+            ),
+        )
+        return
+    nearest = existing(folder)
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        yield error(
+            "work_dir",
+            Bilingual(f"{nearest} 不可写", f"{nearest} cannot be written"),
+            folder,
+            Bilingual("换一个目录或修改权限", "take another folder, or change its permissions"),
+        )
+    elif plan.folder.holds_a_run():
+        resume = "--resume" if plan.folder.latest.exists() else ""
+        yield warning(
+            "work_dir",
+            Bilingual(
+                "已有一次训练；不加 --resume 会把它移到子目录",
+                "holds an earlier run, which a start without --resume moves into a subfolder",
+            ),
+            folder,
+            Bilingual(
+                f"要继续它，请加 {resume or '--resume PATH'}",
+                f"to continue it, start with {resume or '--resume PATH'}",
+            ),
+        )
+    else:
+        yield ok(
+            "work_dir", Bilingual("可写，没有其他训练", "writable, and no other training is in it"), folder
+        )
+
+
+def disk(plan: Plan) -> Iterator[Finding]:
+    """Room for checkpoints, metrics and log, and for depth that is still to be made."""
+    size, kept = checkpoint_bytes(plan), plan.settings.checkpoint_config.max_keep_ckpts
+    # Besides those kept: the best, which may be an old one, and the next while it is being written.
+    runner, log = plan.settings.runner, plan.settings.log_config
+    needs = {_device(plan.folder.path): size * (kept + 2) + runner.max_iters // log.interval * _ROW}
+    places = {_device(plan.folder.path): existing(plan.folder.path)}
+    detail = Bilingual(
+        f"保留 {kept} 个，加最佳与正在写的：{kept + 2} × {gib(size)}",
+        f"{kept} kept, the best, the one being written: {kept + 2} × {gib(size)}",
+    )
+    missing = _missing_depth(plan)
+    if missing:
+        height, width = plan.settings.data.image_size
+        device = _device(plan.root.root)
+        needs[device] = needs.get(device, 0) + int(missing * height * width * _DEPTH_PER_PIXEL)
+        places.setdefault(device, existing(plan.root.root))
+    for device, need in needs.items():
+        yield _judge(need, places[device], detail, missing)
+
+
+def checkpoint_bytes(plan: Plan) -> int:
+    """Size of a checkpoint: weights, buffers, and the two means of AdamW for each weight."""
+    from diffbev_engine.models.model import build_model
+
+    model = build_model(plan.settings.model.without_pretrained(), plan.settings.data.image_size)
+    weights = sum(each.numel() * each.element_size() for each in model.parameters())
+    return 3 * weights + sum(each.numel() * each.element_size() for each in model.buffers())
+
+
+def existing(path: Path) -> Path:
+    """``path``, or its nearest parent that exists."""
+    path = path.absolute()
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def _device(path: Path) -> int:
+    return existing(path).stat().st_dev
+
+
+def _missing_depth(plan: Plan) -> int:
+    """Images whose depth is still to be made; 0 without any image."""
+    if not plan.settings.data.load_depth or not (plan.root.root / "img_dir").is_dir():
+        return 0
+    return sum(len(plan.files[split].images.keys() - plan.files[split].depths) for split in SPLITS)
+
+
+def _judge(need: int, place: Path, detail: Bilingual, missing: int) -> Finding:
+    free, inodes = shutil.disk_usage(place).free, os.statvfs(place).f_favail
+    depth_zh = f"，{missing} 个深度文件" if missing else ""
+    depth_en = f", {missing} depth files" if missing else ""
+    what = Bilingual(
+        f"需要约 {gib(need)}（检查点：{detail.zh}{depth_zh}），剩余 {gib(free)}",
+        f"needs about {gib(need)} (checkpoints: {detail.en}{depth_en}), {gib(free)} free",
+    )
+    room = Bilingual(
+        "清理磁盘、换盘，或减小 checkpoint_config.max_keep_ckpts",
+        "free space, take another disk, or lower checkpoint_config.max_keep_ckpts",
+    )
+    if free < need:
+        return error("disk", what, place, room)
+    # Some file systems have no fixed number of files and say 0.
+    if 0 < inodes < _FREE_INODES + missing:
+        files = Bilingual(f"只能再建 {inodes} 个文件", f"only {inodes} more files can be made")
+        return error(
+            "disk", files, place, Bilingual("删除小文件或换盘", "delete small files, or take another disk")
+        )
+    if free < 2 * need:
+        return warning("disk", what, place, room)
+    return ok("disk", what, place)

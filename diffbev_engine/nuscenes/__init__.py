@@ -1,0 +1,1 @@
+"""nuScenes as it is on disk: tables, maps, splits, and the check against the devkit."""

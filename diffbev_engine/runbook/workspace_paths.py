@@ -1,0 +1,103 @@
+"""Where things are: the workspace, its data root, and what a command sees of them."""
+
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffbev_engine.core.bilingual import Bilingual, filler
+from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.toml import read_toml
+
+PLACEHOLDERS = ("workspace", "nuscenes_root")
+WORKSPACE_FILE = "workspace.toml"
+_FAMILIAR = (WORKSPACE_FILE, "runbook.toml", "configs", ".diffbev")
+
+
+@dataclass(frozen=True)
+class WorkspacePaths:
+    """The two roots of the runbook, absolute."""
+
+    workspace: Path
+    nuscenes_root: Path
+    demo: bool = False
+
+    def command(self, text: str) -> str:
+        """Shell with the roots filled in, quoted where they hold blanks."""
+        quoted = {name: shlex.quote(str(getattr(self, name))) for name in PLACEHOLDERS}
+        return filler(quoted)(text).strip("\n")
+
+    def words(self, text: Bilingual) -> Bilingual:
+        """Text for people with the roots filled in."""
+        return text.map(filler({name: str(getattr(self, name)) for name in PLACEHOLDERS}))
+
+    def fill(self, text: str) -> str:
+        """One string with the roots filled in, as they are."""
+        return filler({name: str(getattr(self, name)) for name in PLACEHOLDERS})(text)
+
+    def path(self, text: str) -> Path:
+        """The path that a runbook file names; a relative one starts at the workspace."""
+        return self.workspace / Path(self.fill(text)).expanduser()
+
+    def short(self, path: Path) -> str:
+        """``path`` as people write it: relative to the workspace where it lies inside."""
+        try:
+            return str(path if path == self.workspace else path.relative_to(self.workspace))
+        except ValueError:
+            return str(path)
+
+    @property
+    def state_folder(self) -> Path:
+        """What the runbook remembers of this workspace."""
+        return self.workspace / ".diffbev"
+
+
+def find_roots(workspace: Path | None) -> WorkspacePaths:
+    """The roots of a workspace, of the current folder or the nearest one above it without a name.
+
+    ``workspace.toml`` says where the data is (``nuscenes_root``) and whether this is a demo
+    (``demo``); without the file the data is taken to lie beside the workspace, as in the runbook.
+
+    Raises:
+        UsageError: the folder does not exist, or the file is damaged.
+    """
+    folder = _nearest_workspace() if workspace is None else workspace.expanduser().absolute()
+    if not folder.is_dir():
+        raise UsageError(f"no folder {folder}. Make a workspace there with `diffbev-engine init {folder}`.")
+    file = folder / WORKSPACE_FILE
+    settings = read_toml(file) if file.exists() else {}
+    settings = {**settings, **settings.get("workspace", {})} if _is_table(settings, "workspace") else settings
+    named = settings.get("nuscenes_root", "../nuScenes")
+    if not isinstance(named, str):
+        raise UsageError(f"{file}: nuscenes_root must be a path in quotes, not {named!r}.")
+    data = Path(folder / Path(named).expanduser())
+    return WorkspacePaths(folder, _without_dots(data), settings.get("demo") is True)
+
+
+def placeholders_of(text: str) -> set[str]:
+    """Names in braces that look like placeholders: ``{name}``, but not ``${name}`` of the shell."""
+    return set(re.findall(r"(?<!\$)\{([a-z_]+)\}", text))
+
+
+def _nearest_workspace() -> Path:
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / WORKSPACE_FILE).exists():
+            return folder
+    if any((here / name).exists() for name in _FAMILIAR):
+        return here
+    raise UsageError(
+        f"{here} is no workspace: there is no {WORKSPACE_FILE} in it or above. "
+        "Name one, or make one with `diffbev-engine init WORKSPACE --nuscenes-root DIR`."
+    )
+
+
+def _is_table(settings: dict[str, object], key: str) -> bool:
+    return isinstance(settings.get(key), dict)
+
+
+def _without_dots(path: Path) -> Path:
+    """``a/../b`` as ``b``, without following links: the user's own name for the folder stays."""
+    import os.path
+
+    return Path(os.path.normpath(path))

@@ -1,0 +1,90 @@
+"""One training process or many: rank, device, and what the processes agree on."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+from torch import distributed
+
+from diffbev_engine.core.errors import UsageError
+from diffbev_engine.dataset.order import Shard
+
+_COLLECTIVE_TIMEOUT = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Which process of the run this is, and on which device it trains."""
+
+    device: torch.device
+    shard: Shard
+    control: distributed.ProcessGroup | None = None
+    """Group for host-side agreement; it never waits for the GPU.  ``None`` for one process."""
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes the files of the run."""
+        return self.shard.rank == 0
+
+    def any(self, flag: bool) -> bool:
+        """Whether ``flag`` holds in any process; all processes must call this together."""
+        if self.control is None:
+            return flag
+        vote = torch.tensor(int(flag))
+        distributed.all_reduce(vote, op=distributed.ReduceOp.MAX, group=self.control)
+        return bool(vote.item())
+
+    def gather(self, value: object) -> list[object]:
+        """The value of every process, in rank order, in every process."""
+        if self.control is None:
+            return [value]
+        values: list[object] = [None] * self.shard.world_size
+        distributed.all_gather_object(values, value, group=self.control)
+        return values
+
+
+def join_processes(gpu_ids: Sequence[int]) -> Processes:
+    """Choose the device, and join the other processes when torchrun started this one.
+
+    Raises:
+        UsageError: for a GPU that does not exist, or several GPUs without torchrun.
+    """
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1 and len(gpu_ids) > 1:
+        raise UsageError(
+            f"one process trains on one GPU, but --gpu-ids names {len(gpu_ids)}. "
+            f"Start one process a GPU: torchrun --nproc-per-node {len(gpu_ids)} -m diffbev_engine train …"
+        )
+    device = _device(gpu_ids)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if "RANK" not in os.environ or world_size == 1:
+        return Processes(device, Shard())
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    distributed.init_process_group(backend, timeout=_COLLECTIVE_TIMEOUT)
+    shard = Shard(distributed.get_rank(), distributed.get_world_size())
+    control = distributed.new_group(backend="gloo", timeout=_COLLECTIVE_TIMEOUT)
+    assert isinstance(control, distributed.ProcessGroup), "a group of all ranks holds this one"
+    return Processes(device, shard, control)
+
+
+def leave_processes() -> None:
+    """Leave the group of processes, if there is one."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def _device(gpu_ids: Sequence[int]) -> torch.device:
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    local_rank = int(os.environ.get("LOCAL_RANK", "0"))
+    number = gpu_ids[local_rank % len(gpu_ids)] if gpu_ids else local_rank
+    available = torch.cuda.device_count()
+    if number >= available:
+        raise UsageError(
+            f"there is no GPU {number}: this machine has {available} (0 to {available - 1}), "
+            f"CUDA_VISIBLE_DEVICES is {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}."
+        )
+    return torch.device("cuda", number)

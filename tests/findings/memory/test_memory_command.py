@@ -1,0 +1,50 @@
+"""``memory`` measures real training steps in processes of their own."""
+
+import json
+import resource
+
+import pytest
+
+from diffbev_engine.bench.memory import measure_memory, run_child
+from diffbev_engine.bench.memory_child import Request
+from diffbev_engine.config.load import dump_config
+from diffbev_engine.core.errors import DiffBEVError
+from tests.processes import engine
+
+
+@pytest.fixture
+def config(tiny_settings, tmp_path):
+    path = tmp_path / "tiny.py"
+    path.write_text(dump_config(tiny_settings.model_copy(update={"data_root": tmp_path / "not_read"})))
+    return path
+
+
+@pytest.mark.slow(60)
+def test_a_larger_batch_takes_more_memory_of_the_host(config, tmp_path):
+    big = ("--set", "data.image_size=(256,384)")
+    process = engine("memory", config, *big, "--max-batch", "4", "--json", "--work-dir", tmp_path / "run")
+    output = process.communicate(timeout=300)[0]
+    assert process.returncode == 0, output
+    curve = json.loads(output)
+    peaks = [point["peak"] for point in curve["points"]]
+    assert [point["batch"] for point in curve["points"]] == [1, 2, 4]
+    assert peaks == sorted(peaks)
+    assert curve["kind"] == "host"
+    assert curve["largest"] == 4
+    assert curve["line"]["per_sample"] > 10
+    assert json.loads((tmp_path / "run" / "memory.json").read_text()) == curve
+
+
+@pytest.mark.slow
+def test_a_measurement_is_that_of_a_fresh_process(config):
+    """Memory that the measuring program itself once held must not be counted."""
+    ballast = bytearray(3 * 2**30)
+    ballast[:: 2**12] = b"x" * len(ballast[:: 2**12])
+    del ballast
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 3 * 2**20
+    assert run_child(Request(str(config), (), (), 1))["peak"] < 2000
+
+
+def test_a_mistake_is_not_taken_for_a_lack_of_memory(config):
+    with pytest.raises(DiffBEVError, match="batch 1 could not be measured"):
+        measure_memory(str(config), ("model.backbone.name=no_such_network",))

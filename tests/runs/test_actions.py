@@ -1,0 +1,80 @@
+"""Stopping saves first, asks once, and signals nobody else."""
+
+import os
+import threading
+import time
+
+import pytest
+
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.runs.actions import stop_run
+from diffbev_engine.runs.inspect import Cause, RunCondition, inspect_run
+from diffbev_engine.runs.launch import start_detached
+from diffbev_engine.runs.status import read_status
+from tests.runs.children import pretend_training, wait_for
+
+
+def _start(folder, slow_save=0.0):
+    launch = start_detached(folder, pretend_training(folder, slow_save))
+    wait_for(lambda: (status := read_status(folder.status)) and status.step > 2)
+    return launch
+
+
+def test_a_stopped_run_has_saved(folder):
+    launch = _start(folder)
+    stopped = stop_run(folder.path)
+    report = stopped.report
+    assert (report.state, report.exit_code, report.resumable) == (RunCondition.INTERRUPTED, 5, True)
+    assert report.message == "stopped by SIGINT"
+    assert stopped.checkpoint == f"iter_{report.status.step}.pth"
+    assert (stopped.lost_iterations, launch.process.alive) == (0, False)
+    assert f"Saved: {stopped.checkpoint}." in str(stopped)
+    assert not folder.stop_request.exists()
+
+
+def test_two_who_stop_it_send_one_signal(folder):
+    _start(folder, slow_save=1.0)  # a second signal while it saves would end it at once
+    first = threading.Thread(target=stop_run, args=(folder.path,))
+    first.start()
+    wait_for(folder.stop_request.exists)
+    assert inspect_run(folder.path).activity == "stopping"
+    with pytest.raises(DiffBEVError, match=r"has not ended in 0 s.*--kill"):
+        stop_run(folder.path, timeout_s=0.0)
+    stopped = stop_run(folder.path)
+    first.join()
+    assert stopped.report.state is RunCondition.INTERRUPTED
+    assert stopped.checkpoint
+
+
+def test_killing_ends_the_workers_too(folder):
+    code = "import subprocess, sys, time\n"
+    code += "print(subprocess.Popen(['sleep', '60']).pid, flush=True)\ntime.sleep(60)"
+    launch = start_detached(folder, [*pretend_training(folder)[:2], code])
+    console = folder.path / launch.console
+    wait_for(lambda: console.read_text().endswith("\n"))
+    started = time.monotonic()
+    stopped = stop_run(folder.path, kill=True)
+    assert time.monotonic() - started < 5
+    assert (stopped.report.state, stopped.report.cause) == (RunCondition.DEAD, Cause.SIGNAL)
+    assert stopped.report.signal == "SIGKILL"
+    assert "had not saved" in str(stopped)
+    worker = int(console.read_text())
+    wait_for(lambda: not _runs(worker))
+
+
+def test_nothing_is_signalled_that_does_not_run(folder):
+    with pytest.raises(DiffBEVError, match="there is no run"):
+        stop_run(folder.path)
+    _start(folder)
+    stop_run(folder.path)
+    with pytest.raises(DiffBEVError, match=r"nothing runs in .*: it is interrupted"):
+        stop_run(folder.path)
+
+
+def _runs(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+        return file.read().rpartition(")")[2].split()[0] != "Z"
