@@ -59,7 +59,7 @@ def set_up_demo(out: Path, say: Callable[[str], None]) -> WorkspacePaths:
     """
     workers = os.cpu_count() or 1
     root = out / "nuScenes"
-    say(f"a small synthetic city in the nuScenes format, in {root}")
+    say(f"creating a small synthetic dataset in nuScenes format in {root}")
     world = SynthJob(
         root,
         "v1.0-trainval",
@@ -69,14 +69,14 @@ def set_up_demo(out: Path, say: Callable[[str], None]) -> WorkspacePaths:
         workers=workers,
     )
     say(synthesize(world).to_text())
-    say("camera images and bird's-eye-view labels")
+    say("preparing camera images and bird's-eye-view labels")
     summary = prepare(PrepareJob(root, workers=workers))
     say(summary.to_text())
     if summary.failed:
         raise DiffBEVError(
             "the synthetic world could not be prepared; delete its folder and run the demo again."
         )
-    say(f"a workspace in which the runbook's commands work as written, in {out / 'DiffBEV'}")
+    say(f"creating the workspace {out / 'DiffBEV'}")
     init_workspace(out / "DiffBEV", root, demo=True)
     return find_roots(out / "DiffBEV")
 

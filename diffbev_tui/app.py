@@ -1,4 +1,4 @@
-"""The app: takes snapshots of a workspace beside the UI and hands them to the pane in view."""
+"""The app: takes workspace snapshots in a background thread and passes them to the active pane."""
 
 import asyncio
 import importlib

@@ -1,4 +1,4 @@
-"""What the first screen did without: imported in a thread as soon as that stands. Light itself."""
+"""Deferred imports, loaded in a thread after the first screen is shown."""
 
 import gc
 import importlib

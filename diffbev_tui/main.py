@@ -28,7 +28,9 @@ workspace_argument = click.argument("workspace", type=click.Path(path_type=Path)
 language_option = click.option(
     "--lang", type=click.Choice(["zh", "en"]), help="Default: remembered, then $LANG."
 )
-read_only_option = click.option("--read-only", is_flag=True, help="Start, stop and write nothing.")
+read_only_option = click.option(
+    "--read-only", is_flag=True, help="Read-only: do not start, stop or change anything."
+)
 
 
 @click.group(cls=_OpensByDefault, context_settings={"help_option_names": ["-h", "--help"]})
@@ -53,7 +55,7 @@ def open_workspace(workspace: Path | None, lang: str | None, read_only: bool) ->
 @click.option("--out", type=click.Path(path_type=Path), default=Path("diffbev_demo"), show_default=True)
 @language_option
 def demo(out: Path, lang: str | None) -> None:
-    """Make a synthetic workspace and open it, ready for the smoke test on a CPU."""
+    """Create a synthetic workspace and open it, ready for the smoke test on a CPU."""
     from diffbev_tui.core.demo import make_demo
 
     _run_app(_roots(make_demo(out.absolute())), lang, read_only=False)
@@ -77,7 +79,7 @@ def serve(workspace: Path | None, port: int, allow_actions: bool, lang: str | No
     command += [str(roots.workspace)] if roots else []
     command += [] if allow_actions else ["--read-only"]
     command += ["--lang", lang] if lang else []
-    click.echo(f"http://{HOST}:{port}  (Ctrl+C ends serving, never a training)")
+    click.echo(f"Serving at http://{HOST}:{port}. Press Ctrl+C to stop; runs are not affected.")
     serve_app(command, port)
 
 
@@ -93,22 +95,24 @@ def _roots(workspace: Path | None) -> "WorkspacePaths | None":
     here = (roots.workspace / "workspace.toml").exists() or (roots.workspace / "configs").is_dir()
     if workspace is not None and not here:
         raise UsageError(
-            f"{roots.workspace} is no workspace: it has no workspace.toml. "
-            f"Make one with `diffbev-engine init {shlex.quote(str(workspace))} --nuscenes-root DIR`."
+            f"{roots.workspace} is not a workspace: it has no workspace.toml. "
+            f"Create one with `diffbev-engine init {shlex.quote(str(workspace))} --nuscenes-root DIR`."
         )
     return roots if here else None
 
 
 def _run_app(roots: "WorkspacePaths | None", lang: str | None, read_only: bool) -> None:
     if not (sys.stdout.isatty() or "TEXTUAL_DRIVER" in os.environ):
-        raise UsageError("this is a terminal UI and stdout is no terminal. Use `diffbev-engine` in scripts.")
+        raise UsageError(
+            "diffbev-tui needs a terminal, but stdout is not one. Use `diffbev-engine` in scripts."
+        )
     if os.environ.get("SSH_TTY"):
         os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
-    # Charts are worked out beside the UI, in Python: after each wait for a key, the UI has to get the
+    # Charts are computed in a background thread: after each key wait, the UI must reacquire the GIL,
     # interpreter back from there, which takes 5 ms by default, several times for one key.
     sys.setswitchinterval(0.0005)
-    # Collecting garbage while everything is new takes time and finds none; the app turns it on again.
+    # Disable GC during startup, where it costs time and frees nothing; the app re-enables it.
     gc.disable()
 
     from diffbev_tui.app import DiffBEVApp

@@ -1,4 +1,4 @@
-"""The place of the panes: one in view; each is made when it is first shown, or before, in quiet moments."""
+"""Pane container: one pane visible; panes are created on first use or during idle time."""
 
 import asyncio
 import importlib

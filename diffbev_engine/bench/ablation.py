@@ -91,8 +91,8 @@ class _Table:
             write_text(self._out / "ablation.json", to_text(content))
         except OSError as error:
             raise DiffBEVError(
-                f"cannot write the table in {self._out}: {error.strerror or error}. "
-                "Finished runs are kept: mend this and start the same command again."
+                f"cannot write the table to {self._out}: {error.strerror or error}. Finished runs "
+                f"are kept. Fix this, then run the same command again."
             ) from error
         return markdown, content
 
@@ -123,8 +123,8 @@ def run_ablation(job: AblationJob, say: Callable[[str], None]) -> AblationResult
     check_variants(job.variants)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise UsageError(
-            "start `bench ablation` without torchrun: it starts its trainings itself, "
-            "--jobs at a time on each GPU of --gpu-ids."
+            "run `bench ablation` without torchrun: it starts its own training processes, --jobs "
+            "per GPU in --gpu-ids."
         )
     with locked(make_writable_dir(job.out, "folder of the ablation")) as lock:
         trainings = _plan(job)
@@ -179,7 +179,7 @@ def _require_data(job: AblationJob, trainings: list[Training], say: Callable[[st
     if any(training.settings.data.load_depth for training in trainings) and not depth.is_dir():
         height, width = settings.data.image_size
         raise UsageError(
-            f"there is no {depth}, so depth supervision would do nothing. Make it with "
+            f"{depth} does not exist, so depth supervision would have no effect. Create it with "
             f"`diffbev-engine prepare-depth --height {height} --width {width}`."
         )
 
@@ -209,7 +209,7 @@ def _after(entry: Entry, table: _Table, say: Callable[[str], None]) -> None:
         minutes = f"{entry.outcome.minutes:.1f} min"
         say(f"{entry.training.name}: mIoU {100 * entry.outcome.miou:.2f}, {minutes} {where}")
     elif entry.state is State.STOPPED:
-        say(f"{entry.training.name}: stopped, the next call goes on with it {where}")
+        say(f"{entry.training.name}: stopped; run the command again to resume it {where}")
     else:
         say(f"{entry.training.name}: failed, {entry.message} {where}")
 
@@ -225,7 +225,7 @@ def _measure_speeds(table: _Table, processes: Processes, say: Callable[[str], No
             training.settings, processes, iterations=_SPEED_ITERATIONS, rounds=_SPEED_ROUNDS
         )
         table.add_speed(variant, speed)
-        say(f"{variant}: {speed.training_ms:.1f} ms a training step")
+        say(f"{variant}: {speed.training_ms:.1f} ms per training iteration")
 
 
 def _exit_code(entries: list[Entry]) -> ExitCode:

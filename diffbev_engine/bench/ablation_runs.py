@@ -136,8 +136,8 @@ def check_same_experiment(training: Training) -> None:
         changes = _differences(_relevant(before), _relevant(training.settings))
     if changes:
         raise UsageError(
-            f"{training.folder.path} holds a run with other settings ({'; '.join(changes[:3])}). "
-            "Choose another --out, or move that folder away."
+            f"{training.folder.path} contains a run with different settings "
+            f"({'; '.join(changes[:3])}). Choose another --out, or move that directory away."
         )
 
 

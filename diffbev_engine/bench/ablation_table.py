@@ -162,7 +162,10 @@ def _shortfalls(entries: Sequence[Entry]) -> list[str]:
     missing = [entry for entry in entries if entry.state is not State.FINISHED]
     if not missing:
         return []
-    lines = ["", f"{len(missing)} of {len(entries)} runs are missing; the same command goes on with them."]
+    lines = [
+        "",
+        f"{len(missing)} of {len(entries)} runs are missing. Run the same command again to continue.",
+    ]
     for entry in missing:
         if entry.state is State.FAILED:
             lines += ["", f"Failed: {entry.training.name}", "```", entry.message, "```"]

@@ -1,4 +1,4 @@
-"""Many trainings on few devices: start them in order, survive failures, stop so that all can go on."""
+"""Run many training jobs on a few devices: queueing, failure isolation, resumable stop."""
 
 import fcntl
 import os
@@ -140,8 +140,8 @@ def locked(folder: Path) -> Iterator[int]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise DiffBEVError(
-                f"{folder} is in use by another campaign, or by a training that a killed campaign left "
-                f"behind. Wait until it has ended; `fuser {folder / '.lock'}` names its process."
+                f"{folder} is in use by another ablation, or by a run that a killed ablation left "
+                f"behind. Wait for it to end; `fuser {folder / '.lock'}` shows its process."
             ) from error
         yield descriptor
     finally:

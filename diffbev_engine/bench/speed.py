@@ -138,7 +138,7 @@ class Subject:
             work()
             self._wait()
         except torch.OutOfMemoryError as error:
-            raise OutOfGPUMemoryError(f"out of GPU memory: {error} Choose a smaller batch.") from error
+            raise OutOfGPUMemoryError(f"out of GPU memory: {error} Use a smaller batch size.") from error
         return (torch.cuda.max_memory_allocated(self._device) - self._held) / _GIB
 
     def _allocated(self) -> int:

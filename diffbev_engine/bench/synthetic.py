@@ -64,5 +64,5 @@ def _make_depth(world: SynthJob, split: str, size: tuple[int, int], say: Callabl
     say(summary.to_text())
     if summary.failed:
         raise DiffBEVError(
-            f"depth of the synthetic world {world.out} could not be made; delete it and start again."
+            f"could not create depth for the synthetic dataset {world.out}. Delete it and start again."
         )

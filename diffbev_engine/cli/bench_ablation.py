@@ -48,7 +48,7 @@ def _seeds(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Trainings at a time on each GPU of --gpu-ids.",
+    help="Concurrent training runs per GPU in --gpu-ids.",
 )
 @gpu_ids_option
 @click.option(
@@ -56,9 +56,9 @@ def _seeds(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int
     type=click.FloatRange(min=0),
     default=inf,
     metavar="SECONDS",
-    help="After this time start nothing more, and stop what runs so that the next call goes on with it.",
+    help="Stop after this time; runs in progress save a checkpoint and continue on the next call.",
 )
-@click.option("--no-speed", is_flag=True, help="Do not time the networks afterwards.")
+@click.option("--no-speed", is_flag=True, help="Skip the timing of the networks.")
 @set_option
 @json_option
 @click.pass_context
@@ -81,7 +81,7 @@ def command(
 
     Every training is a `diffbev-engine train` of its own with the same data, iterations and
     seeds, in OUT/VARIANT/seed_N.  OUT/ablation.md and OUT/ablation.json are written after each.
-    Start the same command again to go on: finished runs are skipped, others resumed.
+    Run the same command again to continue: finished runs are skipped, others are resumed.
 
     Exit codes: 0 all runs finished; 1 a run failed (the others went on); 5 stopped, resumable.
     """

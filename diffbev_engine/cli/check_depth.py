@@ -9,7 +9,7 @@ from diffbev_engine.cli.options import config_argument, json_option, set_option
 from diffbev_engine.core.errors import ExitCode
 
 
-@click.command(short_help="Depth as the data loader outputs it.")
+@click.command(short_help="Check the depth that the data loader outputs.")
 @config_argument
 @click.option("--split", type=click.Choice(["train", "val"]), default="train", show_default=True)
 @click.option(
@@ -33,7 +33,7 @@ def command(
     """Check the depth ground truth as training with CONFIG would get it.
 
     Shows gt_depth and gt_depth_mask of one batch of size 1. The exit code is 1 when files are
-    missing or of another size, when no pixel is valid, or when depths leave 1 to 50 m.
+    missing or have the wrong size, no pixel is valid, or depths are outside 1 to 50 m.
     """
     from diffbev_engine.config.load import load_settings
     from diffbev_engine.dataset.check_depth import check_depth

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from diffbev_engine.core.bilingual import Language
 
 
-@click.command(short_help="Why the mIoU is low: labels, calibration, predictions.")
+@click.command(short_help="Find out why the mIoU is low.")
 @click.option("--config", required=True, metavar="CONFIG", help="Configuration of the training.")
 @click.option("--checkpoint", type=click.Path(path_type=Path), required=True, help="Weights to diagnose.")
 @click.option(
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="How many of them are drawn, as vis/sample_0000.png and so on.",
+    help="Number of samples to draw, as vis/sample_0000.png and so on.",
 )
-@click.option("--seed", type=int, default=42, show_default=True, help="Of the draw.")
+@click.option("--seed", type=int, default=42, show_default=True, help="Seed for choosing the samples.")
 @click.option(
     "--output-dir",
     "--out-dir",
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     default=Path("runs/diagnose"),
     show_default=True,
-    help="Gets summary.txt and summary.json; made if missing.",
+    help="Output directory for summary.txt and summary.json; created if missing.",
 )
 @click.option("--split", type=click.Choice(["val", "train"]), default="val", show_default=True)
 @click.option("--camera", default="", metavar="NAME", help="Only images of this camera, e.g. CAM_FRONT.")
@@ -66,7 +66,7 @@ def command(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Name the cause of a low mIoU, with the numbers that show it and what to do next.
+    """Find the cause of a low mIoU, with evidence and the next step.
 
     Labels and calibration are checked first, then the model is run: distributions of ground truth
     and prediction next to the published priors, TP, FP, FN and IoU of every class, mIoU, overall

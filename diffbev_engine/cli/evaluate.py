@@ -38,8 +38,7 @@ class _StepCounts(click.ParamType):
     "--steps",
     type=_StepCounts(),
     default=(),
-    help="Denoising steps, e.g. 3, or 1,3,5,10 for a table of quality against cost; "
-    "default: model.diffusion.steps.",
+    help="Denoising steps, e.g. 3, or 1,3,5,10 for a quality/cost table. [default: model.diffusion.steps]",
 )
 @gpu_ids_option
 @set_option
@@ -56,11 +55,11 @@ def command(
     out: Path | None,
     as_json: bool,
 ) -> None:
-    """Score CHECKPOINT: per-class IoU and mIoU, under both ignore masks.
+    """Evaluate CHECKPOINT: per-class IoU and mIoU under both ignore masks.
 
     The denoising noise of each image is fixed by its token and a seed (0 unless --seeds says
-    more), so a second evaluation gives the same numbers. Depth is scored too where
-    `prepare-depth` has written ground truth at the size of the images.
+    more), so a second evaluation gives the same numbers. Depth is evaluated too if
+    `prepare-depth` has written ground truth at the image size.
     """
     from diffbev_engine.config.load import load_settings
     from diffbev_engine.core.files import write_text

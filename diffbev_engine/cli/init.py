@@ -13,26 +13,25 @@ if TYPE_CHECKING:
     from diffbev_engine.workspace.init import FileReport, InitReport
 
 
-@click.command(short_help="A workspace for the runbook's commands.")
+@click.command(short_help="Create a workspace for the runbook.")
 @click.argument("workspace", type=click.Path(path_type=Path))
 @click.option(
     "--nuscenes-root",
     type=click.Path(path_type=Path),
-    help="Folder with samples/, maps/ and v1.0-…/; an existing workspace keeps its own without this.",
+    help="nuScenes directory (with samples/, maps/ and v1.0-…/). Optional for an existing workspace.",
 )
-@click.option("--demo", is_flag=True, help="Small images, model and iteration counts, for a CPU.")
+@click.option("--demo", is_flag=True, help="Small images, model and iteration counts that run on a CPU.")
 @click.option(
     "--upgrade",
     is_flag=True,
-    help="Bring an existing workspace up to date, and show what differs in files that you changed.",
+    help="Update an existing workspace and show a diff of the files you changed.",
 )
 @json_option
 def command(workspace: Path, nuscenes_root: Path | None, demo: bool, upgrade: bool, as_json: bool) -> None:
-    """Write a folder WORKSPACE in which every command of the runbook works as written.
+    """Create WORKSPACE, a directory in which every runbook command runs as written.
 
     Configurations, training scripts, tools and run folders; the nuScenes root is entered in
-    configs/_base_/datasets/nuscene.py. Files that you changed are never overwritten: they are
-    named, and the rest is written.
+    configs/_base_/datasets/nuscene.py. Files you changed are listed and never overwritten.
     """
     from diffbev_engine.workspace.init import init_workspace
 
@@ -53,20 +52,23 @@ def _show(report: "InitReport", *, diffs: bool) -> None:
     for file in report.of(Outcome.UPDATED):
         click.echo(f"  updated  {_with_counts(file)}")
     for file in report.of(Outcome.KEPT):
-        why = "changed by you" if not file.news else "yours; init would write it otherwise"
+        why = "changed by you" if not file.news else "changed by you; differs from the packaged version"
         click.echo(f"  kept     {_with_counts(file)}  ({why})")
     if diffs:
         for file in report.of(Outcome.KEPT):
             if file.news:
                 click.echo(f"\n{file.diff}", nl=False)
     elif any(file.news for file in report.of(Outcome.KEPT)):
-        click.echo(f"see the differences with `diffbev-engine init {shlex.quote(str(place))} --upgrade`")
+        click.echo(f"To see the differences, run `diffbev-engine init {shlex.quote(str(place))} --upgrade`")
     if not (report.workspace.nuscenes_root / "img_dir").is_dir():
         root = shlex.quote(str(report.workspace.nuscenes_root))
-        click.echo(f"{root} is not prepared yet: `diffbev-engine prepare --nuscenes-root {root}`")
+        click.echo(f"{root} is not prepared yet. Run `diffbev-engine prepare --nuscenes-root {root}`")
     for path in (str(place), str(report.workspace.nuscenes_root)):
         if shlex.quote(path) != path:
-            click.echo(f"note: put quotes around {path} in the runbook's commands, or choose a plain path")
+            click.echo(
+                f"note: {path} must be quoted in the runbook commands; a path without special "
+                f"characters avoids this"
+            )
     if not report.existed:
         click.echo(f"next: cd {shlex.quote(str(place))}")
 

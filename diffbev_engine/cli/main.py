@@ -59,10 +59,10 @@ def cli() -> None:
 
 
 def share_the_cpu() -> None:
-    """Let threads that wait for each other sleep soon, unless the user has said how they wait.
+    """Limit OpenMP spinning unless the user has configured it.
 
-    By default OpenMP's threads wait busily for several milliseconds, longer than the scheduler gives
-    to a process: beside one other busy process, training on two cores was half as fast so.
+    By default OpenMP threads spin for several milliseconds, longer than a scheduler time slice. With one
+    other busy process, this halved training speed on two cores.
     """
     if not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & os.environ.keys():
         os.environ["GOMP_SPINCOUNT"] = "2000"  # some hundredths of a millisecond; read when torch is loaded

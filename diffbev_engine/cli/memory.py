@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 @click.option(
     "--max-batch",
     type=click.IntRange(min=1),
-    help="Largest batch to try; default: 512 on a GPU, 8 on a CPU.",
+    help="Largest batch size to try. [default: 512 on a GPU, 8 on a CPU]",
 )
 @click.option(
     "--work-dir",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Run directory to keep the result in (memory.json), for preflight and oom_report.json.",
+    help="Run directory to save the result to (memory.json); preflight and out-of-memory reports use it.",
 )
 @gpu_ids_option
 @set_option
@@ -38,7 +38,7 @@ def command(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Measure the memory of real training steps with CONFIG for batches of 1, 2, 4, 8 and so on.
+    """Measure the memory of real training steps of CONFIG at batch sizes 1, 2, 4, 8 and so on.
 
     Each size trains and evaluates random images in a process of its own, so running out of
     memory harms nothing. A line through the points gives what a network and what an image needs;
@@ -70,14 +70,14 @@ def _show_point(point: "MemoryPoint", free: float) -> None:
         click.secho(f"batch {point.batch:>4}  does not fit: {point.problem}", fg="red")
         return
     reserved = "" if point.reserved is None else f", reserved {_gib(point.reserved)}"
-    tight = "  too tight: less than 8 % to spare" if point.peak > free * (1 - MARGIN) else ""
+    tight = "  too tight: less than 8% headroom" if point.peak > free * (1 - MARGIN) else ""
     tight = "  too tight: only after emptying caches" if point.retries else tight
-    share = f"{point.peak / free:.0%} of what is free" if free else ""
+    share = f"{point.peak / free:.0%} of free memory" if free else ""
     click.echo(f"batch {point.batch:>4}  peak {_gib(point.peak)}{reserved}, {share}{tight}")
 
 
 def _show_result(curve: "MemoryCurve") -> None:
-    what = "memory of the GPU" if curve.kind == "gpu" else "resident memory of the process: there is no GPU"
+    what = "memory of the GPU" if curve.kind == "gpu" else "resident memory of the process (no GPU)"
     click.echo(f"\n{curve.device}, {curve.precision}, compile {curve.compile}: {what}")
     click.echo(f"free {_gib(curve.free)} of {_gib(curve.total)}")
     line = curve.line
@@ -88,11 +88,12 @@ def _show_result(curve: "MemoryCurve") -> None:
         )
     if curve.largest is None:
         click.secho(
-            "not even a batch of 1 fits with room to spare: free memory, or lower data.image_size", fg="red"
+            "even batch size 1 does not fit with headroom; free some memory or reduce data.image_size",
+            fg="red",
         )
         return
     capped = curve.largest == curve.limit
-    note = f" (the largest that was tried; the line predicts {curve.predicted})" if capped else ""
+    note = f" (the largest size tried; the fit predicts {curve.predicted})" if capped else ""
     click.secho(f"largest batch that fits: {curve.largest}{note}", bold=True)
     if curve.planned > curve.largest:
         click.secho(

@@ -33,7 +33,7 @@ gpu_ids_option = click.option(
     "--gpu-ids",
     type=_GpuIds(),
     default=(),
-    help="GPU to use, as nvidia-smi numbers them; default: the first one, or the CPU where there is none.",
+    help="GPU ids as shown by nvidia-smi. [default: the first GPU, or the CPU if there is none]",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -46,16 +46,16 @@ nuscenes_root_option = click.option(
 )
 
 version_option = click.option(
-    "--version", help="Table folder, e.g. v1.0-trainval; found when there is only one."
+    "--version", help="nuScenes version, e.g. v1.0-trainval. [default: detected if there is only one]"
 )
 
 workers_option = click.option(
-    "--workers", type=click.IntRange(min=0), help="Processes; default: one a CPU core."
+    "--workers", type=click.IntRange(min=0), help="Number of worker processes. [default: one per CPU core]"
 )
 
 data_root_option = click.option(
     "--data-root",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder that `prepare` wrote (img_dir/, ann_bev_dir/, …).",
+    help="Data root created by `prepare` (img_dir/, ann_bev_dir/, …).",
 )

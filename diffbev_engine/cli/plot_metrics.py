@@ -22,7 +22,7 @@ from diffbev_engine.cli.variadic import VariadicCommand, VariadicOption
     "--experiment-names",
     cls=VariadicOption,
     metavar="NAME...",
-    help="Names in legends and tables, one a run, in the same order; default: the folders' names.",
+    help="Names for legends and tables, one per run in the same order. [default: directory names]",
 )
 @click.option(
     "--format",
@@ -44,7 +44,7 @@ def command(
 
     Writes plots/NAME_comparison.png for loss, mIoU, Lwce, Ldepth, Ldiff, lr and class_IoU, and
     summary.md: best mIoU with its step and checkpoint, last losses, IoU by class, and what
-    differs between the runs, settings included. Runs may still be training.
+    differs between the runs, settings included. Runs that are still training can be included.
     """
     say = partial(click.echo, err=as_json)
     for run in runs:

@@ -16,10 +16,13 @@ if TYPE_CHECKING:
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
 
-@click.command(short_help="Look at everything before a long run.")
+@click.command(short_help="Check everything a long run depends on.")
 @config_argument
 @click.option(
-    "--work-dir", type=click.Path(path_type=Path), required=True, help="Where the run would write; not made."
+    "--work-dir",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Run directory to check; it is not created.",
 )
 @gpu_ids_option
 @set_option
@@ -35,7 +38,7 @@ def command(
     as_json: bool,
     language: "Language | None",
 ) -> None:
-    """Look at what a training with CONFIG in the work dir depends on, and change nothing.
+    """Check everything that training CONFIG in the work dir depends on, without changing anything.
 
     Disk, data root (case, pairs, splits, depth, a sample of files and labels), pretrained
     weights, driver and CUDA against torch, GPU memory against the batch, limits of open files

@@ -9,37 +9,39 @@ from diffbev_engine.cli.options import json_option, nuscenes_root_option, versio
 from diffbev_engine.core.errors import ExitCode
 
 
-@click.command(short_help="Raw nuScenes to images, BEV labels, index.")
+@click.command(short_help="Create images, BEV labels and an index from nuScenes.")
 @nuscenes_root_option
 @version_option
 @click.option(
     "--output-dir",
     type=click.Path(path_type=Path),
-    help="Data root to write; default: the nuScenes root itself.",
+    help="Output data root. [default: the nuScenes root]",
 )
 @click.option(
     "--cameras",
     type=click.Choice(["front", "all"]),
     default="all",
     show_default=True,
-    help="CAM_FRONT only, or every camera (as published numbers use them).",
+    help="Use CAM_FRONT only, or all six cameras (as in published results).",
 )
 @click.option(
     "--split",
     default="pon",
     show_default=True,
-    help="pon, official, or scenes by hand: scene-0523=train,scene-0916=val",
+    help="pon, official, or an explicit list: scene-0523=train,scene-0916=val",
 )
 @click.option(
     "--raster",
     type=click.Choice(["exact", "pon"]),
     default="exact",
     show_default=True,
-    help="True polygon fill, or the fill of PON's published labels to the bit.",
+    help="exact: exact polygon fill; pon: bit-identical to PON's published labels.",
 )
 @workers_option
 @click.option(
-    "--overwrite", is_flag=True, help="Make all labels anew; other settings than before are then allowed."
+    "--overwrite",
+    is_flag=True,
+    help="Recreate all labels; allows settings that differ from the existing ones.",
 )
 @json_option
 @click.pass_context
@@ -57,8 +59,8 @@ def command(
 ) -> None:
     """Turn raw nuScenes into a data root: images, BEV labels, intrinsics, index.
 
-    A second run does only what is missing.  Damaged or missing files are named, one line each,
-    and the rest goes on; the exit code is then 1.
+    Run it again to process only what is missing. Damaged or missing files are listed, one per line,
+    and skipped; the exit code is then 1.
     """
     from diffbev_engine.prepare.pipeline import PrepareJob, prepare
 

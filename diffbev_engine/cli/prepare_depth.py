@@ -15,14 +15,16 @@ from diffbev_engine.core.errors import ExitCode
 @nuscenes_root_option
 @version_option
 @click.option(
-    "--data-root", type=click.Path(path_type=Path), help="What `prepare` wrote; default: the nuScenes root."
+    "--data-root",
+    type=click.Path(path_type=Path),
+    help="Data root created by `prepare`. [default: the nuScenes root]",
 )
 @click.option("--output-dir", type=click.Path(path_type=Path), help="Default: ann_bev_dir of the data root.")
 @click.option("--split", type=click.Choice(["train", "val", "both"]), default="both", show_default=True)
 @click.option(
     "--img-dir",
     type=click.Path(path_type=Path),
-    help="Images to make depth for; default: img_dir/<split> of the data root.",
+    help="Images to create depth for. [default: img_dir/<split> in the data root]",
 )
 @click.option(
     "--cameras",
@@ -53,15 +55,15 @@ def command(
     workers: int | None,
     as_json: bool,
 ) -> None:
-    """Project LiDAR into the images: sparse depth ground truth, one .npz an image.
+    """Project LiDAR points into the images and write sparse depth ground truth, one .npz per image.
 
-    --height and --width must be those at which training loads its images.
+    --height and --width must match data.image_size of the training config.
     """
     from diffbev_engine.prepare.prepare_depth import DepthJob, prepare_depth
 
     root = data_root or nuscenes_root
     if img_dir is not None and split == "both":
-        raise click.UsageError("--img-dir holds the images of one split: name it with --split train or val.")
+        raise click.UsageError("--img-dir requires --split train or --split val.")
     summaries = [
         prepare_depth(
             DepthJob(

@@ -9,7 +9,7 @@ from diffbev_engine.cli.options import data_root_option, json_option
 from diffbev_engine.core.errors import ExitCode
 
 
-@click.command(short_help="Labels in colour, and a validity report.")
+@click.command(short_help="Draw labels in colour and check that they are valid.")
 @data_root_option
 @click.option("--split", type=click.Choice(["train", "val"]), default="train", show_default=True)
 @click.option(
@@ -22,7 +22,7 @@ from diffbev_engine.core.errors import ExitCode
 @click.option("--count", type=click.IntRange(min=0), default=8, show_default=True, help="Pictures to draw.")
 @click.option("--token", "tokens", multiple=True, help="Draw this sample; may be repeated.")
 @click.option(
-    "--sample", type=click.IntRange(min=1), help="Labels to read for the report; default: all of them."
+    "--sample", type=click.IntRange(min=1), help="Number of labels to check for the report. [default: all]"
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @json_option
@@ -38,7 +38,7 @@ def command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Draw labels in colour and report whether they can be right.
+    """Draw labels in colour and report whether they are plausible.
 
     The report compares class frequencies with the published ones, and finds labels that are
     damaged, 8-bit, or without image, intrinsics or index entry; the exit code is then 1.

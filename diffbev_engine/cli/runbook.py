@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 @click.group(short_help="The runbook: phases 0-6, known problems, checklist.")
 def command() -> None:
-    """Work through the runbook: list its steps, check, run, report, and diagnose a failure.
+    """Work through the runbook: list, check and run steps, write a report, diagnose failures.
 
-    WORKSPACE is what `diffbev-engine init` wrote; default: the one of the current folder.  A
-    file runbook.toml in it adds phases and steps.  The state of every step is kept in .diffbev/.
+    WORKSPACE is a directory created by `diffbev-engine init`; default: the workspace of the current
+    directory. A file runbook.toml in it adds phases and steps.  The state of every step is kept in .diffbev/.
     """
 
 
@@ -94,7 +94,7 @@ def check(
     language: "Language | None",
     as_json: bool,
 ) -> None:
-    """Look whether the criteria hold now.  Changes nothing and runs no command.
+    """Check whether the success criteria are met now, without running or changing anything.
 
     What a command must print is looked up in the log of its last run.  Exit code 1 if a
     criterion does not hold.
@@ -147,7 +147,7 @@ def status(
     language: "Language | None",
     as_json: bool,
 ) -> None:
-    """Show how far it is, with the evidence of each step, and what to do next."""
+    """Show the state of every step with its evidence, and the next step."""
     from diffbev_engine.runbook.present import state_line, view_json
     from diffbev_engine.runbook.runner import settle
     from diffbev_engine.runbook.state import StateStore
@@ -185,7 +185,7 @@ def status(
 def report(
     workspace: Path | None, output_dir: Path | None, language: "Language | None", as_json: bool
 ) -> None:
-    """Write the record of the campaign: steps, evidence, figures, environment.
+    """Write a report: steps, evidence, figures, environment.
 
     report.html is one file that holds everything, to attach to a paper or a ticket; report.md
     links the figures.
@@ -207,7 +207,7 @@ def report(
 @json_option
 @click.pass_context
 def doctor(ctx: click.Context, target: Path | None, language: "Language | None", as_json: bool) -> None:
-    """Name the known problem behind a failed run, a log, or the last failed step of a workspace.
+    """Identify the known problem behind a failed run, a log, or the last failed step.
 
     Exit code 1 if a problem was found.
     """
@@ -235,10 +235,10 @@ def doctor(ctx: click.Context, target: Path | None, language: "Language | None",
 @command.command()
 @click.argument("step")
 @click.option("--reason", help="Why the step is not needed here.")
-@click.option("--undo", is_flag=True, help="Make the step pending again, whatever is known of it.")
+@click.option("--undo", is_flag=True, help="Reset the step to pending.")
 @click.option("--workspace", type=click.Path(path_type=Path), help="Default: that of the current folder.")
 def skip(step: str, reason: str | None, undo: bool, workspace: Path | None) -> None:
-    """Leave out STEP, with a reason that the record keeps."""
+    """Skip STEP; the reason is saved in the report."""
     from diffbev_engine.runbook.runner import skip_step
     from diffbev_engine.runbook.state import StateStore
 
@@ -248,7 +248,9 @@ def skip(step: str, reason: str | None, undo: bool, workspace: Path | None) -> N
         click.echo(f"○ {step}")
         return
     if not reason:
-        raise UsageError("say why: --reason '…'. It is kept in the record of the campaign.")
+        raise UsageError(
+            "--reason is required, e.g. --reason 'data is on another machine'. It is saved in the report."
+        )
     skip_step(runbook, roots, step, reason)
     click.echo(f"↷ {step}: {reason}")
 

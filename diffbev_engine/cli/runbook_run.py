@@ -25,11 +25,15 @@ if TYPE_CHECKING:
 @workspace_argument
 @phase_option
 @step_option
-@click.option("--from", "start", metavar="ID", help="This step and those behind it.")
-@click.option("--again", is_flag=True, help="Also steps that have passed; trainings start over.")
-@click.option("--anyway", is_flag=True, help="Do not insist on the steps that come before.")
+@click.option("--from", "start", metavar="ID", help="Run this step and all later ones.")
 @click.option(
-    "--adopt", is_flag=True, help="Take over results that are there already instead of making them."
+    "--again", is_flag=True, help="Rerun steps that have already passed; training starts from scratch."
+)
+@click.option("--anyway", is_flag=True, help="Run even if prerequisite steps have not passed.")
+@click.option(
+    "--adopt",
+    is_flag=True,
+    help="Accept existing results that meet the criteria instead of running the step.",
 )
 @language_option
 @json_option
@@ -46,12 +50,12 @@ def command(
     language: "Language | None",
     as_json: bool,
 ) -> None:
-    """Run steps in order, up to the first that fails; steps that have passed are left out.
+    """Run steps in order and stop at the first failure. Steps that have passed are skipped.
 
-    A step named by --step or --from runs in any case; a training that was cut short goes on from
-    its last checkpoint.  Commands run with bash in the workspace,
-    their output goes to the terminal and to .diffbev/logs/.  Ctrl+C ends a training gently, a
-    second Ctrl+C at once.  The exit code is 3, 4 or 5 if that is how the training ended, else 1
+    Steps given with --step or --from always run; interrupted training resumes from its last
+    checkpoint. Commands run with bash in the workspace; their output goes to the terminal and to
+    .diffbev/logs/. Ctrl+C stops training after saving a checkpoint; a second Ctrl+C kills it.
+    The exit code is 3, 4 or 5 if that is how the training ended, else 1
     if a step failed.  With --json the result goes to stdout, the output of the steps to stderr.
     """
     from diffbev_engine.cli.runbook_terminal import terminal_reporter
@@ -98,9 +102,10 @@ def _left_out(count: int, *, any_ran: bool) -> "Bilingual":
 
     if not any_ran:
         return Bilingual(
-            "所选步骤都已通过；--again 可重新运行", "All of these have passed; --again runs them again"
+            "所选步骤均已通过；使用 --again 重新运行",
+            "All selected steps have already passed. Use --again to rerun them.",
         )
     return Bilingual(
-        f"另有 {count} 个步骤此前已通过，未再运行；--again 可重新运行",
-        f"{count} more had passed before and were left out; --again runs them again",
+        f"另有 {count} 个步骤此前已通过，已跳过；使用 --again 重新运行",
+        f"{count} more steps had already passed and were skipped. Use --again to rerun them.",
     )

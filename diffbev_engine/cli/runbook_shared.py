@@ -63,7 +63,10 @@ def show_finding(
     words = {"zh": ("问题", "定位", "办法"), "en": ("problem", "locate", "remedy")}[language]
     problem = finding.to_json(roots)
     if problem["certainty"] == "circumstance":
-        also = {"zh": "当前情况，不一定是原因", "en": "true now, need not be the cause"}[language]
+        also = {
+            "zh": "当前存在此情况，但不一定是失败原因",
+            "en": "true right now, but not necessarily the cause",
+        }[language]
         click.echo(f"\n  ({also}) {problem['id']}: {problem['evidence'][0][language]}", err=err)
         return
     part_of = f" → {problem['belongs_to']}" if problem["belongs_to"] else ""

@@ -12,7 +12,7 @@ from diffbev_engine.runbook.record import GLYPHS
 from diffbev_engine.runbook.runner import Ran, Reporter
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
-_FIX = Bilingual("补救", "mend it with")
+_FIX = Bilingual("修复命令", "fix it with")
 
 
 def terminal_reporter(roots: WorkspacePaths, language: Language, *, to_stderr: bool) -> Reporter:

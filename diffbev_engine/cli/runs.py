@@ -28,20 +28,25 @@ _MARKS = {
 
 @click.group(short_help="List, show, stop and resume trainings.")
 def command() -> None:
-    """The trainings below a folder: which are alive, how the others ended, stop and resume.
+    """Manage training runs: list their state, stop and resume them.
 
-    A training started with `train --detach` or `runs resume` lives on when the terminal or the
-    connection ends. Where systemd kills what a user leaves behind (KillUserProcesses=yes), start
+    A run started with `train --detach` or `runs resume` continues when the terminal or the SSH
+    connection closes. Where systemd kills what a user leaves behind (KillUserProcesses=yes), start
     it under `systemd-run --user --scope`, after `loginctl enable-linger`.
     """
 
 
 @command.command("list")
 @click.argument("root", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".")
-@click.option("--all", "set_aside", is_flag=True, help="Also runs that a later start has moved aside.")
+@click.option(
+    "--all",
+    "set_aside",
+    is_flag=True,
+    help="Include earlier runs that were moved to previous_* subdirectories.",
+)
 @json_option
 def list_command(root: Path, set_aside: bool, as_json: bool) -> None:
-    """List the runs in and below ROOT (the current folder), alive or not."""
+    """List all runs in ROOT and its subdirectories (default: the current directory)."""
     from diffbev_engine.runs.find import find_runs
     from diffbev_engine.runs.inspect import inspect_run
 
@@ -60,7 +65,7 @@ def list_command(root: Path, set_aside: bool, as_json: bool) -> None:
 @_directory
 @json_option
 def show(directory: Path, as_json: bool) -> None:
-    """Show what has become of the run in DIR, and what to do next."""
+    """Show the state of the run in DIR and what to do next."""
     from diffbev_engine.runs.inspect import inspect_run
 
     report = inspect_run(directory)
@@ -71,21 +76,22 @@ def show(directory: Path, as_json: bool) -> None:
 @_directory
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), default=300.0, show_default=True)
 @click.option("--kill", is_flag=True, help="End it at once (SIGKILL); needs --yes.")
-@click.option("--yes", is_flag=True, help="Confirm --kill: what follows the last checkpoint is lost.")
+@click.option("--yes", is_flag=True, help="Confirm --kill; progress since the last checkpoint is lost.")
 @json_option
 def stop(directory: Path, timeout_s: float, kill: bool, yes: bool, as_json: bool) -> None:
-    """Ask the training in DIR to save a checkpoint and end; wait for it and say what was saved."""
+    """Stop the run in DIR after it has saved a checkpoint."""
     from diffbev_engine.core.errors import UsageError
     from diffbev_engine.runs.actions import stop_run, what_is_left
 
     if kill and not yes:
         left = what_is_left(directory)
         raise UsageError(
-            f"--kill ends the training at once; it would continue from {left.checkpoint or 'the start'} "
-            f"and lose {left.lost_iterations or 0} iteration(s) or more. Confirm with --kill --yes."
+            f"--kill ends the run immediately. It could resume from "
+            f"{left.checkpoint or 'the start'} only, losing at least {left.lost_iterations or 0} "
+            f"iteration(s). Confirm with --kill --yes."
         )
     if not as_json:
-        click.echo("killing …" if kill else "asked to save and stop; waiting …")
+        click.echo("killing …" if kill else "stopping; waiting for the checkpoint …")
     stopped = stop_run(directory, kill=kill, timeout_s=timeout_s)
     if as_json:
         left_over = {"checkpoint": stopped.checkpoint, "lost_iterations": stopped.lost_iterations}
@@ -120,10 +126,10 @@ def resume(directory: Path, overrides: tuple[str, ...], as_json: bool) -> None:
         raise DiffBEVError(f"{directory} is running: {report.message}.")
     if report.state is RunCondition.FINISHED and not overrides:
         raise DiffBEVError(
-            f"{directory} has finished. To train on, raise its length: --set runner.max_iters=N."
+            f"{directory} has already finished. To train longer, use --set runner.max_iters=N."
         )
     if not folder.latest.exists():
-        raise DiffBEVError(f"{directory} has no latest.pth to continue from; start it again with `train`.")
+        raise DiffBEVError(f"{directory} has no latest.pth to resume from. Start a new run with `train`.")
     cwd = _enter(manifest)
     arguments = _recorded_arguments(folder, manifest, overrides)
     changes = _changes(
@@ -153,7 +159,7 @@ def report_launch(launch: "Launch", work_dir: Path, as_json: bool, changes: list
     for change in changes or []:
         click.echo(f"changed: {change}")
     pid = launch.process.pid if launch.process else "?"
-    click.echo(f"started, process {pid}; it lives on without this terminal")
+    click.echo(f"started in the background, pid {pid}")
     click.echo(f"output: {work_dir / launch.console}")
     click.echo(f"watch:  diffbev-engine runs show {work_dir}")
     click.echo(f"stop:   diffbev-engine runs stop {work_dir}")
@@ -223,7 +229,7 @@ def _describe(report: "RunReport") -> str:
         ("process", f"{process}{', detached' if report.detached else ''}" if process else ""),
         ("started", _when(report.started)),
         ("ended", _when(report.ended)),
-        ("last sign", _when(report.updated)),
+        ("last heartbeat", _when(report.updated)),
         ("output", report.console or ""),
     ]
     text = "\n".join(
@@ -255,7 +261,7 @@ def _note(report: "RunReport") -> str:
         note = "resumable" if report.resumable else report.message
         return f"({note})" if note else ""
     if report.activity == "training" and status and status.eta_s:
-        return f"({status.it_per_s:.2f} it/s, {timedelta(seconds=round(status.eta_s))} to go)"
+        return f"({status.it_per_s:.2f} it/s, ETA {timedelta(seconds=round(status.eta_s))})"
     return f"({report.activity})"
 
 

@@ -8,12 +8,18 @@ import click
 from diffbev_engine.cli.options import workers_option
 
 
-@click.command(short_help="A small synthetic world in nuScenes format.")
+@click.command(short_help="Create a small synthetic dataset in nuScenes format.")
 @click.argument("out", type=click.Path(path_type=Path))
 @click.option("--version", default="v1.0-mini", show_default=True, help="Name of the table folder.")
 @click.option("--scenes", type=click.IntRange(min=2), default=8, show_default=True)
 @click.option("--samples-per-scene", type=click.IntRange(min=1), default=6, show_default=True)
-@click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same bytes.")
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Random seed; the same seed produces identical files.",
+)
 @workers_option
 def command(
     out: Path, version: str, scenes: int, samples_per_scene: int, seed: int, workers: int | None

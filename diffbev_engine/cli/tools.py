@@ -99,7 +99,7 @@ def _say_end_of_training(code: int) -> None:
     if code == ExitCode.DONE and not {"-h", "--help"} & set(sys.argv):
         click.echo("✓ 训练完成！")
     elif code == ExitCode.INTERRUPTED:
-        click.echo("训练已中断，加 --resume 可继续 / interrupted; go on with --resume", err=True)
+        click.echo("训练已中断，使用 --resume 恢复训练 / interrupted; resume with --resume", err=True)
     elif code != ExitCode.DONE:
         click.echo(f"✗ 训练失败，退出码 {code} / training failed, exit code {code}", err=True)
 
@@ -127,8 +127,9 @@ def _depth_of_the_demo(script: Path, arguments: list[str]) -> list[str]:
     height, width = size
     if not workspace.demo:
         click.echo(
-            f"note: {workspace.diffbev_config} loads images at {height}x{width}, and depth of "
-            f"{parsed['height']}x{parsed['width']} does not fit them: use --height {height} --width {width}.",
+            f"note: {workspace.diffbev_config} loads images at {height}x{width}, but depth is being "
+            f"generated at {parsed['height']}x{parsed['width']}. Use --height {height} --width "
+            f"{width}.",
             err=True,
         )
         return arguments

@@ -11,7 +11,7 @@ from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_opt
 @click.command(short_help="Train, with evaluation and checkpoints.")
 @config_argument
 @click.option(
-    "--work-dir", type=click.Path(path_type=Path), required=True, help="Run directory; made if missing."
+    "--work-dir", type=click.Path(path_type=Path), required=True, help="Run directory; created if missing."
 )
 @gpu_ids_option
 @click.option(
@@ -20,10 +20,12 @@ from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_opt
     flag_value="latest",
     default=None,
     metavar="[PATH]",
-    help="Continue from latest.pth of the work dir, or from the checkpoint PATH.",
+    help="Resume from latest.pth in the work dir, or from the checkpoint PATH.",
 )
 @set_option
-@click.option("--detach", is_flag=True, help="Start it in the background, where it outlives this terminal.")
+@click.option(
+    "--detach", is_flag=True, help="Run in the background; training continues when this terminal closes."
+)
 @json_option
 def command(
     config: str,
@@ -37,8 +39,8 @@ def command(
     """Train the model of CONFIG, with evaluation and checkpoints.
 
     CONFIG is a configuration file or the name of a preset, such as baseline/lss_swin_nuscenes.
-    Without --resume an earlier run in the work dir is moved into a subfolder, never overwritten.
-    SIGINT or SIGTERM saves a checkpoint and leaves with exit code 5.
+    Without --resume, an earlier run in the work dir is moved to a subdirectory, never overwritten.
+    SIGINT or SIGTERM saves a checkpoint and exits with code 5.
     With --detach, `diffbev-engine runs` watches, stops and resumes it; --json prints how it was started.
 
     Several GPUs: torchrun --nproc-per-node 4 -m diffbev_engine train CONFIG --work-dir DIR,
@@ -51,7 +53,7 @@ def command(
         _start_detached(config, work_dir, gpu_ids, resume, overrides, as_json)
         return
     if as_json:
-        raise click.UsageError("--json goes with --detach: what a training writes is in its work dir")
+        raise click.UsageError("--json requires --detach; without it, results are written to the work dir")
     from diffbev_engine.evaluate.run import evaluation_in_training
     from diffbev_engine.train.train import TrainingJob, train
 
@@ -80,7 +82,9 @@ def _start_detached(
     from diffbev_engine.runs.launch import TrainingArguments, start_detached
 
     if "RANK" in os.environ:
-        raise click.UsageError("--detach starts torchrun itself: give it --gpu-ids 0,1,… without torchrun")
+        raise click.UsageError(
+            "--detach starts torchrun itself: run it without torchrun and pass --gpu-ids 0,1,…"
+        )
     arguments = TrainingArguments(
         config, work_dir.resolve(), gpu_ids, overrides, resume, processes=max(1, len(gpu_ids))
     )

@@ -11,10 +11,10 @@ from diffbev_engine.cli.options import config_argument, json_option, set_option
 from diffbev_engine.cli.variadic import VariadicCommand, VariadicOption
 
 
-@click.command(cls=VariadicCommand, short_help="Camera, label and predictions side by side.")
+@click.command(cls=VariadicCommand, short_help="Draw camera image, label and predictions side by side.")
 @config_argument
 @click.argument("checkpoint", type=click.Path(path_type=Path))
-@click.option("--diffbev-config", help="Configuration of a second model, drawn beside the first.")
+@click.option("--diffbev-config", help="Configuration of a second model, drawn next to the first.")
 @click.option("--diffbev-checkpoint", type=click.Path(path_type=Path), help="Its checkpoint.")
 @click.option(
     "--indices",
@@ -50,7 +50,7 @@ from diffbev_engine.cli.variadic import VariadicCommand, VariadicOption
     "--experiment-names",
     cls=VariadicOption,
     metavar="NAME...",
-    help="Titles of the predictions, one a model; default: Baseline and DiffBEV, by configuration.",
+    help="Titles of the predictions, one per model. [default: Baseline and DiffBEV, by configuration]",
 )
 @set_option
 @json_option
@@ -75,7 +75,7 @@ def command(
     beside it. Samples and ignore mask are those of CONFIG; --set changes both configurations.
     """
     if (diffbev_config is None) != (diffbev_checkpoint is None):
-        raise click.UsageError("--diffbev-config and --diffbev-checkpoint go together: give both or neither.")
+        raise click.UsageError("--diffbev-config and --diffbev-checkpoint must be used together.")
     from diffbev_engine.config.load import load_settings
     from diffbev_engine.report.visualize import VisualizeJob, name_models, visualize
 

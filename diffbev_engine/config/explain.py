@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words: place, key, what was expected, what was found."""
+"""Error messages for invalid configurations: location, key, expected and actual value."""
 
 import difflib
 import reprlib

@@ -208,7 +208,7 @@ class Expressions:
             return Value(left.data + right.data, self.origin(node))
         operator = _OPERATORS.get(type(node.op))
         if operator is None:
-            raise self.origin(node).error("numbers know only + - * / // and ** here.")
+            raise self.origin(node).error("only the operators + - * / // ** are supported.")
         base, other = self._operand(left, node), self._operand(right, node)
         if isinstance(node.op, ast.Pow) and abs(other) > _MAX_EXPONENT:
             raise self.origin(node).error(f"an exponent beyond {_MAX_EXPONENT}; write the number itself.")
@@ -223,7 +223,7 @@ class Expressions:
         if isinstance(value.data, int | float) and not isinstance(value.data, bool):
             return value.data
         raise self.origin(node).error(
-            f"only numbers can be calculated with, and + joins two strings; {_quote(node)} is neither."
+            f"arithmetic works on numbers only, and + also joins strings; {_quote(node)} is neither."
         )
 
     def _number(self, number: object, node: ast.expr) -> Value:

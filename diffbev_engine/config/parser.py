@@ -149,7 +149,7 @@ def _check_chain(base: Path, chain: list[Path], origin: Origin) -> None:
     resolved = [_resolve(path) for path in chain]
     if _resolve(base) in resolved:
         circle = [*chain[resolved.index(_resolve(base)) :], base]
-        raise origin.error(f"{_BASE} leads in a circle: {' -> '.join(map(str, circle))}. Remove one of them.")
+        raise origin.error(f"circular {_BASE}: {' -> '.join(map(str, circle))}. Remove one of them.")
     if len(chain) > _MAX_CHAIN:
         raise origin.error(f"more than {_MAX_CHAIN} files, each the base of the one before; merge some.")
 
@@ -157,7 +157,10 @@ def _check_chain(base: Path, chain: list[Path], origin: Origin) -> None:
 def _read_text(path: Path) -> str:
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
-            raise UsageError(f"{path}: larger than {_MAX_FILE_BYTES // 1024} kB, no configuration file.")
+            raise UsageError(
+                f"{path}: larger than {_MAX_FILE_BYTES // 1024} kB; this does not look like a "
+                f"configuration file."
+            )
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise UsageError(f"{path}: not a text file in UTF-8; save it with that encoding.") from None

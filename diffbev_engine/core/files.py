@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: written under a temporary name, then renamed."""
+"""Atomic file writes: write to a temporary name, then rename."""
 
 import os
 import secrets
@@ -52,7 +52,7 @@ def make_writable_dir(path: Path, purpose: str) -> Path:
     except OSError as error:
         reason = error.strerror or str(error)
         raise DiffBEVError(
-            f"cannot write the {purpose} {path}: {reason}. Choose another folder or fix its permissions."
+            f"cannot write the {purpose} {path}: {reason}. Choose another directory or fix its permissions."
         ) from error
     return path
 

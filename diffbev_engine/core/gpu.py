@@ -33,17 +33,17 @@ def gpus() -> Gpus:
     try:
         pynvml.nvmlInit()
     except pynvml.NVMLError as error:
-        problem = Bilingual(f"NVIDIA驱动没有响应：{error}", f"no NVIDIA driver answers: {error}")
+        problem = Bilingual(f"NVIDIA 驱动无响应：{error}", f"no NVIDIA driver answers: {error}")
         return Gpus((), problem=problem)
     try:
         found = tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
         driver = _text(pynvml.nvmlSystemGetDriverVersion())
     except pynvml.NVMLError as error:
-        problem = Bilingual(f"NVIDIA驱动报告：{error}", f"the NVIDIA driver reports: {error}")
+        problem = Bilingual(f"NVIDIA 驱动报错：{error}", f"the NVIDIA driver reports: {error}")
         return Gpus((), problem=problem)
     finally:
         pynvml.nvmlShutdown()
-    none = Bilingual("NVIDIA驱动没有找到GPU", "the NVIDIA driver knows no GPU")
+    none = Bilingual("NVIDIA 驱动未检测到 GPU", "the NVIDIA driver does not detect a GPU")
     return Gpus(found, driver, EMPTY if found else none)
 
 

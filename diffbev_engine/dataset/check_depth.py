@@ -60,7 +60,7 @@ class DepthCheck:
             f"mean valid_ratio of {self.samples} samples: {self.mean_valid_ratio:.4f}",
         ]
         if self.empty:
-            lines.append(f"note: {self.empty} of {self.samples} samples have no depth at all")
+            lines.append(f"note: {self.empty} of {self.samples} samples have no valid depth")
         return "\n".join([*lines, f"problem: {self.problem}" if self.problem else "depth is usable"])
 
 
@@ -138,8 +138,8 @@ def _require_files(records: Sequence[SampleRecord], settings: DataSettings) -> N
     missing = [record.depth for record in records if record.depth not in present]
     if missing:
         raise DiffBEVError(
-            f"{len(missing)} of {len(records)} samples have no depth ground truth, the first is "
-            f"{missing[0]}. Write it with {_command(settings)}."
+            f"{len(missing)} of {len(records)} samples have no depth ground truth (first: "
+            f"{missing[0]}). Create it with {_command(settings)}."
         )
 
 

@@ -114,8 +114,8 @@ def _index_of(root: DataRoot, split: str, cameras: str) -> dict[str, IndexEntry]
     if not root.index_path.exists():
         if cameras == "front":
             raise DiffBEVError(
-                f"{root.index_path} is missing, so front-camera images cannot be told from the others. "
-                "Write it with `diffbev-engine prepare`, or set data.cameras='all'."
+                f"{root.index_path} is missing, so the camera of each image is unknown. Run "
+                f"`diffbev-engine prepare` to create it, or set data.cameras='all'."
             )
         return None
     entries = (entry for entry in root.read_index() if entry.split == split)

@@ -1,4 +1,4 @@
-"""Time of the network alone, with the device waited for before and after."""
+"""Time the network forward pass only, synchronizing the device before and after."""
 
 import statistics
 import time

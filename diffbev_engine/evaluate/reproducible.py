@@ -1,4 +1,4 @@
-"""The same numbers from the same weights: kernels without a race for the last digit."""
+"""Deterministic evaluation: disable nondeterministic kernels."""
 
 import warnings
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What an evaluation found, with everything a number needs beside it to be compared."""
+"""Evaluation results with the provenance needed to compare them."""
 
 from dataclasses import dataclass
 from typing import Any

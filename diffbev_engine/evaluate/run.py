@@ -172,8 +172,8 @@ def evaluate_checkpoint(
 def _check_variants(diffusion: DiffusionSettings | None, seeds: int, steps: Sequence[int]) -> None:
     if diffusion is None and (seeds > 1 or steps):
         raise UsageError(
-            "nothing random to vary: this configuration has no diffusion (model.diffusion=None), "
-            "so evaluate it without --seeds and --steps."
+            "--seeds and --steps require diffusion, but this configuration has "
+            "model.diffusion=None. Evaluate it without them."
         )
     if diffusion is not None:
         start = max(1, round(diffusion.start * diffusion.timesteps))

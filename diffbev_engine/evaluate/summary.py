@@ -47,12 +47,12 @@ class SeedSummary:
 
     @property
     def network_ms(self) -> float:
-        """Milliseconds an image of the network alone, median over seeds."""
+        """Network time in ms per image, median over seeds."""
         return statistics.median(result.network_ms for result in self.results)
 
     @property
     def images_per_s(self) -> float:
-        """Images a second of the whole evaluation, mean over seeds."""
+        """Images per second of the whole evaluation, mean over seeds."""
         return statistics.fmean(result.images_per_s for result in self.results)
 
     def miou(self, mask: str) -> Spread:

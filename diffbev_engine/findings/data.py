@@ -23,7 +23,7 @@ def data_root(plan: Plan) -> Iterator[Finding]:
     ]
     missing = [folder for folder in wanted if not folder.is_dir()]
     if not missing:
-        yield ok("data_root", Bilingual("数据目录齐全", "the data root has its folders"), root)
+        yield ok("data_root", Bilingual("数据目录齐全", "all data directories exist"), root)
         return
     twins = [twin for twin in same_but_case(root) if (twin / "img_dir").is_dir()]
     if twins and not (root / "img_dir").is_dir():
@@ -45,8 +45,8 @@ def data_root(plan: Plan) -> Iterator[Finding]:
     yield error(
         "data_root",
         Bilingual(
-            f"缺少 {len(missing)} 个目录，首先是 {first}",
-            f"{len(missing)} folders are missing, first of all {first}",
+            f"缺少 {len(missing)} 个目录，例如 {first}",
+            f"{len(missing)} directories are missing, starting with {first}",
         ),
         root,
         Bilingual(
@@ -80,7 +80,7 @@ def pairing(plan: Plan) -> Iterator[Finding]:
             "pairing",
             Bilingual(
                 "没有 index.jsonl，无法区分前视相机",
-                "without index.jsonl the front camera cannot be told from the others",
+                "index.jsonl is missing, so the camera of each image is unknown",
             ),
             plan.root.index_path,
             Bilingual(
@@ -105,9 +105,7 @@ def _pairs_of(plan: Plan, split: str) -> Iterator[Finding]:
                 f"{split}: no image would be used (of {len(images)})",
             ),
             plan.root.image_dir(split),
-            Bilingual(
-                "检查 prepare 的 --split 与 data.cameras", "see --split of `prepare`, and data.cameras"
-            ),
+            Bilingual("检查 prepare 的 --split 与 data.cameras", "check `prepare --split` and data.cameras"),
         )
         return
     problems = [
@@ -169,17 +167,18 @@ def splits(plan: Plan) -> Iterator[Finding]:
     shared |= _in_both(tokens)
     mixed = _in_both(scenes)
     what = Bilingual(
-        f"{len(shared)} 个token同时在train与val：{some(shared)}",
+        f"{len(shared)} 个 token 同时出现在 train 和 val 中：{some(shared)}",
         f"{len(shared)} tokens are in train and in val: {some(shared)}",
     )
     advice = Bilingual(
-        "mIoU会虚高。用 prepare --split 重新划分", "mIoU would be too good. Split anew with `prepare --split`"
+        "mIoU 会虚高，请用 prepare --split 重新划分",
+        "mIoU would be inflated. Change the split with `prepare --split`",
     )
     if shared:
         yield error("splits", what, plan.root.root, advice)
     if mixed:
         what = Bilingual(
-            f"{len(mixed)} 个场景同时在train与val：{some(mixed)}",
+            f"{len(mixed)} 个场景同时出现在 train 和 val 中：{some(mixed)}",
             f"{len(mixed)} scenes are in train and in val: {some(mixed)}",
         )
         yield error("splits", what, plan.root.index_path, advice)
@@ -194,7 +193,7 @@ def splits(plan: Plan) -> Iterator[Finding]:
         yield ok(
             "splits",
             Bilingual(
-                f"train与val没有共同的场景（共 {len(scenes)} 个）",
+                f"train 与 val 没有重复场景（共 {len(scenes)} 个）",
                 f"train and val share none of {len(scenes)} scenes",
             ),
             plan.root.index_path,

@@ -1,4 +1,4 @@
-"""What one look has found: how bad, what, where, and what to do."""
+"""Result of one check: severity, description, location, fix."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -15,8 +15,8 @@ Version = tuple[int, int]
 _MIB, _GIB = 2**20, 2**30
 _BF16_SINCE = (8, 0)
 _TORCH = Bilingual(
-    "安装与驱动相配的torch（见 pytorch.org），或更新驱动",
-    "install a torch that goes with the driver (see pytorch.org), or a newer driver",
+    "安装与驱动匹配的 PyTorch（见 pytorch.org），或更新驱动",
+    "install a PyTorch build that matches the driver (see pytorch.org), or update the driver",
 )
 
 
@@ -29,13 +29,13 @@ def cuda(plan: Plan) -> Iterator[Finding]:
         yield warning(
             "cuda",
             Bilingual(
-                f"没有GPU：{found.problem.zh}；将在CPU上训练",
+                f"没有可用的 GPU：{found.problem.zh}；将使用 CPU 训练",
                 f"no GPU: {found.problem.en}; training would run on the CPU",
             ),
             f"torch {torch.__version__}",
             Bilingual(
-                "演示可以；正式训练需要NVIDIA GPU与驱动（nvidia-smi）",
-                "fine for the demo; a real training needs an NVIDIA GPU and its driver (nvidia-smi)",
+                "可用于演示；正式训练需要 NVIDIA GPU 及其驱动（nvidia-smi）",
+                "fine for the demo; real training needs an NVIDIA GPU and driver (nvidia-smi)",
             ),
         )
         return
@@ -45,7 +45,7 @@ def cuda(plan: Plan) -> Iterator[Finding]:
     for index in plan.gpu_ids or (0,):
         if index >= len(capabilities):
             what = Bilingual(
-                f"没有GPU {index}（共 {len(capabilities)} 块）",
+                f"GPU {index} 不存在（共 {len(capabilities)} 块）",
                 f"there is no GPU {index}: this machine has {len(capabilities)}",
             )
             problems.append(error("cuda", what, where, Bilingual("修改 --gpu-ids", "change --gpu-ids")))
@@ -53,9 +53,11 @@ def cuda(plan: Plan) -> Iterator[Finding]:
             known, precision = torch.cuda.get_arch_list(), plan.settings.precision
             problems += judge_architecture(index, capabilities[index], known, precision, where)
     if not problems and not torch.cuda.is_available():
-        what = Bilingual("驱动有GPU，但torch用不了", "the driver has a GPU that torch cannot use")
+        what = Bilingual(
+            "驱动能识别 GPU，但 PyTorch 无法使用", "the driver sees a GPU, but PyTorch cannot use it"
+        )
         advice = Bilingual(
-            "检查 CUDA_VISIBLE_DEVICES 与驱动版本", "look at CUDA_VISIBLE_DEVICES and the driver's version"
+            "检查 CUDA_VISIBLE_DEVICES 与驱动版本", "check CUDA_VISIBLE_DEVICES and the driver version"
         )
         problems.append(error("cuda", what, where, advice))
     yield from problems
@@ -68,14 +70,15 @@ def judge_cuda(built_for: str | None, driver: Version, where: str) -> Iterator[F
     """The CUDA of torch against the newest that the driver runs; its major version must not be newer."""
     if built_for is None:
         what = Bilingual(
-            "这个torch不支持CUDA，GPU不会被使用", "this torch is built without CUDA: the GPU would lie idle"
+            "当前 PyTorch 不支持 CUDA，不会使用 GPU",
+            "PyTorch was built without CUDA; the GPU would not be used",
         )
         yield error("cuda", what, where, _TORCH)
         return
     major, minor = map(int, built_for.split(".")[:2])
     what = Bilingual(
-        f"torch为CUDA {built_for}，驱动最高支持 {_shown(driver)}",
-        f"torch is built for CUDA {built_for}, the driver goes up to {_shown(driver)}",
+        f"PyTorch 基于 CUDA {built_for} 编译，驱动最高支持 {_shown(driver)}",
+        f"PyTorch was built for CUDA {built_for}, but the driver supports up to {_shown(driver)}",
     )
     if driver < (major, 0):
         yield error("cuda", what, where, _TORCH)
@@ -96,10 +99,13 @@ def judge_architecture(
     )
     if known and not runs:
         name = f"GPU {index} (sm_{major}{minor})"
-        what = Bilingual(f"torch不含 {name} 的代码", f"torch has no code for {name}")
+        what = Bilingual(f"当前 PyTorch 不支持 {name}", f"this PyTorch build does not support {name}")
         yield error("cuda", what, where, _TORCH)
     if precision == "bf16" and capability < _BF16_SINCE:
-        what = Bilingual(f"GPU {index} 不直接支持bf16，会很慢", f"GPU {index} has no bf16 of its own: slow")
+        what = Bilingual(
+            f"GPU {index} 不原生支持 bf16，速度会很慢",
+            f"GPU {index} has no native bf16 support and will be slow",
+        )
         yield warning("cuda", what, where, same("--set precision=fp16"))
 
 
@@ -114,7 +120,7 @@ def gpu_memory(plan: Plan) -> Iterator[Finding]:
     batch = plan.settings.data.samples_per_gpu
     need, source = planned_memory(plan)
     if need is None:
-        what = Bilingual("没有GPU，不检查显存", "no GPU: nothing to compare the batch with")
+        what = Bilingual("没有 GPU，跳过显存检查", "no GPU: GPU memory not checked")
     else:
         what = Bilingual(
             f"没有GPU；批大小 {batch} 在GPU上约需 {gib(need * _MIB)}（{source.zh}）",
@@ -131,7 +137,9 @@ def planned_memory(plan: Plan) -> tuple[float | None, Bilingual]:
     estimate = estimate_memory(settings)
     if estimate is None:
         return None, Bilingual("未知", "unknown")
-    return estimate.at(settings.data.samples_per_gpu), Bilingual("按H200实测估计", "estimated from an H200")
+    return estimate.at(settings.data.samples_per_gpu), Bilingual(
+        "按 H200 实测值估计", "estimated from an H200"
+    )
 
 
 def _same_network(curve: MemoryCurve, plan: Plan) -> bool:
@@ -156,13 +164,13 @@ def judge_room(plan: Plan, found: Gpus, index: int) -> Finding:
     wanted, room = gib(need * _MIB), f"{gib(free)} / {gpu.total_gib:.1f} GiB"
     what = Bilingual(
         f"批大小 {batch} 约需 {wanted}（{source.zh}），剩余 {room}{held.zh}",
-        f"a batch of {batch} takes about {wanted} ({source.en}), free are {room}{held.en}",
+        f"batch size {batch} needs about {wanted} ({source.en}), {room} free{held.en}",
     )
     smaller = Bilingual(
         "减小 data.samples_per_gpu 并按倍数提高 optimizer_config.cumulative_iters，或换GPU；"
         "可先用 diffbev-engine memory 实测",
-        "lower data.samples_per_gpu and raise optimizer_config.cumulative_iters to match, "
-        "or take another GPU; `diffbev-engine memory` measures what fits",
+        "reduce data.samples_per_gpu and increase optimizer_config.cumulative_iters by the same "
+        "factor, or use another GPU; `diffbev-engine memory` measures what fits",
     )
     if need * _MIB > free:
         return error("gpu_memory", what, where, smaller)

@@ -116,7 +116,7 @@ def judge_ram(plan: Plan, memory: HostMemory) -> Iterator[Finding]:
         f"training and loaders need about {wanted}, {there} available{limit.en}",
     )
     advice = Bilingual(
-        "减小 data.workers_per_gpu，或结束其他程序", "lower data.workers_per_gpu, or end other programs"
+        "减小 data.workers_per_gpu，或结束其他程序", "reduce data.workers_per_gpu, or close other programs"
     )
     if memory.available < need / 2:
         yield error("ram", what, where, advice)
@@ -133,8 +133,8 @@ def judge_ram(plan: Plan, memory: HostMemory) -> Iterator[Finding]:
             ),
             f"swap {gib(memory.swap_total * _MIB)}",
             Bilingual(
-                "正在换页的机器训练很慢：结束其他程序",
-                "a machine that swaps trains slowly: end other programs",
+                "使用交换区会使训练变慢，请结束其他程序",
+                "swapping slows training down; close other programs",
             ),
         )
 
@@ -169,7 +169,8 @@ def schedule(plan: Plan) -> Iterator[Finding]:
             "schedule",
             Bilingual(
                 "训练结束前不会评估，没有 best_mIoU.pth",
-                "shorter than evaluation.interval: it never evaluates, so there will be no best_mIoU.pth",
+                "max_iters is below evaluation.interval, so the run is never evaluated and writes "
+                "no best_mIoU.pth",
             ),
             "evaluation.interval",
             Bilingual(

@@ -75,15 +75,15 @@ class OutOfMemory:
             size = _shown(self.reserved_unallocated)
             lines.append(
                 Bilingual(
-                    f"torch保留而未用 {size}：先试 expandable_segments",
-                    f"{size} reserved by torch but unused: try expandable_segments first",
+                    f"PyTorch 已保留但未使用 {size}，请先尝试 expandable_segments",
+                    f"{size} is reserved by PyTorch but unallocated; try expandable_segments first",
                 )
             )
         if self.spilled:
             lines.append(
                 Bilingual(
                     "分配量超过显存：Windows已换出到主机内存",
-                    "more allocated than the GPU has: Windows spilled to the host",
+                    "more memory allocated than the GPU has: Windows spilled to host memory",
                 )
             )
         return lines

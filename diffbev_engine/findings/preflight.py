@@ -1,4 +1,4 @@
-"""All looks, one after the other; none can stop another, and none changes anything."""
+"""Run all checks; a failing check does not stop the others, and none has side effects."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -55,23 +55,25 @@ def _guarded(name: str, check: Check, plan: Plan, told: set[str]) -> Iterator[Fi
             yield _not_looked(name, Bilingual("原因见上", "for the reason above"))
         else:
             told.add(words)
-            yield error(name, Bilingual(words, words), "", Bilingual("修复后重试", "mend it and look again"))
+            yield error(
+                name, Bilingual(words, words), "", Bilingual("修复后重试", "fix it, then run preflight again")
+            )
     except Exception as defect:  # one look that fails must not hide the others
         words = f"{type(defect).__name__}: {defect}"
         yield warning(
             name,
-            Bilingual(f"此项检查本身出错：{words}", f"this check itself failed: {words}"),
+            Bilingual(f"此项检查本身出错：{words}", f"the check itself failed: {words}"),
             "",
-            Bilingual("其他检查不受影响", "the others are not affected"),
+            Bilingual("其他检查不受影响", "other checks are not affected"),
         )
 
 
 def _not_looked(name: str, why: Bilingual) -> Finding:
     return warning(
         name,
-        Bilingual(f"未检查：{why.zh}", f"not looked at: {why.en}"),
+        Bilingual(f"已跳过：{why.zh}", f"skipped: {why.en}"),
         "",
-        Bilingual("先解决该问题", "mend that first"),
+        Bilingual("先解决该问题", "fix that first"),
     )
 
 

@@ -22,8 +22,8 @@ _COUNTED = 200
 _SEEN = (0.1, 0.9)
 _COMMON = "drivable_area"
 _PREVIEW = Bilingual(
-    "看 diffbev-engine preview-labels 的图与报告",
-    "look at the pictures and the report of `diffbev-engine preview-labels`",
+    "查看 diffbev-engine preview-labels 生成的图像和报告",
+    "check the images and the report of `diffbev-engine preview-labels`",
 )
 
 
@@ -46,13 +46,13 @@ def samples(plan: Plan) -> Iterator[Finding]:
         if broken:
             what = Bilingual(
                 f"{split}：{len(tokens)} 个样本中 {len(broken)} 个无法加载，例如：{broken[0]}",
-                f"{split}: {len(broken)} of {len(tokens)} samples do not load, for one: {broken[0]}",
+                f"{split}: {len(broken)} of {len(tokens)} samples cannot be loaded, e.g. {broken[0]}",
             )
             yield error(
                 "samples",
                 what,
                 plan.root.root,
-                Bilingual("按上述说明修复后重试", "mend it as said above, then look again"),
+                Bilingual("按上述说明修复后重新检查", "fix it as described above, then run preflight again"),
             )
         if empty > len(tokens) / 2:
             yield warning(
@@ -145,7 +145,8 @@ def _judge(counter: LabelCounter, plan: Plan, split: str) -> Iterator[Finding]:
             "labels",
             Bilingual(
                 f"{split}：可行驶区域占 {road.share:.1%}，公布值为 {road.prior:.1%}",
-                f"{split}: drivable area is {road.share:.1%} of what is seen, published {road.prior:.1%}",
+                f"{split}: drivable area covers {road.share:.1%} of the visible cells (published: "
+                f"{road.prior:.1%})",
             ),
             where,
             _PREVIEW,

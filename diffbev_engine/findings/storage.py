@@ -1,4 +1,4 @@
-"""Disk and run directory: writable, nobody else's, and with room to the end."""
+"""Disk and run directory: writable, not in use, enough free space."""
 
 import os
 import shutil
@@ -46,7 +46,7 @@ def work_dir(plan: Plan) -> Iterator[Finding]:
             "work_dir",
             Bilingual(
                 "已有一次训练；不加 --resume 会把它移到子目录",
-                "holds an earlier run, which a start without --resume moves into a subfolder",
+                "contains an earlier run; without --resume it is moved to a subdirectory",
             ),
             folder,
             Bilingual(
@@ -123,7 +123,10 @@ def _judge(need: int, place: Path, detail: Bilingual, missing: int) -> Finding:
         return error("disk", what, place, room)
     # Some file systems have no fixed number of files and say 0.
     if 0 < inodes < _FREE_INODES + missing:
-        files = Bilingual(f"只能再建 {inodes} 个文件", f"only {inodes} more files can be made")
+        files = Bilingual(
+            f"最多还能创建 {inodes} 个文件（inode 不足）",
+            f"only {inodes} more files can be created (inode limit)",
+        )
         return error(
             "disk", files, place, Bilingual("删除小文件或换盘", "delete small files, or take another disk")
         )

@@ -21,7 +21,7 @@ def weights(plan: Plan) -> Iterator[Finding]:
     if backbone.pretrained is None:
         yield warning(
             "weights",
-            Bilingual("主干随机初始化", "the backbone starts from random weights"),
+            Bilingual("主干网络使用随机初始化权重", "the backbone starts from random weights"),
             setting,
             Bilingual(
                 f"正式训练请用 --set {setting}=imagenet，或权重文件",
@@ -60,13 +60,13 @@ def _published(name: str, setting: str) -> Finding:
     if not source:
         return error(
             "weights",
-            Bilingual(f"timm没有 {name} 的权重", f"timm has no weights of {name}"),
+            Bilingual(f"timm 没有 {name} 的权重", f"timm has no weights of {name}"),
             setting,
             Bilingual("给出权重文件，或设为 None", "give a file, or None for random weights"),
         )
     cached = _cached(hub_id, url)
     if cached:
-        return ok("weights", Bilingual("ImageNet权重已在缓存中", "ImageNet weights are in the cache"), cached)
+        return ok("weights", Bilingual("ImageNet 权重已缓存", "ImageNet weights are in the cache"), cached)
     local = Bilingual(
         f"在联网的机器上下载 {source} 的 model.safetensors，再 --set {setting}=文件路径",
         f"on a machine with network access download model.safetensors of {source}, then --set {setting}=PATH",

@@ -1,4 +1,4 @@
-"""The condition signal of the denoising: what the network is told besides the noised feature.
+"""Condition for the denoiser: input in addition to the noised feature.
 
 ``O`` is the original BEV feature, ``S`` a semantic feature learned from the splatted depth
 distribution, ``O+S`` their sum: the three conditions of the DiffBEV paper (Zou et al., WACV 2024).

@@ -1,4 +1,4 @@
-"""DiffBEV between BEV encoder and head: noise the BEV feature, denoise it under a condition, fuse.
+"""DiffBEV module between BEV encoder and head: noise the BEV feature, denoise it conditionally, fuse.
 
 Training and evaluation have the same structure: the standardised feature is noised to time
 tau = start * T and denoised by a few DDIM steps; the result joins the original feature.  In training

@@ -1,4 +1,4 @@
-"""The algebra of Gaussian diffusion, without any network: noising, parameterisations, DDIM.
+"""Gaussian diffusion math (no network): forward process, parameterizations, DDIM.
 
 Everything is computed in float32.  Time t runs from 1 (almost clean) to T (almost noise); t = 0 is
 the clean signal.  Dimension letters: B batch; the other dimensions are free and written "…".

@@ -1,4 +1,4 @@
-"""How much of a signal is left after t steps of noising: the schedules of DDPM and improved DDPM.
+"""Noise schedules (alpha-bar) of DDPM and improved DDPM.
 
 x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps with abar_t the product of (1 - beta_s) for s = 1 … t
 (Ho et al., NeurIPS 2020, equation 4).

@@ -62,7 +62,7 @@ def read_state_dict(path: Path) -> StateDict:
     """
     if not path.is_file():
         raise DiffBEVError(
-            f"model.backbone.pretrained: there is no file {path}. Give the path of a checkpoint."
+            f"model.backbone.pretrained: {path} does not exist. Set it to the path of a checkpoint."
         )
     try:
         if path.suffix == ".safetensors":
@@ -129,7 +129,7 @@ def _rename(
     for keys in (list(whole), [key for key in whole if key in required]):
         same_shapes = [value.shape for value in state.values()] == [whole[key].shape for key in keys]
         if same_shapes and state.keys().isdisjoint(whole):
-            _log.warning("names differ: %d tensors matched by their order, all shapes agree", len(keys))
+            _log.warning("tensor names differ; matched %d tensors by order (all shapes agree)", len(keys))
             return dict(zip(keys, state.values(), strict=True))
     shown = "; ".join(mismatches[:_SHOWN_MISMATCHES])
     raise DiffBEVError(

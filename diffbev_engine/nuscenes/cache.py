@@ -1,4 +1,4 @@
-"""The table index on disk: found, proved fresh, or built again.
+"""On-disk cache of the table index: load, validate, rebuild.
 
 The index lies beside the tables it was made from, under ``cache_dir`` when one is given,
 or under the user's cache folder when the tables are on a read-only disk.
@@ -128,7 +128,7 @@ def _changed_tables(stored: np.ndarray, fingerprint: np.ndarray) -> str:
 
 
 def _keep(index: TableIndex, fingerprint: np.ndarray, places: list[Path]) -> None:
-    """Write the index to the first place that takes it; it is a cache, so failing is no error."""
+    """Write the index to the first writable location; failure is not an error (cache only)."""
     columns = {field.name: getattr(index, field.name) for field in fields(TableIndex)}
     reasons = []
     for path in places:
@@ -142,7 +142,8 @@ def _keep(index: TableIndex, fingerprint: np.ndarray, places: list[Path]) -> Non
         except OSError as error:
             reasons.append(f"{path.parent}: {error.strerror or error}")
     _log.warning(
-        "the table index is not kept, so the next start reads all tables again (%s)", "; ".join(reasons)
+        "the table index could not be cached; all tables will be read again next time (%s)",
+        "; ".join(reasons),
     )
 
 

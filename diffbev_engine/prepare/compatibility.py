@@ -1,4 +1,4 @@
-"""One data root, one set of settings: what earlier runs left there and whether a new run fits."""
+"""Check that a data root's existing labels match the current settings."""
 
 from collections.abc import Iterable
 

@@ -136,8 +136,8 @@ def write_register(path: Path, content: bytes) -> None:
 def cannot_write(path: Path, error: OSError) -> DiffBEVError:
     """What to tell when the system refuses a write."""
     return DiffBEVError(
-        f"cannot write {path}: {error.strerror or error}. Nothing half-written is left; "
-        "make room or fix the folder and run the same command again: it continues."
+        f"cannot write {path}: {error.strerror or error}. No partial file was left. Free up space "
+        f"or fix the directory, then run the same command again to continue."
     )
 
 

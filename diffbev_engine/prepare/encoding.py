@@ -97,13 +97,13 @@ def read_label(path: Path, shape: tuple[int, int] = LABEL_GRID.shape) -> np.ndar
     label = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
     if label is None:
         raise DiffBEVError(
-            f"the label {path} is damaged or no PNG ({len(content)} bytes). "
-            "Delete it and run `prepare` again: only missing labels are made anew."
+            f"the label {path} is damaged or not a PNG ({len(content)} bytes). Delete it and run "
+            f"`prepare` again; only missing labels are recreated."
         )
     if label.dtype != np.uint16:
         raise DiffBEVError(
-            f"the label {path} is 8-bit; labels must be 16-bit, one bit a class. This looks like a label "
-            "re-saved by an image tool. Delete it and run `prepare` again."
+            f"the label {path} is 8-bit; labels must be 16-bit with one bit per class. It was "
+            f"probably re-saved by an image tool. Delete it and run `prepare` again."
         )
     if label.shape != shape:
         raise DiffBEVError(

@@ -1,4 +1,4 @@
-"""Original images into the data root: checked cheaply, linked, never half-copied."""
+"""Link original images into the data root after a cheap integrity check."""
 
 import os
 from pathlib import Path

@@ -27,8 +27,8 @@ def read_sweep(path: Path) -> np.ndarray:
         raise DiffBEVError(f"point cloud {path} is empty: extract it again")
     if len(content) % _POINT_BYTES:
         raise DiffBEVError(
-            f"point cloud {path} is damaged: {len(content)} bytes are no whole number of "
-            f"{_POINT_BYTES}-byte points; extract it again"
+            f"point cloud {path} is damaged: its size, {len(content)} bytes, is not a multiple of "
+            f"{_POINT_BYTES} bytes per point. Extract it again."
         )
     points = np.frombuffer(content, "<f4").reshape(-1, 5)[:, :3]
     broken = np.count_nonzero(~np.isfinite(points).all(axis=1))

@@ -183,11 +183,13 @@ def _outcomes(job: DepthJob, groups: list[list[CameraFrame]]) -> Iterator[_Outco
             pool.shutdown(cancel_futures=True)
     except BrokenProcessPool as error:
         raise DiffBEVError(
-            "a worker process was killed, perhaps for want of memory. Finished files are kept: run again, "
-            "with fewer workers."
+            "a worker process was killed, possibly because memory ran out. Finished files are "
+            "kept. Run the command again with fewer --workers."
         ) from error
     except DiffBEVError as error:
-        raise DiffBEVError(f"{error}. Finished files are kept: mend this and run again to go on.") from error
+        raise DiffBEVError(
+            f"{error}. Finished files are kept. Fix this, then run the same command again to continue."
+        ) from error
 
 
 def _frames_to_do(job: DepthJob, tables: Tables, summary: DepthSummary) -> list[CameraFrame]:
@@ -247,8 +249,8 @@ def _start_over_if_settings_changed(job: DepthJob, summary: DepthSummary) -> Non
     old_files = sorted(job.folder.glob("*.npz"))
     if old_files and before is None:
         raise DiffBEVError(
-            f"{job.folder} holds {len(old_files)} .npz files but no {MANIFEST} that says how they were made: "
-            f"move or delete them, then run again"
+            f"{job.folder} contains {len(old_files)} .npz files but no {MANIFEST} that records "
+            f"their settings. Move or delete them, then run the command again."
         )
     if before is not None:
         changed = [name for name in settings if before.get(name) != settings[name]]

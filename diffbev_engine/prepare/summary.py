@@ -22,7 +22,7 @@ class Failure:
 
 
 class Failures:
-    """Collects failures; the same reason (one lost map, one torn sweep) is told once."""
+    """Collects failures, grouped by reason (missing map, truncated sweep)."""
 
     def __init__(self) -> None:
         self.tokens: set[str] = set()
@@ -79,14 +79,17 @@ class PrepareSummary:
                 f"failed: {len(self.failed) - _LINES_SHOWN} more, see {failures_path(self.output_dir)}"
             )
         for place, classes in self.unlabelled.items():
-            lines.append(f"map {place} does not annotate {', '.join(classes)}: ignored there, never negative")
+            lines.append(
+                f"map {place} has no annotations for {', '.join(classes)}: ignored there, not "
+                f"counted as negative"
+            )
         for place, count in self.skipped_polygons.items():
             lines.append(f"map {place}: {count} invalid polygon(s) skipped")
         if self.note:
             lines.append(f"note: {self.note}")
         rate = f", {self.written / self.seconds:.0f} images/s" if self.written and self.seconds else ""
         lines.append(
-            f"{self.written} images prepared, {self.kept} were there, {self.failed_images} failed "
+            f"{self.written} images prepared, {self.kept} already present, {self.failed_images} failed "
             f"({self.seconds:.1f} s{rate})"
         )
         counts = " and ".join(f"{self.record.images.get(split, 0)} {split}" for split in SPLITS)

@@ -204,14 +204,18 @@ def _file_problems(root: DataRoot, split: str, labels: set[str], indexed: set[st
 def _notes(classes: Iterable[ClassFrequency], counter: LabelCounter) -> tuple[str, ...]:
     notes = []
     if counter.read and counter.share(_VISIBLE_FOV) == 1.0:
-        notes.append("bit 15 is never set: made by another tool, so mask=fov would score cells out of view")
+        notes.append(
+            "bit 15 is never set (labels made by another tool), so mask=fov would also score cells "
+            "outside the field of view"
+        )
     unknown = [each.name for each in classes if each.share is None]
     if unknown:
-        notes.append(f"annotated in no label, so never scored: {', '.join(unknown)}")
+        notes.append(f"not annotated in any label, so not scored: {', '.join(unknown)}")
     off = [each.name for each in classes if each.ratio is not None and not 0.5 <= each.ratio <= 2]
     if off:
         notes.append(
-            f"more than ×2 off the published share (usual for few scenes or other cameras): {', '.join(off)}"
+            f"share differs from the published one by more than 2x (normal for few scenes or other "
+            f"cameras): {', '.join(off)}"
         )
     return tuple(notes)
 

@@ -94,8 +94,8 @@ def run_chunks(places: Places, chunks: Iterable[Chunk], workers: int) -> Generat
         yield from _keep_busy(pool, places, chunks, _CHUNKS_AHEAD * workers)
     except BrokenProcessPool as error:
         raise DiffBEVError(
-            "a worker process was killed, most likely because the memory of this machine ran out. "
-            f"Run again with fewer than {workers} workers: finished labels are kept."
+            f"a worker process was killed, most likely because host memory ran out. Finished labels "
+            f"are kept. Run the command again with --workers below {workers}."
         ) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
@@ -170,8 +170,8 @@ def _prepare_frame(places: Places, task: FrameTask, boxes: Boxes) -> None:
 def _draw(places: Places, frame: CameraFrame, boxes: Boxes) -> np.ndarray:
     if frame.lidar is None:
         raise DiffBEVError(
-            f"sample {frame.sample_token} of {frame.scene} has no LIDAR_TOP key-frame in the tables, so "
-            "hidden cells are unknown and its label would silently differ: the sample is left out."
+            f"sample {frame.sample_token} of {frame.scene} has no LIDAR_TOP key frame in the "
+            f"tables, so its occlusion mask is unknown. The sample is skipped."
         )
     points = _read_sweep(frame.lidar.path)
     map_layers = load_map(places.nuscenes_root, frame.location)

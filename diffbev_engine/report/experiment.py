@@ -110,7 +110,9 @@ def load_experiments(runs: Sequence[Path], names: Sequence[str] = ()) -> list[Ex
         UsageError: names that do not fit the runs.
     """
     if names and len(names) != len(runs):
-        raise UsageError(f"--experiment-names has {len(names)} names for {len(runs)} runs: give one a run.")
+        raise UsageError(
+            f"--experiment-names has {len(names)} names for {len(runs)} runs. Give one name per run."
+        )
     names = names or _folder_names(runs)
     repeated = [name for name in names if list(names).count(name) > 1]
     if repeated:

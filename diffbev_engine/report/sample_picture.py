@@ -1,4 +1,4 @@
-"""The picture of one sample: what the camera saw, what is there, what each model says."""
+"""Figure for one sample: camera image, ground truth, predictions."""
 
 import json
 from collections.abc import Sequence

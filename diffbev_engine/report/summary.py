@@ -102,8 +102,8 @@ def _loss_table(runs: Sequence[Experiment]) -> list[str]:
     return [
         *_table(("experiment", *LOSSES, "rows"), rows, ":--", *["--:"] * (len(LOSSES) + 1)),
         "",
-        "`loss` is the weighted sum, the others are unweighted; a sum of other terms or weights is "
-        "another quantity, so compare the terms.",
+        "`loss` is the weighted sum; the other losses are unweighted. Weighted sums with different "
+        "terms or weights are not comparable, so compare the individual losses.",
     ]
 
 
@@ -138,7 +138,7 @@ def _differences(runs: Sequence[Experiment]) -> list[str]:
 def _difference(first: Experiment, run: Experiment) -> Iterable[str]:
     pair = f"**{_cell(run.name)}** against **{_cell(first.name)}**"
     if first.best_miou is None or run.best_miou is None:
-        yield f"{pair}: no mIoU to compare before both are evaluated."
+        yield f"{pair}: mIoU can be compared once both have been evaluated."
         return
     yield f"{pair}: best mIoU {100 * (run.best_miou - first.best_miou):+.2f} points."
     gains = {
@@ -158,7 +158,10 @@ def _difference(first: Experiment, run: Experiment) -> Iterable[str]:
     if common:
         step = max(common)
         gain = 100 * (after[step] - before[step])
-        yield f"{pair}: mIoU {gain:+.2f} points at step {step:,}, the last one that both evaluated."
+        yield (
+            f"{pair}: mIoU {gain:+.2f} points at step {step:,}, the latest iteration at which both were "
+            f"evaluated."
+        )
 
 
 def _pairs(run: Experiment) -> Iterable[tuple[int, float]]:

@@ -85,7 +85,7 @@ def name_models(models: Sequence[tuple[Settings, Path]], names: Sequence[str] = 
         UsageError: names that do not fit the models.
     """
     if names and (len(names) != len(models) or len(set(names)) != len(names)):
-        raise UsageError(f"--experiment-names: give {len(models)} different names, one a model.")
+        raise UsageError(f"--experiment-names: give {len(models)} different names, one per model.")
     if not names:
         names = ["DiffBEV" if settings.model.diffusion else "Baseline" for settings, _ in models]
         if len(set(names)) != len(names):
@@ -141,7 +141,7 @@ def choose_device(wanted: str, say: Callable[[str], None]) -> torch.device:
         return torch.device("cpu")
     device = join_processes((int(match[1]),) if match and match[1] else ()).device
     if wanted and device.type == "cpu":
-        say(f"no GPU that torch can use: the CPU is used instead of {wanted}")
+        say(f"PyTorch cannot use a GPU; using the CPU instead of {wanted}")
     return device
 
 
@@ -209,8 +209,8 @@ def _chosen(job: VisualizeJob, samples: int) -> list[int]:
     if beyond:
         data_root = job.models[0].settings.data_root
         raise UsageError(
-            f"--indices: there is no sample {', '.join(map(str, beyond))}; the {job.split} split of "
-            f"{data_root} has {samples}, numbered 0 to {samples - 1}."
+            f"--indices: {', '.join(map(str, beyond))} out of range; the {job.split} split of "
+            f"{data_root} has {samples}, indices 0 to {samples - 1}."
         )
     if job.indices:
         return list(dict.fromkeys(job.indices))

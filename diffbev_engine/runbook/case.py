@@ -1,4 +1,4 @@
-"""What is known of something that failed: its log, its run directory, how it ended."""
+"""Facts about a failure: log, run directory, exit status."""
 
 import json
 from collections.abc import Mapping

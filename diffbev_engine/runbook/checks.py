@@ -1,4 +1,4 @@
-"""A success criterion as something that can be looked at: true, false, or not to be known yet.
+"""A success criterion as a check: met, not met, or unknown until the step has run.
 
 Each kind of check is a frozen dataclass.  Its name in a runbook file is the key in
 :data:`CHECK_TYPES`, its fields are the keys of the table there.

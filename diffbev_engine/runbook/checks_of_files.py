@@ -39,7 +39,7 @@ class PathExists(Check):
     def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         path = roots.path(self.path)
         if not path.exists():
-            return Seen(False, Bilingual("失效的链接", "a dead link")) if path.is_symlink() else _MISSING
+            return Seen(False, Bilingual("失效的链接", "broken link")) if path.is_symlink() else _MISSING
         if self.kind == "folder" and not path.is_dir():
             return Seen(False, Bilingual("是文件，不是目录", "a file, not a folder"))
         if self.kind == "file" and not path.is_file():
@@ -97,7 +97,9 @@ class CsvReachesStep(Check):
         if wanted is None:
             return Seen(
                 False,
-                Bilingual("没有 run.json，不知道训练多少次迭代", "no run.json says how many iterations"),
+                Bilingual(
+                    "没有 run.json，不知道训练多少次迭代", "run.json does not tell the number of iterations"
+                ),
             )
         from diffbev_engine.runbook.damage import why_unreadable
         from diffbev_engine.runs.metrics_reader import read_metrics
@@ -175,7 +177,9 @@ class FilePerSample(Check):
 
     def _describe(self, roots: WorkspacePaths) -> Bilingual:
         shown = roots.short(roots.path(self.root) / self.folder)
-        return Bilingual(f"{shown} 中每个样本一个 {self.suffix}", f"{shown} has one {self.suffix} a sample")
+        return Bilingual(
+            f"{shown} 中每个样本一个 {self.suffix}", f"{shown} has one {self.suffix} file per sample"
+        )
 
     def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         root = roots.path(self.root)
@@ -197,7 +201,7 @@ class GpuAnswers(Check):
     """An NVIDIA GPU answers its driver."""
 
     def _describe(self, roots: WorkspacePaths) -> Bilingual:  # noqa: ARG002
-        return Bilingual("GPU有响应", "a GPU answers")
+        return Bilingual("GPU 可用", "a GPU is available")
 
     def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         found = gpus()

@@ -19,7 +19,7 @@ def damage_of(metrics: Metrics) -> Bilingual | None:
     if status.get("state") == "finished" and isinstance(done, int) and metrics.last_step < done:
         return Bilingual(
             f"{path} 被截断：到第 {metrics.last_step} 次迭代为止，而训练完成了 {done} 次",
-            f"{path} was cut short: it ends at step {metrics.last_step}, its run did {done}",
+            f"{path} is truncated: it ends at iteration {metrics.last_step}, but the run completed {done}",
         )
     return None
 

@@ -82,7 +82,7 @@ def _in_the_log(problem: Problem, lines: Sequence[str]) -> list[Bilingual]:
         line = lines[number - 1]
         if pattern.search(line):
             shown = line.strip()[:_LONGEST_LINE]
-            found.append(Bilingual(f"日志第{number}行：{shown}", f"log line {number}: {shown}"))
+            found.append(Bilingual(f"日志第 {number} 行：{shown}", f"log line {number}: {shown}"))
             if len(found) == _MOST_LINES:
                 break
     return found

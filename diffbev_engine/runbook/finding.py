@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Certainty(IntEnum):
-    """How much a finding rests on."""
+    """Confidence of a finding."""
 
     CIRCUMSTANCE = 1
     """True of the machine or the workspace now; it need not be the cause."""

@@ -1,4 +1,4 @@
-"""Has a step done what it should: its checks, the lines that prove it, the problem that it points to."""
+"""Evaluate a finished step: checks, evidence lines, matching known problem."""
 
 import time
 from dataclasses import replace
@@ -57,8 +57,8 @@ def judge(
             reason = Bilingual("已中断", "interrupted")
             if step.resume:
                 reason = Bilingual(
-                    "已中断；再次运行从最后的checkpoint继续，--again 重新开始",
-                    "interrupted; run again, it goes on from the last checkpoint; --again starts over",
+                    "已中断；再次运行将从最新的检查点恢复训练，--again 重新开始",
+                    "interrupted; run again to resume from the last checkpoint, or use --again to start over",
                 )
     return replace(
         record,
@@ -89,7 +89,7 @@ def adopt(step: Step, roots: WorkspacePaths, runbook: Runbook) -> StepRecord | N
     now = time.time()
     return StepRecord(
         StepState.PASSED,
-        Bilingual("沿用已有的结果，没有运行命令", "the results were there already; nothing was run"),
+        Bilingual("使用已有结果，未运行命令", "existing results were used; no command was run"),
         started=now,
         finished=now,
         seconds=0.0,
@@ -118,10 +118,10 @@ def _what_failed(result: CheckResult | None, outcome: Outcome) -> Bilingual:
         return Bilingual(f"退出码 {outcome.exit_code}", f"exit code {outcome.exit_code}")
     detail = result.seen.detail
     if not detail:
-        return Bilingual(f"不满足：{result.description.zh}", f"does not hold: {result.description.en}")
+        return Bilingual(f"不满足：{result.description.zh}", f"not met: {result.description.en}")
     return Bilingual(
         f"不满足：{result.description.zh}（{detail.zh}）",
-        f"does not hold: {result.description.en} ({detail.en})",
+        f"not met: {result.description.en} ({detail.en})",
     )
 
 

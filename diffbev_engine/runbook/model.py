@@ -40,7 +40,7 @@ class Equivalent:
 
 @dataclass(frozen=True)
 class Step:
-    """One step: what to run, what must hold afterwards, what it rests on."""
+    """One step: commands, success criteria, dependencies."""
 
     id: str
     """As in the runbook: ``2.4``."""
@@ -69,7 +69,7 @@ class Step:
     problems: tuple[str, ...] = ()
     """Known problems that a failure points to when nothing else is found."""
     fix: str = ""
-    """A command that mends what the step finds missing."""
+    """Command that fixes what the step reports as missing."""
     run_dir: str = ""
     """The run directory that the step writes."""
     resume: str = ""

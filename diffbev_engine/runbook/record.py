@@ -18,7 +18,7 @@ class StepState(str, Enum):
     FAILED = "failed"
     SKIPPED = "skipped"
     STALE = "stale"
-    """Passed once; what it rests on has changed since.  Never stored, always found by looking."""
+    """Passed earlier, but an input has changed since. Derived, never stored."""
 
 
 GLYPHS = {

@@ -159,8 +159,9 @@ def _refuse_early(view: RunbookView, step: Step) -> None:
     if waits:
         shown = ", ".join(f"{name} ({view[name].state.value})" for name in waits)
         raise DiffBEVError(
-            f"step {step.id} waits for {shown}. Run them first, e.g. `runbook run --from {waits[0]}`; "
-            "--adopt takes over results that are there already; --anyway runs the step all the same."
+            f"step {step.id} depends on {shown}. Run these first, e.g. `runbook run --from "
+            f"{waits[0]}`. Use --adopt to accept existing results, or --anyway to run the step "
+            f"regardless."
         )
 
 
@@ -278,7 +279,7 @@ class _OneStep:
         reason = (
             equivalent.reason
             if equivalent
-            else Bilingual("此机器上没有可用的命令", "no command of it is available here")
+            else Bilingual("此机器上没有可用的命令", "none of its commands is available on this machine")
         )
         lines = tuple((outcome.output or "").strip().splitlines()[-3:])
         cause = named(find_problem(self._runbook, self._step, self._roots, outcome))
@@ -294,7 +295,7 @@ class _OneStep:
     def _put_off(self, record: StepRecord) -> StepRecord:
         later = self._step.put_off_until
         reason = Bilingual(
-            f"推迟到 {later} 之后：{later} 会生成所缺的内容",
-            f"put off until {later}, which makes what is missing",
+            f"暂缓至 {later} 之后：{later} 会生成缺失的文件",
+            f"deferred until {later}, which creates the missing files",
         )
         return replace(record, state=StepState.SKIPPED, put_off=True, reason=reason)

@@ -1,4 +1,4 @@
-"""Commands of a step as a shell runs them: in the workspace, into a log file, ended gently.
+"""Run step commands in a shell: cwd is the workspace, output goes to a log, graceful shutdown.
 
 The output goes straight to the log and is read back from there, so that a command outlives the
 program that watches it, and anybody else can watch too.

@@ -174,8 +174,9 @@ def killed_without_a_word(case: Case) -> Bilingual | None:
     if _alive(pid, started) or "Traceback" in case.log[-4000:]:
         return None
     return Bilingual(
-        f"进程 {pid} 已不存在，状态仍为 {case.status['state']}：被SIGKILL终止，或机器重启",
-        f"process {pid} is gone while the status says {case.status['state']}: SIGKILL, or a reboot",
+        f"进程 {pid} 已不存在，但状态仍为 {case.status['state']}：被 SIGKILL 终止，或机器重启",
+        f"process {pid} no longer exists although status.json says {case.status['state']}: killed "
+        f"by SIGKILL, or the machine rebooted",
     )
 
 

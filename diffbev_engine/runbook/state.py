@@ -47,8 +47,8 @@ class StateStore:
             return {name: record_from(data) for name, data in json.loads(text)["steps"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise DiffBEVError(
-                f"{self.path} is damaged ({error}). Move it away: the steps are then pending again, and "
-                "`diffbev-engine runbook run --adopt` takes over the results that are there."
+                f"{self.path} is damaged ({error}). Move it away; all steps become pending again. "
+                f"Then `diffbev-engine runbook run --adopt` accepts the existing results."
             ) from error
 
     def change(self, step: str, change: Callable[[StepRecord], StepRecord]) -> StepRecord:
@@ -95,7 +95,8 @@ def refuse_if_running(name: str, record: StepRecord) -> None:
     """Raise if the step runs already, in this or another process."""
     if is_alive(record):
         raise DiffBEVError(
-            f"step {name} is running already: {record.process or record.runner}. Wait for it, or end it."
+            f"step {name} is already running: {record.process or record.runner}. Wait for it to "
+            f"finish, or stop it."
         )
 
 

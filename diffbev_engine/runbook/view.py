@@ -89,14 +89,15 @@ def _as_it_stands(
 ) -> StepRecord:
     if record.state is StepState.RUNNING and not is_alive(record):
         reason = Bilingual(
-            "运行它的进程已不存在，没有记录结果", "the process that ran it is gone without a result"
+            "运行它的进程已不存在，没有记录结果",
+            "the process that ran it no longer exists and recorded no result",
         )
         return replace(record, state=StepState.FAILED, reason=reason, interrupted=True)
     if record.state is StepState.SKIPPED and record.put_off:
         later = seen.get(step.put_off_until)
         if later and later.state is StepState.PASSED and (later.finished or 0) > (record.finished or 0):
             reason = Bilingual(
-                f"{step.put_off_until} 已完成，可以检查", f"{step.put_off_until} has run: check again"
+                f"{step.put_off_until} 已完成，可以检查", f"{step.put_off_until} is done, ready to check"
             )
             return replace(record, state=StepState.STALE, reason=reason)
     if record.state is not StepState.PASSED:

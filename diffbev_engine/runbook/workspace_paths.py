@@ -87,8 +87,9 @@ def _nearest_workspace() -> Path:
     if any((here / name).exists() for name in _FAMILIAR):
         return here
     raise UsageError(
-        f"{here} is no workspace: there is no {WORKSPACE_FILE} in it or above. "
-        "Name one, or make one with `diffbev-engine init WORKSPACE --nuscenes-root DIR`."
+        f"{here} is not a workspace: no {WORKSPACE_FILE} in it or in a parent directory. Pass the "
+        f"path of a workspace, or create one with `diffbev-engine init WORKSPACE --nuscenes-root "
+        f"DIR`."
     )
 
 

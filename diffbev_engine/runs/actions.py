@@ -1,4 +1,4 @@
-"""Stop a run, so that it saves first; kill it only where that is asked for."""
+"""Stop a run gracefully (save first); kill it only on request."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class Stopped:
         if self.report.state is RunCondition.FINISHED:
             return ended
         if self.checkpoint is None:
-            return f"{ended} It had not saved a checkpoint yet."
+            return f"{ended} It stopped before its first checkpoint was saved."
         lost = f", {self.lost_iterations} iteration(s) before the end" if self.lost_iterations else ""
         return f"{ended} Saved: {self.checkpoint}{lost}."
 
@@ -95,7 +95,9 @@ def _running(path: Path) -> ProcessIdentity:
     if process is None or not process.alive:
         if process and report.state is RunCondition.RUNNING and process.liveness() is Liveness.ELSEWHERE:
             raise DiffBEVError(f"{path} runs {report.message}: stop it there.")
-        raise DiffBEVError(f"nothing runs in {path}: it is {report.state.value}. {report.message}".strip())
+        raise DiffBEVError(
+            f"no run is active in {path} (state: {report.state.value}). {report.message}".strip()
+        )
     return process
 
 
@@ -107,9 +109,9 @@ def _wait_for_the_end(
         waited = time.monotonic() - started
         if waited > timeout_s:
             raise DiffBEVError(
-                f"{process} has been asked to stop, but has not ended in {timeout_s:.0f} s; it may be saving "
-                "or finishing a long step. Wait with the same command again, or end it with --kill --yes: "
-                "what follows its last checkpoint is lost then."
+                f"{process} did not stop within {timeout_s:.0f} s; it may still be saving or "
+                f"finishing a long iteration. Run the same command again to keep waiting, or kill "
+                f"it with --kill --yes (progress since the last checkpoint is lost)."
             )
         waiting(waited)
         time.sleep(_POLL_S)

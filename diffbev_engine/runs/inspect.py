@@ -1,4 +1,4 @@
-"""What has become of a run, from the evidence in its directory: files say it, processes prove it.
+"""Determine the state of a run from its files, verified against live processes.
 
 Nothing is written, no lock is touched, and nothing is believed that a killed process could
 no longer correct: a status of "training" counts only while its process lives.
@@ -21,7 +21,7 @@ from diffbev_engine.runs.process import Liveness, ProcessIdentity, identity_from
 from diffbev_engine.runs.status import FINAL_STATES, RunState, RunStatus, read_status
 
 SILENT_AFTER_S = 600.0
-"""Without a sign of life for this long, a run on another machine is no longer said to be running."""
+"""Heartbeat timeout after which a run on another machine is reported as unknown."""
 
 
 class RunCondition(str, Enum):
@@ -36,7 +36,7 @@ class RunCondition(str, Enum):
     """Out of GPU memory."""
     DIVERGED = "diverged"
     DEAD = "dead"
-    """Its process is gone and could not say why: SIGKILL, a power cut, a reboot."""
+    """The process ended without recording a reason: SIGKILL, power loss, reboot."""
     UNKNOWN = "unknown"
     """On another machine or in another container, and without a sign of life for long."""
 
@@ -156,7 +156,7 @@ def inspect_run(path: Path) -> RunReport:
     """
     folder = RunFolder(path)
     if not any(path.exists() for path in (folder.manifest, folder.status, folder.launch, folder.lock)):
-        raise DiffBEVError(f"there is no run in {path}: neither run.json, status.json nor launch.json.")
+        raise DiffBEVError(f"{path} is not a run directory: no run.json, status.json or launch.json found.")
     evidence = _Evidence(
         folder,
         read_manifest(folder),
@@ -211,8 +211,12 @@ def _judge(evidence: _Evidence, alive: ProcessIdentity | None) -> _Judgement:
     if Liveness.ELSEWHERE in seen or not seen:
         return _judge_from_afar(evidence)
     if Liveness.REBOOTED in seen:
-        return RunCondition.DEAD, Cause.REBOOT, "its machine was started again while it ran"
-    return RunCondition.DEAD, Cause.GONE, "its process is gone; killed, or a crash that nobody saw"
+        return RunCondition.DEAD, Cause.REBOOT, "the machine rebooted during the run"
+    return (
+        RunCondition.DEAD,
+        Cause.GONE,
+        "the process no longer exists: it was killed or crashed without leaving a message",
+    )
 
 
 def _judge_ending(launch: Launch) -> _Judgement:
@@ -239,14 +243,12 @@ def _judge_from_afar(evidence: _Evidence) -> _Judgement:
     """A run of another machine: only its heartbeat can be seen."""
     if not evidence.processes() and evidence.status is None:
         return RunCondition.UNKNOWN, None, "run.json and status.json are missing or damaged"
-    where = next(
-        (f"on {process.host}" for process in evidence.processes()), "on a machine that is not recorded"
-    )
+    where = next((f"on {process.host}" for process in evidence.processes()), "on an unknown machine")
     updated = evidence.status.updated if evidence.status else evidence.manifest_time
     silence = time.time() - updated
     if silence < SILENT_AFTER_S:
-        return RunCondition.RUNNING, None, f"{where}; last sign of life {max(0, round(silence))} s ago"
-    return RunCondition.UNKNOWN, None, f"{where}; no sign of life for {round(silence / 60)} min"
+        return RunCondition.RUNNING, None, f"{where}; last heartbeat {max(0, round(silence))} s ago"
+    return RunCondition.UNKNOWN, None, f"{where}; no heartbeat for {round(silence / 60)} min"
 
 
 def _activity(evidence: _Evidence, process: ProcessIdentity | None) -> str:

@@ -1,4 +1,4 @@
-"""One writer a run directory: ``run.lock`` names it, and the kernel keeps the race fair.
+"""Single-writer lock for a run directory: ``run.lock`` stores the owner, ``flock`` arbitrates.
 
 The owner keeps an ``flock`` on the file, which ends with its process however that dies.
 The file says who it is, for people, and for file systems and machines that the lock does not
@@ -63,11 +63,11 @@ class RunHeldError(DiffBEVError):
 
     def __init__(self, folder: RunFolder, owner: Owner | None) -> None:
         self.owner = owner
-        who = owner or "another process, which has not given its name yet"
+        who = owner or "another process (details not available yet)"
         if owner and owner.process.liveness() is Liveness.ELSEWHERE:
             advice = (
-                "Whether it still runs cannot be seen from here. If it does not, delete "
-                f"{folder.lock} and start again"
+                f"It was started on another machine or in another container, so its state cannot be "
+                f"checked here. If it is no longer running, delete {folder.lock} and start again"
             )
         else:
             advice = f"Stop it with `diffbev-engine runs stop {shlex.quote(str(folder.path))}`"
@@ -94,7 +94,7 @@ class RunLock:
         os.pwrite(self._descriptor, f"{text:<{_LENGTH - 1}}\n".encode(), 0)
 
     def release(self) -> None:
-        """Give the directory free."""
+        """Release the directory."""
         with suppress(OSError):
             if _is_same_file(self._descriptor, self._path):
                 self._path.unlink()
@@ -116,7 +116,7 @@ def read_owner(folder: RunFolder) -> Owner | None:
 
 
 def refuse_if_held(folder: RunFolder) -> None:
-    """Look whether somebody writes to the directory, without touching it.
+    """Check for a writer without touching the directory.
 
     Raises:
         RunHeldError: somebody does, or may.

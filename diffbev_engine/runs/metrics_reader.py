@@ -142,8 +142,9 @@ class _Reading:
                     f"the first is line {self.unreadable[0]}. {_REMEDY}"
                 )
             raise DiffBEVError(
-                f"{self.path} has a header but no row yet. Training writes the first row at step "
-                "log_config.interval: wait for it, or look for an error in the newest train_*.log beside it."
+                f"{self.path} has a header but no row yet. Training writes the first row at "
+                f"iteration log_config.interval. Wait for it, or check the latest train_*.log in "
+                f"the same directory for errors."
             )
         return Metrics(self.path, self.training, self.evaluation, self.unreadable, self.superseded)
 
@@ -173,7 +174,7 @@ def _whole_lines(path: Path, most: int | None) -> Iterable[str]:
             f"{path} is damaged: it holds nothing but zero bytes, as a crash of the machine leaves. {_REMEDY}"
         )
     if not text.strip():
-        raise DiffBEVError(f"{path} is empty. Look for an error in the newest train_*.log beside it.")
+        raise DiffBEVError(f"{path} is empty. Check the latest train_*.log in the same directory for errors.")
     return (line.rstrip("\r") for line in text.split("\n")[:-1])
 
 

@@ -1,4 +1,4 @@
-"""How many processes the kernel has killed for lack of host memory."""
+"""Number of processes killed by the kernel's OOM killer."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which process it was: a name that a reused pid, a reboot or another machine cannot fool.
+"""Process identity that is robust against pid reuse, reboots and other machines.
 
 A pid alone names a process only while it lives.  Together with its start time in clock ticks
 after boot (which setting the clock does not move), the boot and the pid namespace it does so

@@ -1,4 +1,4 @@
-"""The process that outlives everybody and writes down how a training ended.
+"""Supervisor process: outlives the launcher and records how the training process ended.
 
 It waits for the training and does nothing else: no sockets, no torch, a few megabytes.
 It never ends the training and passes no signals on: a shutdown or a scheduler signals every
@@ -127,12 +127,15 @@ def _in_words(launch: Launch, kills: OomKills) -> str:
     if kills.cgroup:
         return f"{ended}: host memory ran out, at the memory limit of this container or job ({peak})"
     if kills.host:
-        return f"{ended}: host memory ran out; the kernel killed {kills.host} process(es) meanwhile ({peak})"
-    return f"{ended}, by a person or a scheduler: the kernel reports no lack of memory meanwhile ({peak})"
+        return (
+            f"{ended}: host memory ran out; the kernel killed {kills.host} process(es) during the run "
+            f"({peak})"
+        )
+    return f"{ended}, by a user or a scheduler: the kernel reported no out-of-memory kill ({peak})"
 
 
 def _outlive() -> None:
-    """Heed no signal that asks to end.
+    """Ignore termination signals.
 
     SIGHUP stays ignored in the training, as under nohup; the others have handlers here, which
     starting a program resets, because the training must heed them.

@@ -100,8 +100,8 @@ def _record(job: SynthJob, recordings: list[Recording]) -> Generator[SceneRecord
         yield from pool.map(partial(record_scene, job), recordings)
     except BrokenProcessPool as error:
         raise DiffBEVError(
-            "a worker process was killed while it drew a scene, most likely for want of memory. "
-            f"Start again with fewer than {job.workers} workers."
+            f"a worker process was killed while rendering a scene, most likely because memory ran "
+            f"out. Run the command again with --workers below {job.workers}."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -135,8 +135,8 @@ def _finished_world(job: SynthJob) -> dict[str, Any] | None:
             continue
         if {key: manifest.get(key) for key in _settings(job)} != _settings(job):
             raise UsageError(
-                f"{job.out} holds a synthetic world with other settings ({manifest.get('settings')}): "
-                "choose another folder, or delete this one."
+                f"{job.out} contains a synthetic dataset with different settings "
+                f"({manifest.get('settings')}). Choose another directory, or delete this one."
             )
         return manifest if name == MANIFEST else None
     if any(job.out.iterdir()):

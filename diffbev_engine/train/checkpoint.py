@@ -1,4 +1,4 @@
-"""Checkpoints: whole or absent, loaded without running code, refused when they do not fit."""
+"""Checkpoints: written atomically, loaded with weights_only, validated against the model."""
 
 import pickle
 import shutil
@@ -91,8 +91,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         ) from error
     if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
         raise UsageError(
-            f"{path} is not a checkpoint of this program. Backbone weights belong into "
-            "model.backbone.pretrained; training continues only from its own checkpoints."
+            f"{path} is not a checkpoint of this program. To load backbone weights, set "
+            f"model.backbone.pretrained; --resume accepts only checkpoints written by this program."
         )
     return Checkpoint(**{**content, "best": Best(**content["best"])})
 
@@ -115,7 +115,8 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: Path) 
         shown = "; ".join(sorted(differences)[:_SHOWN_MISMATCHES])
         raise UsageError(
             f"{origin} is a checkpoint of another architecture: {len(differences)} of {len(own)} tensors "
-            f"differ ({shown}). Use the configuration it was trained with (run.json beside it names it)."
+            f"differ ({shown}). Use the configuration it was trained with (see run.json in the same "
+            f"directory)."
         )
     model.load_state_dict(dict(weights))
 

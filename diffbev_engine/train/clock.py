@@ -1,4 +1,4 @@
-"""How fast training goes, and how much of the time it waits for data."""
+"""Training throughput and data wait time."""
 
 import time
 from collections.abc import Iterator

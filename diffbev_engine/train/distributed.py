@@ -54,8 +54,8 @@ def join_processes(gpu_ids: Sequence[int]) -> Processes:
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     if world_size == 1 and len(gpu_ids) > 1:
         raise UsageError(
-            f"one process trains on one GPU, but --gpu-ids names {len(gpu_ids)}. "
-            f"Start one process a GPU: torchrun --nproc-per-node {len(gpu_ids)} -m diffbev_engine train …"
+            f"each process uses one GPU, but --gpu-ids lists {len(gpu_ids)}. Start one process per "
+            f"GPU: torchrun --nproc-per-node {len(gpu_ids)} -m diffbev_engine train …"
         )
     device = _device(gpu_ids)
     if device.type == "cuda":

@@ -1,4 +1,4 @@
-"""Losses and the NaN guard, kept on the device: the training loop never waits for a number.
+"""Loss accumulation and NaN guard on the device, without host synchronization.
 
 Sums and the first bad step of every term stay in device tensors.  At a log step they are
 copied to page-locked host memory asynchronously; the row is written when it has arrived.

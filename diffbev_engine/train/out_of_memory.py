@@ -1,4 +1,4 @@
-"""The end of a training for lack of memory: which memory, in which phase, and a report of it."""
+"""Out-of-memory handling: which memory, in which phase, and the report."""
 
 import os
 import types
@@ -51,7 +51,7 @@ def phase_of(error: BaseException) -> str:
     found, trace = "unknown", error.__traceback__
     while trace is not None:
         code = trace.tb_frame.f_code
-        # Evaluation moves batches too; its phase is the one that tells.
+        # Evaluation also transfers batches; report the outer phase.
         if found != "evaluation":
             found = phases.get(code, "setup" if code.co_name == "build_step" else found)
         trace = trace.tb_next

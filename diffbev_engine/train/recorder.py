@@ -1,4 +1,4 @@
-"""What a run tells the world: ``metrics.csv``, ``status.json`` and the log, from one process."""
+"""Writes ``metrics.csv``, ``status.json`` and the log (main process only)."""
 
 import logging
 import sys

@@ -1,4 +1,4 @@
-"""From settings to a running training: build the parts, keep the run directory, name the end."""
+"""Build a training run from settings, manage its run directory, record how it ended."""
 
 from collections.abc import Callable, Sequence
 from contextlib import closing, nullcontext
@@ -97,7 +97,7 @@ def _train(
         batches = training_batches(BEVDataset(records, settings.data), order, settings.data.workers_per_gpu)
         logger.info(f"{len(records)} training images, on {device_name(processes.device)}")
         logger.info(loss_composition(settings.model))
-        with closing(batches):  # ends the loader processes, which no longer heed signals
+        with closing(batches):  # shuts down loader workers, which ignore signals
             loop.run(batches)
     except BaseException as error:
         failure = _as_failure(error)
@@ -161,13 +161,16 @@ def _open_run(
         arguments=_arguments(job),
     )
     if moved:
-        logger.warning(f"an earlier run was moved to {moved}; to continue it instead, start with --resume")
+        logger.warning(
+            f"the earlier run was moved to {moved}; use --resume to continue a run instead of "
+            f"starting a new one"
+        )
     if checkpoint:
         if folder.oom_report.exists():  # it told of an earlier start
             folder.oom_report.replace(folder.oom_report.with_suffix(".previous.json"))
         logger.info(f"resuming after iteration {start}")
     elif job.resume:
-        logger.info(f"nothing to resume in {folder.path} yet: starting from iteration 0")
+        logger.info(f"nothing to resume in {folder.path}; starting from iteration 0")
     return recorder
 
 
@@ -187,11 +190,11 @@ def _as_failure(error: BaseException) -> DiffBEVError:
         )
     if is_out_of_host_memory(error):
         return DiffBEVError(
-            f"out of host memory (RAM, not GPU memory): {error} Lower data.workers_per_gpu or "
-            "data.samples_per_gpu, or end other programs; then --resume."
+            f"out of host memory (RAM, not GPU memory): {error} Reduce data.workers_per_gpu or "
+            f"data.samples_per_gpu, or close other programs, then continue with --resume."
         )
     if isinstance(error, OSError):
-        return DiffBEVError(f"training stopped: {error}. Continue with --resume once that is mended.")
+        return DiffBEVError(f"training stopped: {error}. Fix this, then continue with --resume.")
     return DiffBEVError(f"{type(error).__name__}: {error}")
 
 

@@ -105,8 +105,8 @@ def init_workspace(
         workspace.save()
     except OSError as error:
         raise DiffBEVError(
-            f"cannot write {error.filename or workspace.root}: {error.strerror or error}. "
-            "Mend that and run the same command again; it goes on where it stopped."
+            f"cannot write {error.filename or workspace.root}: {error.strerror or error}. Fix this, "
+            f"then run the same command again to continue."
         ) from error
     return InitReport(workspace, tuple(reports), existed=before is not None)
 
@@ -118,8 +118,8 @@ def _existing(root: Path, *, demo: bool, upgrade: bool) -> Workspace | None:
     if demo != workspace.demo and not (upgrade and not demo):
         kind, option = ("a demo", "with") if workspace.demo else ("a full", "without")
         raise UsageError(
-            f"{root} is {kind} workspace, and its runs stay comparable only if it remains one: "
-            f"repeat the command {option} --demo, or choose another folder."
+            f"{root} is {kind} workspace; switching would make its runs incomparable. Repeat the "
+            f"command {option} --demo, or choose another directory."
         )
     return workspace
 
@@ -133,7 +133,7 @@ def _checked_root(nuscenes_root: Path) -> Path:
     except OSError:
         near = []
     hint = f" There is {near[0]}: mind upper and lower case." if near else ""
-    raise UsageError(f"--nuscenes-root: there is no folder {path}.{hint}")
+    raise UsageError(f"--nuscenes-root: directory {path} does not exist.{hint}")
 
 
 def _place(root: Path, path: str, content: FileContent, known: str | None) -> FileReport:

@@ -101,8 +101,8 @@ def load_workspace(root: Path) -> Workspace:
         text = path.read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
-            f"{root} is not a workspace: there is no {MANIFEST}. "
-            f"Make one with `diffbev-engine init {root} --nuscenes-root DIR`."
+            f"{root} is not a workspace: {MANIFEST} not found. Create one with `diffbev-engine init "
+            f"{root} --nuscenes-root DIR`."
         ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not a text file in UTF-8"
@@ -136,8 +136,8 @@ def _from_toml(path: Path, data: Mapping[str, Any]) -> Workspace:
     version = _value(path, data, "format", int)
     if version > FORMAT:
         raise UsageError(
-            f"{path}: written by a newer diffbev-engine (format {version}, this one knows {FORMAT}). "
-            "Update the program."
+            f"{path}: created by a newer diffbev-engine (format {version}; this version supports "
+            f"{FORMAT}). Update diffbev-engine."
         )
     files = _value(path, data, "files", dict)
     for name, digest in files.items():
@@ -165,8 +165,8 @@ def _value(path: Path, data: Mapping[str, Any], key: str, kind: type) -> Any:
 
 def _damaged(path: Path, what: str) -> DiffBEVError:
     return DiffBEVError(
-        f"{path}: {what}. Mend it, or move the file away and run `diffbev-engine init` again: "
-        "files that you changed stay as they are."
+        f"{path}: {what}. Fix it, or move the file away and run `diffbev-engine init` again; files "
+        f"you changed are kept."
     )
 
 

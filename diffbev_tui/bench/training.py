@@ -52,7 +52,7 @@ def _workspace_of(run: Path) -> Path:
     for folder in run.absolute().parents:
         if (folder / WORKSPACE_FILE).exists():
             return folder
-    raise UsageError(f"{run} is in no workspace: there is no {WORKSPACE_FILE} above it.")
+    raise UsageError(f"{run} is not inside a workspace: no {WORKSPACE_FILE} in any parent directory.")
 
 
 def _speed(metrics: Path, seconds: float, wait: Callable[[float], None]) -> float:

@@ -1,4 +1,4 @@
-"""What a running training must be shouted about: stalled, NaN, diverging, dead. Light.
+"""Alerts for a run: stalled, NaN, diverging, crashed. Light imports only.
 
 ``Alarm.look`` reads a little and may block: it is for threads.  Each thing is said once.
 """

@@ -1,4 +1,4 @@
-"""A command of the engine that goes on without the UI, and is found again by the next one."""
+"""Engine commands that keep running after the UI exits and can be reattached."""
 
 import json
 import subprocess

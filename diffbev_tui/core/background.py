@@ -1,4 +1,4 @@
-"""One job at a time beside the UI, in a thread that never holds up the end of the program."""
+"""Background worker: one job at a time in a daemon thread."""
 
 import threading
 import time

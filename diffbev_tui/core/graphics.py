@@ -1,4 +1,4 @@
-"""With what a terminal can draw pictures, in its own words. Light."""
+"""Detect the image protocol a terminal supports. Light imports only."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Looking at a workspace beside the UI: its files and processes, its seat, the GPUs."""
+"""Background polling of a workspace: files, processes, control lock, GPUs."""
 
 from collections.abc import Callable
 

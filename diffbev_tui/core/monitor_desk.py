@@ -97,7 +97,7 @@ class Frame:
 
 
 class MonitorDesk:
-    """Answers wishes from a thread of its own, which lives while there is something to do."""
+    """Serves requests from a worker thread that exits when idle."""
 
     def __init__(self, answer: Callable[[Frame], object]) -> None:
         """``answer`` is called in that thread with each finished frame."""

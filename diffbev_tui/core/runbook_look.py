@@ -1,4 +1,4 @@
-"""Looks at a workspace that take time: criteria and known problems. Nothing is changed; call from threads."""
+"""Slow read-only workspace checks (criteria, known problems); call from a thread."""
 
 import time
 from collections.abc import Mapping

@@ -90,7 +90,7 @@ def _read(path: Path, changed_ns: int, _size: int) -> Sample:
         parts = _parts(about) if about else (Part("whole", WHOLE),)
         place = f"{about['camera']} {about['scene']}".strip() if about else ""
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: what it says of itself is damaged: {error}") from error
+        raise ValueError(f"{path}: damaged metadata: {error}") from error
     return Sample(path, changed_ns / 1e9, size, parts, place)
 
 

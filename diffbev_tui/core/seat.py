@@ -1,4 +1,4 @@
-"""One UI at a time may act on a workspace; the others watch."""
+"""Control lock: one UI may act on a workspace, others are read-only."""
 
 import fcntl
 import json
@@ -10,7 +10,7 @@ from diffbev_engine.runs.process import identify
 
 
 class Seat:
-    """The right to act on a workspace, held by a lock that the kernel lets go when the process ends."""
+    """Control of a workspace, held by a file lock that is released when the process exits."""
 
     def __init__(self, folder: Path) -> None:
         self._path = folder / "tui.lock"

@@ -1,4 +1,4 @@
-"""Numbers as people read them: with their unit, and a dash where they are not known."""
+"""Format numbers with units; a dash for unknown values."""
 
 from rich.cells import cell_len, set_cell_size
 

@@ -1,4 +1,4 @@
-"""Stop a run gracefully, or resume it: the engine's commands, asked for first and run beside the UI."""
+"""Stop a run gracefully or resume it, after confirmation, through background engine commands."""
 
 import threading
 from pathlib import Path

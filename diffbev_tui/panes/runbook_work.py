@@ -1,4 +1,4 @@
-"""What the runbook screen does beside the UI: plans, starts, stops, skips, looks; and what came of it."""
+"""Background work of the runbook screen: plan, start, stop, skip and check steps, and report results."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Says loudly, on whatever screen is shown, when the training in hand is in trouble."""
+"""Alert banner shown on every screen when the current run has a problem."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""A line of text that costs nothing while it stays the same."""
+"""A line of text that is not redrawn while unchanged."""
 
 from rich.cells import cell_len
 from rich.text import Text

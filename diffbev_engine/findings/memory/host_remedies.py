@@ -1,4 +1,4 @@
-"""What to change after the kernel killed a training for lack of host memory, the most fitting first."""
+"""Fixes for runs killed by the OOM killer, best first."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,7 +24,7 @@ def _workers(config: Mapping[str, Any]) -> MemoryRemedy | None:
     saved = 2 * (workers - fewer) * WORKER_MIB
     return MemoryRemedy(
         "workers",
-        Bilingual(f"加载进程 {workers} → {fewer} 个", f"{fewer} loader processes, not {workers}"),
+        Bilingual(f"加载进程 {workers} → {fewer} 个", f"Loader processes {workers} → {fewer}"),
         saving=same(f"≈ {saved / 1024:.1f} GiB"),
         saving_mib=saved,
         saving_known=_ESTIMATED,
@@ -40,8 +40,8 @@ def _evaluation(config: Mapping[str, Any]) -> MemoryRemedy | None:
         return None
     return MemoryRemedy(
         "evaluation_batch",
-        Bilingual(f"评估的批 {batch} → {batch // 2} 张", f"Evaluate in batches of {batch // 2}, not {batch}"),
-        saving=Bilingual("评估时预取数据的一半", "half of what evaluation keeps ready"),
+        Bilingual(f"评估批大小 {batch} → {batch // 2}", f"Evaluation batch size {batch} → {batch // 2}"),
+        saving=Bilingual("评估时预取数据的一半", "half of the data prefetched for evaluation"),
         cost=Bilingual("评估稍慢；结果不变", "a slower evaluation; the same results"),
         overrides=(f"evaluation.samples_per_gpu={batch // 2}",),
     )

@@ -1,4 +1,4 @@
-"""``oom_report.json``: what a training left to say when the GPU had no memory for it."""
+"""``oom_report.json``: details of a GPU out-of-memory failure."""
 
 import json
 import time

@@ -1,4 +1,4 @@
-"""What to change after the GPU ran out of memory, the most fitting first.
+"""Fixes for GPU out-of-memory errors, best first.
 
 Settings that change no result come before those that do.  Sharding and offloading of weights are
 never proposed: weights, gradients and optimizer together are below half a GiB here.
@@ -21,7 +21,7 @@ _BF16_SAVES = 0.13  # of 14.5 GiB at batch 8, measured with this engine
 _COMPILE_SAVES = 0.33  # of 48.8 GiB at batch 32, measured with this engine
 ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 _MEASURED = Bilingual("本机实测", "measured on this machine")
-_H200 = Bilingual("在H200上实测的比例", "share measured on an H200")
+_H200 = Bilingual("在 H200 上实测的比例", "share measured on an H200")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def rank_remedies(known: Circumstances) -> list[MemoryRemedy]:
 
 
 def other_processes(known: Circumstances) -> list[tuple[int, float, str]]:
-    """(pid, MiB, name) of the others on the GPU, as the driver or else the message tells it."""
+    """(pid, MiB, name) of other processes on the GPU, from the driver or else from the error message."""
     if known.processes:
         others = [
             each for each in known.processes if not each.mine and not _is_self(each.pid, each.mib, known)
@@ -117,13 +117,13 @@ def _others(known: Circumstances) -> MemoryRemedy | None:
     return MemoryRemedy(
         "others",
         Bilingual(
-            f"结束其他进程，或用 --gpu-ids 换一块GPU：{zh}",
-            f"End the others, or take another GPU with --gpu-ids: {en}",
+            f"结束其他进程，或用 --gpu-ids 更换 GPU：{zh}",
+            f"Stop other processes, or use another GPU with --gpu-ids: {en}",
         ),
         saving=same(_gib(held)),
         saving_mib=held,
-        saving_known=Bilingual("驱动或报错信息给出", "as the driver or the message says"),
-        cost=Bilingual("请先确认该进程属于谁", "find out first whose they are"),
+        saving_known=Bilingual("来自驱动或报错信息", "reported by the driver or the error message"),
+        cost=Bilingual("请先确认该进程属于谁", "check who owns them first"),
     )
 
 
@@ -142,10 +142,12 @@ def _fragmentation(known: Circumstances) -> MemoryRemedy | None:
     unused = oom.reserved_unallocated or 0.0
     return MemoryRemedy(
         "expandable_segments",
-        Bilingual("让torch的内存段可以增长，消除碎片", "Let torch's memory segments grow: no more fragments"),
+        Bilingual(
+            "启用 expandable_segments，消除显存碎片", "Enable expandable segments to avoid fragmentation"
+        ),
         saving=Bilingual(f"最多 {_gib(unused)}", f"up to {_gib(unused)}"),
         saving_mib=unused,
-        saving_known=Bilingual("保留而未分配的部分", "what was reserved but unallocated"),
+        saving_known=Bilingual("已保留但未分配的部分", "what was reserved but unallocated"),
         cost=Bilingual("无；须在程序启动前设置", "none; it must be set before the program starts"),
         environment=dict.fromkeys(ALLOCATOR_VARIABLES, "expandable_segments:True"),
     )
@@ -157,7 +159,7 @@ def _evaluation(known: Circumstances) -> MemoryRemedy | None:
         return None
     return MemoryRemedy(
         "evaluation_batch",
-        Bilingual("用更小的批评估", "Evaluate in smaller batches"),
+        Bilingual("减小评估批大小", "Evaluate in smaller batches"),
         saving=Bilingual("评估所用的约一半", "about half of what evaluation takes"),
         cost=Bilingual("评估稍慢；结果不变", "a slower evaluation; the same results"),
         overrides=(f"evaluation.samples_per_gpu={batch // 2}",),
@@ -169,12 +171,12 @@ def _precision(known: Circumstances) -> MemoryRemedy | None:
         return None
     return MemoryRemedy(
         "bf16",
-        Bilingual("使用bf16", "Compute in bf16"),
+        Bilingual("使用 bf16", "Use bf16"),
         saving=_share(_BF16_SAVES, known),
         saving_mib=_of_allocated(_BF16_SAVES, known),
         saving_known=_H200,
         cost=Bilingual(
-            "无；且更快（计算能力8.0以上）", "none, and faster (compute capability 8.0 and newer)"
+            "无，且速度更快（计算能力 8.0 及以上）", "none, and faster (compute capability 8.0 and newer)"
         ),
         overrides=("precision=bf16",),
     )
@@ -185,11 +187,11 @@ def _compile(known: Circumstances) -> MemoryRemedy | None:
         return None
     return MemoryRemedy(
         "compile",
-        Bilingual("编译网络头部", "Compile the head"),
+        Bilingual("编译解码头", "Compile the head"),
         saving=_share(_COMPILE_SAVES, known),
         saving_mib=_of_allocated(_COMPILE_SAVES, known),
         saving_known=_H200,
-        cost=Bilingual("启动多约半分钟；之后更快", "starting takes half a minute more; faster afterwards"),
+        cost=Bilingual("启动多约半分钟；之后更快", "half a minute longer startup; faster afterwards"),
         overrides=("compile=head",),
     )
 
@@ -205,8 +207,8 @@ def _micro_batch(known: Circumstances) -> MemoryRemedy | None:
     return MemoryRemedy(
         "micro_batch",
         Bilingual(
-            f"每批 {batch} → {smaller} 张，累积 {accumulated} → {whole // smaller} 次",
-            f"Batches of {smaller}, not {batch}, accumulated {whole // smaller} times, not {accumulated}",
+            f"批大小 {batch} → {smaller}，梯度累积 {accumulated} → {whole // smaller} 次",
+            f"Batch size {batch} → {smaller}, gradient accumulation {accumulated} → {whole // smaller}",
         ),
         saving=same(f"≈ {_gib(saved)}") if saved else Bilingual("约一半", "about half"),
         saving_mib=saved,
@@ -215,7 +217,7 @@ def _micro_batch(known: Circumstances) -> MemoryRemedy | None:
         else Bilingual("按已分配量估计", "estimated from what was allocated"),
         cost=Bilingual(
             "每次迭代稍慢；每步图像数与优化不变",
-            "slower iterations; as many images a step, the same optimisation",
+            "slower iterations; same images per step and same optimization",
         ),
         overrides=(
             f"data.samples_per_gpu={smaller}",
@@ -232,15 +234,15 @@ def _image_size(known: Circumstances) -> MemoryRemedy | None:
     share = IMAGE_SHARE * (1 - height * width / (size[0] * size[1]))
     depth = _value(known, "data", "load_depth")
     again_zh = "；须用新尺寸重新运行 prepare-depth" if depth else ""
-    again_en = "; prepare-depth must run again for the new size" if depth else ""
+    again_en = "; rerun prepare-depth for the new size" if depth else ""
     return MemoryRemedy(
         "image_size",
         Bilingual(f"输入图像缩小为 {height}×{width}", f"Smaller images: {height} × {width}"),
         saving=_share(share, known),
         saving_mib=_of_allocated(share, known),
         saving_known=Bilingual(
-            "估计：约四成显存随像素数变化，其余属于BEV",
-            "estimated: two fifths grow with the pixels, BEV is the rest",
+            "估计值：约 40% 的显存随图像像素数变化，其余为 BEV 部分",
+            "estimated: about 40% scales with the image size, the rest is BEV",
         ),
         cost=Bilingual(f"结果会改变{again_zh}", f"this changes the results{again_en}"),
         overrides=(f"data.image_size=({height},{width})",),

@@ -1,1 +1,1 @@
-"""What is wrong with a segmentation: labels, calibration and predictions held against known signatures."""
+"""Segmentation diagnosis: compares labels, calibration and predictions with known failure signatures."""

@@ -37,13 +37,14 @@ class Finding:
 HEALTHY = "healthy"
 _REMAKE = Bilingual(
     "删除有问题的标签，重新运行 `diffbev-engine prepare`，然后重新训练",
-    "Delete the broken labels, run `diffbev-engine prepare` again, then train anew",
+    "Delete the broken labels, run `diffbev-engine prepare` again, then retrain from scratch",
 )
 _CALIB = Bilingual(
-    "核对 calib.json：应为每个 token 自己相机在原始图像分辨率下的内参；"
+    "检查 calib.json：每个 token 应对应其相机在原始图像分辨率下的内参；"
     "用 `diffbev-engine prepare` 重新生成，然后重新训练",
-    "Check calib.json: it holds, for each token, the intrinsics of its own camera at the original size of "
-    "the image. Write it again with `diffbev-engine prepare`, then train anew",
+    "Check calib.json: for each token it must hold the intrinsics of that token's camera at the "
+    "original image resolution. Recreate it with `diffbev-engine prepare`, then retrain from "
+    "scratch",
 )
 _OVERFIT = Bilingual(
     "先只用 Lwce 过拟合一个样本（出现的类别 IoU 应在约1000次迭代内 >0.9），再加 Ldepth，最后加 Ldiff",
@@ -63,10 +64,11 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
             + _REMAKE.en,
         ),
     ),
-    "unreadable_labels": (Bilingual("标签文件无法使用", "label files that cannot be used"), _REMAKE),
+    "unreadable_labels": (Bilingual("标签文件无法使用", "unusable label files"), _REMAKE),
     "ignore_bit_missing": (
         Bilingual(
-            "标签没有忽略位：不可见的单元也被计分", "labels without ignore bit: unseen cells are scored too"
+            "标签没有忽略位：不可见的单元也被计分",
+            "labels have no ignore bit: invisible cells are scored too",
         ),
         Bilingual(
             "生成标签时写入第14位（不可见=1）。" + _REMAKE.zh, "Write bit 14 (1 = not visible). " + _REMAKE.en
@@ -81,41 +83,46 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
         ),
     ),
     "inverted_ignore": (
-        Bilingual("忽略掩码反了：可见处被忽略", "inverted ignore mask: what is visible is ignored"),
+        Bilingual("忽略掩码取反：可见区域被忽略", "ignore mask is inverted: visible cells are ignored"),
         Bilingual(
             "忽略位为1表示不可见；反转后重写标签。" + _REMAKE.zh, "A set bit means not visible. " + _REMAKE.en
         ),
     ),
     "label_axes": (
-        Bilingual("标签的坐标轴互换或翻转", "axes of the labels are swapped or flipped"),
+        Bilingual("标签的坐标轴互换或翻转", "label axes are swapped or flipped"),
         Bilingual(
             "标签为196行×200列，第0行最靠近相机，第0列在最左。" + _REMAKE.zh,
-            "A label has 196 rows and 200 columns, row 0 nearest to the camera, column 0 leftmost. "
+            "Labels have 196 rows and 200 columns; row 0 is nearest to the camera, column 0 is on the left. "
             + _REMAKE.en,
         ),
     ),
     "calibration_scale": (
-        Bilingual("内参的尺度与图像不符", "intrinsics are not at the scale of the images"),
+        Bilingual("内参的尺度与图像不符", "intrinsics do not match the image resolution"),
         _CALIB,
     ),
     "calibration_pairing": (
         Bilingual(
-            "内参与 token 配错：属于另一台相机", "intrinsics paired with the wrong token: of another camera"
+            "内参与 token 对应错误：属于另一个相机",
+            "intrinsics are assigned to the wrong token (they belong to another camera)",
         ),
         _CALIB,
     ),
     "calibration_mismatch": (
-        Bilingual("内参与标签的可视范围不符", "intrinsics do not fit the view that the labels show"),
+        Bilingual("内参与标签的可视范围不符", "intrinsics do not match the field of view of the labels"),
         _CALIB,
     ),
     "not_finite": (
-        Bilingual("模型输出含 NaN 或无穷大", "the model's output holds NaN or infinity"),
+        Bilingual("模型输出含 NaN 或无穷大", "model output contains NaN or Inf"),
         Bilingual(
-            "回到发散之前的检查点，降低学习率", "Go back to a checkpoint before it diverged; lower the rate"
+            "回到发散之前的检查点，降低学习率",
+            "Go back to a checkpoint before the divergence and lower the learning rate",
         ),
     ),
     "all_negative": (
-        Bilingual("全部预测为负（初始状态或分类头失效）", "everything negative (initial state or dead head)"),
+        Bilingual(
+            "全部预测为负（初始状态或分类头失效）",
+            "all predictions negative (untrained weights or dead head)",
+        ),
         Bilingual(
             "确认检查点经过训练且与配置一致；检查 loss 是否传到分类头、训练时的忽略掩码是否反了。"
             + _OVERFIT.zh,
@@ -124,17 +131,18 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
         ),
     ),
     "all_positive": (
-        Bilingual("全部预测为正", "everything positive"),
+        Bilingual("全部预测为正", "all predictions positive"),
         Bilingual(
             "检查阈值（sigmoid 之后一次 >0.5）、分类头偏置与类别权重",
             "Check the threshold (once, >0.5, after the sigmoid), the bias of the head and the class weights",
         ),
     ),
     "constant": (
-        Bilingual("预测恒定：与图像无关", "constant prediction: the same whatever the image"),
+        Bilingual("预测恒定：与图像无关", "constant prediction: independent of the image"),
         Bilingual(
             "图像特征没有到达BEV：检查骨干权重、lift 的内参与图像归一化。" + _OVERFIT.zh,
-            "The image does not reach the BEV: check the backbone's weights, the intrinsics of the lift and "
+            "Image features do not reach the BEV: check the backbone's weights, the intrinsics of "
+            "the lift and "
             "the normalisation of the images. " + _OVERFIT.en,
         ),
     ),
@@ -142,12 +150,12 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
         Bilingual("预测与标签的坐标轴不一致", "axes of prediction and label are swapped or flipped"),
         Bilingual(
             "检查标签写入与 lift 的行列约定（第0行最近，第0列最左）是否与训练时相同，修正后重新训练",
-            "Check that labels and lift use the rows and columns of training (row 0 nearest, column 0 "
-            "leftmost); correct it and train anew",
+            "Check that the label writer and the lift use the same row and column convention as in "
+            "training (row 0 nearest, column 0 leftmost). Fix it, then retrain from scratch",
         ),
     ),
     "drivable_only": (
-        Bilingual("只学到了可行驶区域", "only drivable area has been learned"),
+        Bilingual("只学到了可行驶区域", "the model has only learned the drivable area"),
         Bilingual(
             "检查 ImageNet 权重、warm-up、类别权重与 Ldepth 的尺度；训练更久。" + _OVERFIT.zh,
             "Check ImageNet weights, warm-up, class weights and the scale of Ldepth; train longer. "
@@ -155,7 +163,10 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
         ),
     ),
     "collapse": (
-        Bilingual("预测塌缩：单一类别占比>95%", "collapse: one class covers more than 95 % of the positives"),
+        Bilingual(
+            "预测塌缩：单一类别占比>95%",
+            "collapsed predictions: one class accounts for more than 95% of the positives",
+        ),
         Bilingual(
             "优先检查 loss 权重与数据标签（类别顺序、类别权重）。" + _OVERFIT.zh,
             "Check the loss weights and the labels first (order and weights of the classes). " + _OVERFIT.en,
@@ -163,7 +174,8 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
     ),
     "no_better_than_constant": (
         Bilingual(
-            "不比恒定答案好，且不符合已知特征", "no better than a constant answer, of no known signature"
+            "不优于恒定预测，且不符合任何已知模式",
+            "no better than a constant prediction; no known failure pattern",
         ),
         _OVERFIT,
     ),
@@ -171,7 +183,7 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
         Bilingual("未发现异常", "healthy"),
         Bilingual(
             "无需修复；mIoU 请用 `diffbev-engine evaluate` 在整个划分上评估",
-            "Nothing to mend; score the whole split with `diffbev-engine evaluate`",
+            "Nothing to fix. Evaluate the whole split with `diffbev-engine evaluate`",
         ),
     ),
 }

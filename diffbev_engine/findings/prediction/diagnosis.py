@@ -74,7 +74,7 @@ class Diagnosis:
     def _label_lines(self) -> list[Bilingual]:
         labels = self.labels
         if not labels.cells:
-            return [Bilingual("标签：没有一个可以读取", "labels: none can be read")]
+            return [Bilingual("标签：没有一个可以读取", "labels: none could be read")]
         fit = sum(view.fits_its_camera for view in labels.views)
         separation = labels.mean_separation().get("identity", 0.0)
         views = len(labels.views)
@@ -88,8 +88,8 @@ class Diagnosis:
             ),
             Bilingual(
                 f"标定：{views} 个可比较的标签中 {fit} 个与内参视锥吻合，吻合度 {separation:+.2f}",
-                f"calibration: {fit} of {views} labels that can be compared fit the wedge of their "
-                f"intrinsics; fit {separation:+.2f} (+1 is perfect)",
+                f"calibration: {fit} of {views} comparable labels match the field of view given by "
+                f"their intrinsics; agreement {separation:+.2f} (+1 is perfect)",
             ),
             self._sight_line(),
         ]
@@ -99,22 +99,20 @@ class Diagnosis:
         if plain is None or mirrored is None:
             return Bilingual(
                 "左右：没有可比较的LiDAR深度，只凭标签无法发现左右翻转（先运行 prepare-depth）",
-                "left and right: no LiDAR depth to compare with, and labels alone do not show a flip "
-                "(run `prepare-depth` first)",
+                "left/right: no LiDAR depth to compare with; labels alone cannot reveal a "
+                "left-right flip (run `prepare-depth` first)",
             )
         count = len(self.labels.sights)
         return Bilingual(
             f"左右：{count} 个标签的可视距离与LiDAR深度的相关性 {plain:+.2f}，左右翻转后 {mirrored:+.2f}",
-            f"left and right: the line of sight of {count} labels correlates with LiDAR depth by "
-            f"{plain:+.2f}, mirrored by {mirrored:+.2f}",
+            f"left/right: visible range of {count} labels vs. LiDAR depth: correlation "
+            f"{plain:+.2f}, mirrored {mirrored:+.2f}",
         )
 
     def _prediction_lines(self) -> Iterable[Bilingual]:
         survey = self.predictions
         if survey is None:
-            return [
-                Bilingual("模型未运行：没有可用的标签", "the model was not run: there is no usable label")
-            ]
+            return [Bilingual("模型未运行：没有可用的标签", "the model was not run: no usable labels")]
         number, share = survey.top
         flag = collapsed(survey)
         answers = ", ".join(f"{name} {score.miou:.4f}" for name, score in survey.references.items())
@@ -138,8 +136,8 @@ class Diagnosis:
                 "the labels)",
             ),
             Bilingual(
-                f"指标自检，无需模型的答案的 mIoU：{answers}",
-                f"test of the metric, mIoU of answers that need no model: {answers}",
+                f"指标自检（无需模型的平凡预测）mIoU：{answers}",
+                f"metric self-test, mIoU of trivial predictions: {answers}",
             ),
         ]
 
@@ -163,24 +161,24 @@ def healthy(labels: LabelSurvey, predictions: PredictionSurvey) -> Finding:
     evidence = Bilingual(
         f"mIoU {miou:.4f}，恒定答案最多 {reference:.4f}；正预测最多的类别 {CLASSES[number]} 占 {share:.1%}；"
         f"{len(labels.views)} 个标签中 {fit} 个与标定吻合",
-        f"mIoU {miou:.4f}, a constant answer has at most {reference:.4f}; the top class "
-        f"{CLASSES[number]} covers {share:.1%} of the positives; {fit} of {len(labels.views)} labels fit "
-        "their calibration",
+        f"mIoU {miou:.4f} (best constant prediction: {reference:.4f}); the most frequent class "
+        f"{CLASSES[number]} accounts for {share:.1%} of the positives; {fit} of {len(labels.views)} "
+        f"labels match their calibration",
     )
     lines = [evidence]
     if miou < _HARDLY_BETTER * reference:
         lines.append(
             Bilingual(
                 "仅略好于恒定答案：训练还不够久，或请与基线比较",
-                "hardly better than a constant answer: train longer, and compare with a baseline",
+                "only slightly better than a constant prediction: train longer and compare with a baseline",
             )
         )
     missed = [name for name, count in zip(CLASSES, predictions.result.counts, strict=True) if count.iou == 0]
     if missed:
         lines.append(
             Bilingual(
-                f"从未找到的类别（样本少或训练不够久）：{', '.join(missed)}",
-                f"classes never found (few samples, or trained too briefly): {', '.join(missed)}",
+                f"漏检的类别（样本过少或训练不足）：{', '.join(missed)}",
+                f"missed classes (too few samples or too little training): {', '.join(missed)}",
             )
         )
     return Finding(HEALTHY, tuple(lines))

@@ -1,4 +1,4 @@
-"""The view that a label shows, held against the camera that it is paired with.
+"""Compare the field of view in a label with the paired camera.
 
 A label hides what the camera cannot see: everything outside the wedge that the intrinsics span.  That
 wedge is known twice, from ``calib.json`` and from the ignore bits of the label.

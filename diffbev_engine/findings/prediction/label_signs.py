@@ -121,8 +121,8 @@ def _mirrored(survey: LabelSurvey) -> list[Finding]:
     evidence = Bilingual(
         f"各方向上标签的可视距离与LiDAR深度的相关性为 {plain:+.2f}，{text.zh}之后为 {mirrored:+.2f}"
         f"（{len(survey.sights)} 张图像中有 {wins} 张更好）",
-        f"how far the labels see in each direction agrees with LiDAR depth by {plain:+.2f}, {text.en} by "
-        f"{mirrored:+.2f} (correlation; better in {wins} of {len(survey.sights)} images)",
+        f"visible range per direction vs. LiDAR depth: correlation {plain:+.2f}, {text.en} "
+        f"{mirrored:+.2f} (better in {wins} of {len(survey.sights)} images)",
     )
     return [Finding("label_axes", (evidence,))]
 
@@ -169,7 +169,8 @@ def _calibration(views: Sequence[View]) -> list[Finding]:
         evidence.append(
             Bilingual(
                 f"其中 {explained} 个与另一个 token 的内参吻合，自己的内参则属于另一个标签",
-                f"the intrinsics of another token fit {explained} of them, and theirs fit another label",
+                f"{explained} of them match the intrinsics of another token, and their own "
+                f"intrinsics match another label",
             )
         )
         return [Finding("calibration_pairing", tuple(evidence))]
@@ -179,7 +180,7 @@ def _calibration(views: Sequence[View]) -> list[Finding]:
         evidence.append(
             Bilingual(
                 f"fx 都是应有值的 {scale:.3f} 倍，相当于宽 {scale * camera.width:.0f} 像素的图像",
-                f"every fx is {scale:.3f} times what it should be, as for an image "
+                f"every fx is {scale:.3f} times the expected value, which corresponds to images "
                 f"{scale * camera.width:.0f} pixels wide",
             )
         )

@@ -1,4 +1,4 @@
-"""What the label files of a sample hold, read leniently: broken ones are to be named, not refused."""
+"""Label statistics; broken files are recorded instead of raising."""
 
 import zipfile
 from collections.abc import Sequence

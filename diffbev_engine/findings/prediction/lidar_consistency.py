@@ -1,4 +1,4 @@
-"""How far a label sees in each direction, held against the LiDAR depth of its image.
+"""Compare the visible range per direction in a label with LiDAR depth.
 
 The wedge of a camera is its own mirror image, so it cannot tell a label that is flipped left to right.
 What stands in the view can: the ignore bit hides what lies behind the farthest LiDAR point of a

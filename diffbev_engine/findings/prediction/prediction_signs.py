@@ -67,7 +67,7 @@ def _all_negative(survey: PredictionSurvey) -> Finding | None:
         evidence.append(
             Bilingual(
                 f"每一类的分数处处相同（最大差 {survey.spread:.1e}）：分类头失效",
-                f"the scores of a class are the same everywhere (within {survey.spread:.1e}): a dead head",
+                f"the scores of each class are identical everywhere (range {survey.spread:.1e}): dead head",
             )
         )
     return Finding("all_negative", tuple(evidence))
@@ -97,8 +97,8 @@ def _constant(survey: PredictionSurvey) -> Finding | None:
         Bilingual(
             f"曾为正的单元中有 {survey.unanimous:.1%} 在全部 {survey.images} 张图像中都为正"
             f"（标签中为 {survey.unanimous_truth:.1%}）",
-            f"{survey.unanimous:.1%} of the cells that are ever positive are so in all {survey.images} "
-            f"images ({survey.unanimous_truth:.1%} in the labels)",
+            f"{survey.unanimous:.1%} of the cells predicted positive at least once are positive in "
+            f"all {survey.images} images ({survey.unanimous_truth:.1%} in the labels)",
         )
     ]
     if share > COLLAPSE:

@@ -1,4 +1,4 @@
-"""What a model says about a sample, counted so that every signature can be told from the counts.
+"""Prediction statistics from which all failure signatures can be derived.
 
 Dimension letters: B batch, Z X BEV rows and columns.
 """
@@ -44,7 +44,7 @@ class PredictionSurvey:
     prior_gap: float
     """Largest distance of a logit from the log-odds of its class's prior: 0 in the initial state."""
     unanimous: float
-    """Of the cells that are positive in some image, the share that is so in all."""
+    """Share of the cells positive in any image that are positive in all images."""
     unanimous_truth: float
     """The same of the labels."""
 
