@@ -68,8 +68,8 @@ def command(
 
 
 def _show(finding: "Finding", language: "Language") -> None:
-    mark, colour = _MARKS[finding.level.value]
+    mark, colour = _MARKS[finding.severity.value]
     where = f"  [{finding.where}]" if finding.where else ""
-    click.echo(f"{click.style(mark, fg=colour)} {finding.check:<14} {finding.what[language]}{where}")
-    if finding.do:
-        click.echo(f"  {'':<14} → {finding.do[language]}")
+    click.echo(f"{click.style(mark, fg=colour)} {finding.id:<14} {finding.title[language]}{where}")
+    if finding.remedies:
+        click.echo(f"  {'':<14} → {finding.advice[language]}")

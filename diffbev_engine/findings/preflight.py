@@ -8,7 +8,7 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.findings import data, gpu, machine, samples, storage, weights
-from diffbev_engine.findings.finding import Finding, Level, NotLooked, error, warning
+from diffbev_engine.findings.finding import Finding, NotLooked, Severity, error, warning
 from diffbev_engine.findings.plan import Plan
 
 Check = Callable[[Plan], Iterator[Finding]]
@@ -80,5 +80,5 @@ def _not_looked(name: str, why: Bilingual) -> Finding:
 def summary(findings: Iterable[Finding]) -> dict[str, Any]:
     """The findings and their counts as plain values; ``ok`` without any error."""
     found = list(findings)
-    counts = {level.value: sum(each.level is level for each in found) for level in Level}
+    counts = {level.value: sum(each.severity is level for each in found) for level in Severity}
     return {"ok": not counts["error"], "counts": counts, "findings": [each.to_json() for each in found]}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from diffbev_engine.config.settings import Settings
-from diffbev_engine.findings.finding import Finding, Level
+from diffbev_engine.findings.finding import Finding, Severity
 from diffbev_engine.findings.preflight import preflight
 
 Look = Callable[..., list[Finding]]
@@ -34,6 +34,6 @@ def look(root: Path, tiny_settings: Settings, tmp_path: Path) -> Look:
         found = list(preflight(settings, "tiny.py", tmp_path / "run"))
         if check is None:
             return found
-        return [each for each in found if each.check == check and each.level is not Level.OK]
+        return [each for each in found if each.id == check and each.severity is not Severity.OK]
 
     return run

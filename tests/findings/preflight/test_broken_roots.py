@@ -53,7 +53,7 @@ def look(settings, work_dir):
         update = {"data": changed} | {k: v for k, v in data.items() if k == "data_root"}
         plan = Plan(settings.model_copy(update=update), "tiny.py", work_dir)
         findings = preflight._guarded(check, preflight.CHECKS[check], plan, set())
-        return [(each.level.value, each.what.en, each.do.en) for each in findings]
+        return [(each.severity.value, each.title.en, each.advice.en) for each in findings]
 
     return look
 
@@ -220,10 +220,10 @@ def test_a_look_that_fails_does_not_stop_the_others(settings, work_dir, monkeypa
 
     monkeypatch.setitem(preflight.CHECKS, "disk", broken)
     found = list(preflight.preflight(settings, "tiny.py", work_dir))
-    assert {each.check for each in found} == set(preflight.CHECKS)
-    (failed,) = [each for each in found if each.check == "disk"]
-    assert failed.level.value == "warning"
-    assert "ZeroDivisionError: no such figure" in failed.what.en
+    assert {each.id for each in found} == set(preflight.CHECKS)
+    (failed,) = [each for each in found if each.id == "disk"]
+    assert failed.severity.value == "warning"
+    assert "ZeroDivisionError: no such figure" in failed.title.en
 
 
 def test_the_command_changes_nothing_and_its_exit_code_is_the_verdict(settings, root, tmp_path):

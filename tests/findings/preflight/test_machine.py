@@ -17,7 +17,7 @@ from diffbev_engine.cli.main import cli
 from diffbev_engine.config.load import dump_config
 from diffbev_engine.core.gpu import Gpu, Gpus
 from diffbev_engine.findings import gpu, machine, storage, weights
-from diffbev_engine.findings.finding import Level
+from diffbev_engine.findings.finding import Severity
 from diffbev_engine.findings.memory.curve import MEMORY_FILE, MemoryCurve, MemoryLine
 from diffbev_engine.findings.memory.host import HostMemory
 from diffbev_engine.findings.plan import Plan
@@ -48,22 +48,22 @@ def _hold(folder: Path) -> None:
 def test_the_work_dir_of_a_living_training_is_refused(plan):
     _hold(plan.folder.path)
     [finding] = storage.work_dir(plan)
-    assert finding.level is Level.ERROR
-    assert f"process {os.getpid()}" in finding.what.en
-    assert "runs stop" in finding.do.en
+    assert finding.severity is Severity.ERROR
+    assert f"process {os.getpid()}" in finding.title.en
+    assert "runs stop" in finding.advice.en
 
 
 def test_an_earlier_run_in_the_work_dir_is_a_warning(plan):
     plan.folder.path.mkdir()
     plan.folder.latest.touch()
     [finding] = storage.work_dir(plan)
-    assert (finding.level, "--resume" in finding.do.en) == (Level.WARNING, True)
+    assert (finding.severity, "--resume" in finding.advice.en) == (Severity.WARNING, True)
 
 
 def test_a_work_dir_below_a_file_is_an_error(plan, tmp_path):
     (tmp_path / "file").touch()
     [finding] = storage.work_dir(Plan(plan.settings, "tiny.py", tmp_path / "file" / "run"))
-    assert finding.level is Level.ERROR
+    assert finding.severity is Severity.ERROR
 
 
 def test_the_size_of_a_checkpoint_is_known_beforehand(plan, tiny_settings, tmp_path):
@@ -82,14 +82,14 @@ def test_a_disk_without_room_for_the_checkpoints_is_an_error(plan, monkeypatch):
     usage = type(shutil.disk_usage("/"))
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(2**40, 2**40 - 2**20, 2**20))
     [finding] = storage.disk(plan)
-    assert finding.level is Level.ERROR
-    assert "1.0 MiB free" in finding.what.en
-    assert "2 kept, the best, the one being written: 4 ×" in finding.what.en
+    assert finding.severity is Severity.ERROR
+    assert "1.0 MiB free" in finding.title.en
+    assert "2 kept, the best, the one being written: 4 ×" in finding.title.en
 
 
 def test_depth_that_is_still_to_be_made_needs_room_too(plan):
     [finding] = storage.disk(_with(plan, load_depth=True))
-    assert "13 depth files" in finding.what.en
+    assert "13 depth files" in finding.title.en
 
 
 def test_too_few_open_files_in_a_real_shell(plan, tmp_path):
@@ -117,39 +117,39 @@ def _hard():
 
 def test_shared_memory_is_held_against_the_batches_of_all_workers(plan, tmp_path, monkeypatch):
     loaded = _with(plan, workers_per_gpu=4)
-    assert next(machine.shared_memory(loaded)).level is Level.OK
+    assert next(machine.shared_memory(loaded)).severity is Severity.OK
     need = machine.shared_bytes(loaded)
     assert need == 4 * 4 * 2 * machine.batch_bytes(loaded, 2)
     usage = type(shutil.disk_usage("/"))
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(2**26, 2**26 - need // 2, need // 2))
     [finding] = machine.shared_memory(loaded, tmp_path)
-    assert finding.level is Level.ERROR
-    assert "--shm-size" in finding.do.en
-    assert next(machine.shared_memory(loaded, tmp_path / "none")).level is Level.WARNING
+    assert finding.severity is Severity.ERROR
+    assert "--shm-size" in finding.advice.en
+    assert next(machine.shared_memory(loaded, tmp_path / "none")).severity is Severity.WARNING
 
 
 @pytest.mark.parametrize(("available", "level"), [(100, "error"), (3000, "warning"), (64000, "ok")])
 def test_host_memory_is_held_against_the_processes(plan, available, level):
     [finding] = machine.judge_ram(plan, HostMemory(64000, available, 0, 0, True))
-    assert finding.level.value == level
-    assert "container" in finding.what.en
+    assert finding.severity.value == level
+    assert "container" in finding.title.en
 
 
 def test_a_swapping_machine_is_a_warning(plan):
     found = list(machine.judge_ram(plan, HostMemory(64000, 60000, 1000, 900, False)))
-    assert [each.level for each in found] == [Level.OK, Level.WARNING]
+    assert [each.severity for each in found] == [Severity.OK, Severity.WARNING]
 
 
 def test_more_workers_than_cores_is_a_warning(plan):
-    assert next(machine.cores(_with(plan, workers_per_gpu=4096))).level is Level.WARNING
+    assert next(machine.cores(_with(plan, workers_per_gpu=4096))).severity is Severity.WARNING
 
 
 def test_a_run_that_never_evaluates_is_a_warning(plan):
     evaluation = plan.settings.evaluation.model_copy(update={"interval": 1000})
     settings = plan.settings.model_copy(update={"evaluation": evaluation})
     found = list(machine.schedule(Plan(settings, "tiny.py", plan.folder.path)))
-    assert "6 iterations × 2: each of 8 images is seen 1.5 times" in found[0].what.en
-    assert found[1].level is Level.WARNING
+    assert "6 iterations × 2: each of 8 images is seen 1.5 times" in found[0].title.en
+    assert found[1].severity is Severity.WARNING
 
 
 def _weights(plan, pretrained, name="swin_tiny_patch4_window7_224"):
@@ -161,11 +161,11 @@ def _weights(plan, pretrained, name="swin_tiny_patch4_window7_224"):
 
 
 def test_pretrained_weights_are_a_readable_file(plan, tmp_path):
-    assert "no file" in _weights(plan, str(tmp_path / "none.pth")).what.en
+    assert "no file" in _weights(plan, str(tmp_path / "none.pth")).title.en
     torch.save({"a": torch.ones(1)}, tmp_path / "good.pth")
-    assert _weights(plan, str(tmp_path / "good.pth")).level is Level.OK
+    assert _weights(plan, str(tmp_path / "good.pth")).severity is Severity.OK
     (tmp_path / "bad.pth").write_bytes((tmp_path / "good.pth").read_bytes()[:100])
-    assert _weights(plan, str(tmp_path / "bad.pth")).level is Level.ERROR
+    assert _weights(plan, str(tmp_path / "bad.pth")).severity is Severity.ERROR
 
 
 def test_weights_that_would_be_downloaded_need_a_network(plan, monkeypatch):
@@ -175,27 +175,27 @@ def test_weights_that_would_be_downloaded_need_a_network(plan, monkeypatch):
         hub.listen()
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{hub.getsockname()[1]}")
         monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-        assert _weights(plan, "imagenet").level is Level.WARNING
+        assert _weights(plan, "imagenet").severity is Severity.WARNING
     found = _weights(plan, "imagenet")
-    assert found.level is Level.ERROR
-    assert "does not answer" in found.what.en
+    assert found.severity is Severity.ERROR
+    assert "does not answer" in found.title.en
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    assert "HF_HUB_OFFLINE" in _weights(plan, "imagenet").what.en
+    assert "HF_HUB_OFFLINE" in _weights(plan, "imagenet").title.en
 
 
 def test_weights_in_the_cache_need_nothing(plan, monkeypatch, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "swin_tiny_patch4_window7_224.pth").touch()
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    assert _weights(plan, "imagenet").level is Level.OK
+    assert _weights(plan, "imagenet").severity is Severity.OK
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a GPU")
 def test_without_a_gpu_it_says_so_and_goes_on(plan):
     [cuda] = gpu.cuda(plan)
-    assert cuda.level is Level.WARNING
-    assert "on the CPU" in cuda.what.en
-    assert next(gpu.gpu_memory(plan)).level is Level.OK
+    assert cuda.severity is Severity.WARNING
+    assert "on the CPU" in cuda.title.en
+    assert next(gpu.gpu_memory(plan)).severity is Severity.OK
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,9 @@ def test_without_a_gpu_it_says_so_and_goes_on(plan):
     ],
 )
 def test_torch_is_held_against_the_driver(built_for, driver, level):
-    assert [each.level.value for each in gpu.judge_cuda(built_for, driver, "")] == ([level] if level else [])
+    assert [each.severity.value for each in gpu.judge_cuda(built_for, driver, "")] == (
+        [level] if level else []
+    )
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_torch_is_held_against_the_driver(built_for, driver, level):
 )
 def test_the_kernels_of_torch_are_held_against_the_gpu(capability, known, levels):
     found = gpu.judge_architecture(0, capability, known, "bf16", "")
-    assert [each.level.value for each in found] == levels
+    assert [each.severity.value for each in found] == levels
 
 
 def test_a_measured_curve_counts_more_than_the_estimate(plan):
@@ -238,7 +240,7 @@ def test_a_measured_curve_counts_more_than_the_estimate(plan):
     (plan.folder.path / MEMORY_FILE).write_text(json.dumps(curve.to_json()))
     assert gpu.planned_memory(plan)[0] == 2000
     found = {
-        free: gpu.judge_room(plan, Gpus((Gpu(0, "card", 8.0, free),)), 0).level.value
+        free: gpu.judge_room(plan, Gpus((Gpu(0, "card", 8.0, free),)), 0).severity.value
         for free in (1.0, 2.0, 4.0)
     }
     assert found == {1.0: "error", 2.0: "warning", 4.0: "ok"}
@@ -250,8 +252,8 @@ def test_one_check_that_breaks_does_not_stop_the_others(look, monkeypatch):
 
     monkeypatch.setitem(CHECKS, "ram", breaks)
     found = look()
-    assert "itself failed: ZeroDivisionError" in next(each for each in found if each.check == "ram").what.en
-    assert found[-1].check == "cores"
+    assert "itself failed: ZeroDivisionError" in next(each for each in found if each.id == "ram").title.en
+    assert found[-1].id == "cores"
 
 
 def test_the_command_prints_chinese_and_leaves_with_0(plan, tmp_path):
