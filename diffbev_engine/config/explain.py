@@ -12,6 +12,7 @@ import annotated_types
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from diffbev_engine.config.foreign import advice_for_group, advice_for_key, advice_for_value
 from diffbev_engine.config.values import Origin, Value, plain
 
 Location = tuple[str | int, ...]
@@ -24,6 +25,16 @@ class _About:
     description: str
 
 
+@dataclass(frozen=True)
+class _Problem:
+    """One thing that is wrong, and what other frameworks' users write here instead, where that is known."""
+
+    where: Origin
+    what: str
+    advice: str = ""
+
+
+_UNKNOWN = "unknown key "
 _KINDS: dict[object, str] = {
     bool: "True or False",
     int: "a whole number",
@@ -36,7 +47,7 @@ _KINDS: dict[object, str] = {
 
 def problems(error: ValidationError, model: type[BaseModel], config: Value) -> list[str]:
     """One line for each problem that ``error`` found in ``config``, in the order of the places."""
-    found: dict[Location, tuple[Origin, str]] = {}
+    found: dict[Location, _Problem] = {}
     for item in error.errors(include_url=False):
         location: Location = tuple(item["loc"])
         kind = item["type"]
@@ -45,12 +56,27 @@ def problems(error: ValidationError, model: type[BaseModel], config: Value) -> l
         if kind == "extra_forbidden":
             found[location] = _unknown(model, location, config)
         elif kind == "missing":
-            found[location] = (config.where, _missing(model, location))
+            found[location] = _Problem(config.where, _missing(model, location))
         else:
             reason = str(item["ctx"]["error"]) if kind in ("value_error", "assertion_error") else None
             found[location] = _wrong(model, location, config, reason)
-    places = sorted(found.values(), key=lambda place: (place[0].source, place[0].line or 0))
-    return [f"{origin}: {text}" for origin, text in places]
+    problems = sorted(found.values(), key=lambda problem: (problem.where.source, problem.where.line or 0))
+    lines: dict[tuple[str, str, str], list[str]] = {}
+    for problem in problems:  # those of one line with one remedy are one problem
+        alone = "" if problem.advice else problem.what
+        lines.setdefault((str(problem.where), problem.advice, alone), []).append(problem.what)
+    return [
+        f"{where}: {_together(what)}" + (f". {advice}." if advice else "")
+        for (where, advice, _), what in lines.items()
+    ]
+
+
+def _together(what: list[str]) -> str:
+    """``unknown key a`` and ``unknown key b`` as ``unknown keys a, b``."""
+    keys = [text.removeprefix(_UNKNOWN) for text in what if text.startswith(_UNKNOWN)]
+    if 1 < len(keys) == len(what):
+        return f"unknown keys {', '.join(keys)}"
+    return ", ".join(what)
 
 
 def expected(annotation: Any, metadata: Sequence[object] = ()) -> str:
@@ -69,21 +95,25 @@ def expected(annotation: Any, metadata: Sequence[object] = ()) -> str:
     return kind if annotation is type(None) else kind + _bounds(metadata)
 
 
-def _unknown(model: type[BaseModel], location: Location, config: Value) -> tuple[Origin, str]:
-    """An unknown key, with the nearest valid one: beside it first, then anywhere."""
+def _unknown(model: type[BaseModel], location: Location, config: Value) -> _Problem:
+    """An unknown key: what it is called here, else the nearest valid one, in its group before elsewhere."""
     key = str(location[-1])
     group = _models_at(model, location[:-1])
     siblings = [name for part in group for name in part.model_fields]
-    message = f"unknown key {dotted(location)}"
+    where, message = _place(config, location, of_key=True), f"{_UNKNOWN}{dotted(location)}"
+    advice = advice_for_key(dotted(location))
+    if advice:
+        return _Problem(where, message, advice)
     near = difflib.get_close_matches(key, siblings, n=1)
+    advice = "" if near else advice_for_group(dotted(location))
+    if advice:
+        return _Problem(where, message, advice)
     if not near:
-        everywhere = {str(path[-1]): dotted(path) for path in reversed(_all_keys(model))}
-        near = [everywhere[name] for name in difflib.get_close_matches(key, everywhere, n=1)]
+        everywhere = {str(path[-1]): dotted(path) for path in reversed(all_keys(model))}
+        near = [everywhere[name] for name in difflib.get_close_matches(key, everywhere, n=1, cutoff=0.8)]
     if near:
-        message += f"; did you mean {near[0]}?"
-    else:
-        message += f"; the keys here are {', '.join(siblings)}."
-    return _place(config, location, of_key=True), message
+        return _Problem(where, f"{message}; did you mean {near[0]}?")
+    return _Problem(where, f"{message}; the keys here are {', '.join(siblings)}.")
 
 
 def _missing(model: type[BaseModel], location: Location) -> str:
@@ -94,15 +124,14 @@ def _missing(model: type[BaseModel], location: Location) -> str:
     return f"{key} is missing, {what}. {about} Add it to the file, or use --set {key}=…"
 
 
-def _wrong(
-    model: type[BaseModel], location: Location, config: Value, reason: str | None
-) -> tuple[Origin, str]:
+def _wrong(model: type[BaseModel], location: Location, config: Value, reason: str | None) -> _Problem:
     if not location and reason:  # two settings that do not fit together
-        return config.where, f"{reason}."
-    value = _value_at(config, location)
+        return _Problem(config.where, f"{reason}.")
+    value = value_at(config, location)
     shown = "" if value is None else f", found {_brief(plain(value))}"
     what = reason or f"expected {expected(*_field_at(model, location))}"
-    return _place(config, location), f"{dotted(location) or 'settings'}: {what}{shown}"
+    advice = "" if reason else advice_for_value(dotted(location))
+    return _Problem(_place(config, location), f"{dotted(location) or 'settings'}: {what}{shown}", advice)
 
 
 def dotted(location: Location) -> str:
@@ -143,16 +172,18 @@ def _models_at(model: type[BaseModel], location: Location) -> list[type[BaseMode
     return [option for option in options if isinstance(option, type) and issubclass(option, BaseModel)]
 
 
-def _all_keys(model: type[BaseModel], above: Location = ()) -> list[Location]:
+def all_keys(model: type[BaseModel], above: Location = ()) -> list[Location]:
+    """Every setting that ``model`` has, groups included."""
     keys: list[Location] = []
     for name in model.model_fields:
         keys.append((*above, name))
         for inner in _models_at(model, (name,)):
-            keys += _all_keys(inner, (*above, name))
+            keys += all_keys(inner, (*above, name))
     return keys
 
 
-def _value_at(config: Value, location: Location) -> Value | None:
+def value_at(config: Value, location: Location) -> Value | None:
+    """The value of the setting at ``location``; ``None`` if the configuration does not have it."""
     value = config
     for part in location:
         if isinstance(part, str) and isinstance(value.data, dict) and part in value.data:
@@ -166,12 +197,12 @@ def _value_at(config: Value, location: Location) -> Value | None:
 
 def _place(config: Value, location: Location, *, of_key: bool = False) -> Origin:
     """Where the value at ``location`` was written, or its key, or the nearest thing around it."""
-    parent = _value_at(config, location[:-1])
+    parent = value_at(config, location[:-1])
     if of_key and parent is not None and isinstance(parent.data, dict):
         entry = parent.data.get(str(location[-1]))
         if entry is not None:
             return entry.where
-    value = _value_at(config, location)
+    value = value_at(config, location)
     if value is None and location:
         return _place(config, location[:-1])
     return config.where if value is None else value.where

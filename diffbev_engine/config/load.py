@@ -6,12 +6,13 @@ first.  Only a leading ``~`` is expanded.
 """
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from diffbev_engine.config.explain import problems
+from diffbev_engine.config.explain import Location, dotted, problems, value_at
 from diffbev_engine.config.parser import parse_config, parse_literal
 from diffbev_engine.config.presets_index import find_config
 from diffbev_engine.config.settings import Settings
@@ -19,6 +20,12 @@ from diffbev_engine.config.values import Entry, Origin, Value, collection, merge
 from diffbev_engine.core.errors import UsageError
 
 _LINE = 100
+_MANY_UNKNOWN = 5
+_START_FROM_PRESET = (
+    ". Written for another framework? Start from _base_ = ['baseline/lss_swin_nuscenes.py'] "
+    "and set only what differs."
+)
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/\x07-\x0d]")
 
 
 def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
@@ -33,13 +40,15 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
         UsageError: one message with every problem: its place, the dotted key, what was
             expected and what was found.
     """
-    config = parse_config(find_config(path))
+    config = parse_config(find_config(path), Settings.model_fields)
     for override in overrides:
         config = merge(config, _parse_override(override))
     # The file as a whole is what lacks a key; merging may have left an override's place there.
     config = Value(config.data, Origin(str(path)), config.size, config.depth)
     data = plain(config)
     assert isinstance(data, dict)
+    _refuse_escapes(config, ("data_root",))
+    _refuse_escapes(config, ("model", "backbone", "pretrained"))
     if isinstance(root := data.get("data_root"), str):
         data["data_root"] = os.path.expanduser(root)  # noqa: PTH111 - pathlib raises for an unknown ~user
     try:
@@ -48,7 +57,9 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
         found = problems(error, Settings, config)
     if len(found) == 1:
         raise UsageError(found[0])
-    raise UsageError(f"{path}: {len(found)} problems\n" + "\n".join(f"  {line}" for line in found))
+    unknown = sum("unknown key" in line for line in found)
+    advice = _START_FROM_PRESET if unknown > _MANY_UNKNOWN else ""
+    raise UsageError(f"{path}: {len(found)} problems{advice}\n" + "\n".join(f"  {line}" for line in found))
 
 
 def dump_config(settings: Settings) -> str:
@@ -58,6 +69,18 @@ def dump_config(settings: Settings) -> str:
     """
     lines = [f"{key} = {_source(value, 0)}\n" for key, value in settings.model_dump().items()]
     return "".join(lines)
+
+
+def _refuse_escapes(config: Value, location: Location) -> None:
+    r"""Raise if the path there is like ``"D:\data\nuScenes"``, where ``\n`` has become a line break."""
+    value = value_at(config, location)
+    if value is None or not isinstance(value.data, str) or not _WINDOWS.match(value.data):
+        return
+    if any(letter < " " for letter in value.data):
+        raise value.where.error(
+            f"{dotted(location)} = {value.data!r}: a backslash with a letter is an escape in quotes. "
+            "Write slashes, as in 'D:/data', or r'D:\\data'."
+        )
 
 
 def _parse_override(text: str) -> Value:

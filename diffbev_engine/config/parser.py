@@ -8,7 +8,9 @@ Rules
   Bases are laid over each other in that order, each base after its own bases, and the file
   over all of them: dicts merge key by key, ``_delete_=True`` inside a dict replaces instead.  A base that is
   reached along two ways counts once, at its first place.
-* Settings of the bases can be used as names.
+* Settings of the bases can be used as names, and as ``_base_.data.image_size``.
+* A name that is no setting but is used by another expression is a variable too (``lr = 1e-4``,
+  then ``optimizer = dict(lr=lr)``).
 * Within one file a name works as in Python: the last assignment stands and earlier ones
   leave no trace.  Only what stands at the end is merged into the bases.  So ``runner =
   dict(max_iters=300)`` appended to a file keeps what the *bases* say about ``runner``, and
@@ -17,26 +19,34 @@ Rules
 
 import ast
 import os
+from collections.abc import Collection
 from pathlib import Path
+from typing import TypeGuard
 
-from diffbev_engine.config.expressions import Expressions, parse_syntax, refuse
+from diffbev_engine.config.expressions import BASE, Expressions
 from diffbev_engine.config.presets_index import find_preset
+from diffbev_engine.config.refused import refuse
+from diffbev_engine.config.source import parse_syntax, read_text, refuse_other_formats
 from diffbev_engine.config.values import Entry, Origin, Value, collection, merge, plain
 from diffbev_engine.core.errors import UsageError
 
-_BASE = "_base_"
-_MAX_FILE_BYTES = 256 * 1024
 _MAX_CHAIN = 30
 
 
-def parse_config(path: Path) -> Value:
+def parse_config(path: Path, known: Collection[str] | None = None) -> Value:
     """Read a configuration file and all its bases into one dict of settings.
+
+    Top-level names outside ``known`` that other expressions use are variables and are left out.
 
     Raises:
         UsageError: naming file and line, if anything is missing, unreadable or not data.
     """
-    layers = _Layers().of(path, [])
-    return _stack(list(layers.values()), Origin(str(path)))
+    layers = _Layers()
+    config = _stack(list(layers.of(path, []).values()), Origin(str(path)))
+    assert isinstance(config.data, dict)
+    variables = set() if known is None else layers.used - set(known)
+    settings = {name: entry for name, entry in config.data.items() if name not in variables}
+    return collection(settings, config.where)
 
 
 def parse_literal(text: str, origin: Origin) -> Value:
@@ -57,6 +67,8 @@ class _Layers:
 
     def __init__(self) -> None:
         self._known: dict[Path, dict[Path, Value]] = {}
+        self.used: set[str] = set()
+        """Names that expressions of the files refer to."""
 
     def of(self, path: Path, chain: list[Path]) -> dict[Path, Value]:
         """Own settings of ``path`` (last) and of every base, by resolved path.
@@ -65,7 +77,10 @@ class _Layers:
         """
         resolved = _resolve(path)
         if resolved not in self._known:
-            module = parse_syntax(_read_text(path), str(path))
+            text = read_text(path)
+            module = parse_syntax(text, str(path))
+            refuse_other_formats(module, text, path)
+            self.used |= {node.id for node in ast.walk(module) if _is_read(node)}
             chain = [*chain, path]
             layers: dict[Path, Value] = {}
             for base, origin in _bases(module, path):
@@ -87,14 +102,14 @@ def _own_settings(module: ast.Module, path: Path, bases: Value) -> Value:
     """What ``path`` itself assigns; names of ``bases`` may be used in it."""
     source = str(path)
     assert isinstance(bases.data, dict)
-    names: dict[str, Entry] = dict(bases.data)
+    names: dict[str, Entry] = {BASE: Entry(bases, bases.where), **bases.data}
     own: dict[str, Entry] = {}
     expressions = Expressions(source, names)
     for statement in module.body:
         match statement:
             case ast.Assign(targets=[ast.Name(id=name)]):
                 _check_underscores(name, Origin(source, statement.lineno))
-                if name != _BASE:
+                if name != BASE:
                     own[name] = Entry(expressions.value(statement.value), Origin(source, statement.lineno))
                     names[name] = own[name]
             case ast.Expr(value=ast.Constant(value=str())):
@@ -109,11 +124,15 @@ def _own_settings(module: ast.Module, path: Path, bases: Value) -> Value:
     return collection(settings, Origin(source))
 
 
+def _is_read(node: ast.AST) -> TypeGuard[ast.Name]:
+    return isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
+
+
 def _check_underscores(name: str, origin: Origin) -> None:
     """Local variables are free, but one that looks like a misspelt keyword would be lost in silence."""
-    if name != _BASE and name.startswith("_") and name.strip("_") in ("base", "bases", "delete"):
+    if name != BASE and name.startswith("_") and name.strip("_") in ("base", "bases", "delete"):
         raise origin.error(
-            f"{name} has no meaning here; it is {_BASE} = [...] at the top level, or _delete_=True in a dict."
+            f"{name} has no meaning here; it is {BASE} = [...] at the top level, or _delete_=True in a dict."
         )
 
 
@@ -123,23 +142,25 @@ def _bases(module: ast.Module, path: Path) -> list[tuple[Path, Origin]]:
         statement
         for statement in module.body
         if isinstance(statement, ast.Assign)
-        and any(isinstance(target, ast.Name) and target.id == _BASE for target in statement.targets)
+        and any(isinstance(target, ast.Name) and target.id == BASE for target in statement.targets)
     ]
     if not found:
         return []
     if len(found) > 1:
-        raise Origin(str(path), found[1].lineno).error(f"{_BASE} is assigned twice; make it one list.")
+        raise Origin(str(path), found[1].lineno).error(f"{BASE} is assigned twice; make it one list.")
     value = Expressions(str(path), {}).value(found[0].value)
     items = value.data if isinstance(value.data, list | tuple) else [value]
     bases = []
     for item in items:
         if not isinstance(item.data, str):
-            raise item.where.error(f"{_BASE} is a path in quotes or a list of them, found {plain(item)!r}.")
+            raise item.where.error(
+                f"{BASE} is a path in quotes or one flat list of them, found {plain(item)!r} in it."
+            )
         base = _shown(path.parent / item.data)
         if not _is_file(base):
             preset = find_preset(item.data)
             if preset is None:
-                raise item.where.error(f"{_BASE} names {item.data!r}, but there is no file {base}.")
+                raise item.where.error(f"{BASE} refers to {item.data!r}, but {base} does not exist.")
             base = preset
         bases.append((base, item.where))
     return bases
@@ -149,24 +170,9 @@ def _check_chain(base: Path, chain: list[Path], origin: Origin) -> None:
     resolved = [_resolve(path) for path in chain]
     if _resolve(base) in resolved:
         circle = [*chain[resolved.index(_resolve(base)) :], base]
-        raise origin.error(f"circular {_BASE}: {' -> '.join(map(str, circle))}. Remove one of them.")
+        raise origin.error(f"circular {BASE}: {' -> '.join(map(str, circle))}. Remove one of them.")
     if len(chain) > _MAX_CHAIN:
         raise origin.error(f"more than {_MAX_CHAIN} files, each the base of the one before; merge some.")
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > _MAX_FILE_BYTES:
-            raise UsageError(
-                f"{path}: larger than {_MAX_FILE_BYTES // 1024} kB; this does not look like a "
-                f"configuration file."
-            )
-        return path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise UsageError(f"{path}: not a text file in UTF-8; save it with that encoding.") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{path}: cannot be read: {reason}.") from None
 
 
 def _is_file(path: Path) -> bool:

@@ -23,7 +23,7 @@ class Settings(StrictSettings):
     """One experiment, complete."""
 
     data_root: Annotated[Path, Field(strict=False)]
-    """Folder with ``img_dir``, ``ann_bev_dir``, ``calib.json`` and ``index.jsonl``."""
+    """Directory with ``img_dir``, ``ann_bev_dir``, ``calib.json`` and ``index.jsonl``."""
     model: ModelSettings = ModelSettings()
     data: DataSettings = DataSettings()
     optimizer: OptimizerSettings = OptimizerSettings()

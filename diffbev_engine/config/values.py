@@ -11,7 +11,8 @@ DELETE_KEY = "_delete_"
 """``_delete_=True`` inside a dict replaces the dict below it instead of merging into it."""
 
 _MAX_DEPTH = 50
-_MAX_SIZE = 10_000
+MAX_SIZE = 10_000
+"""Values that one list, tuple, dict or file may hold."""
 
 Scalar = bool | int | float | str | None
 
@@ -63,8 +64,8 @@ def collection(data: "list[Value] | tuple[Value, ...] | dict[str, Entry]", where
     depth = 1 + max((part.depth for part in parts), default=0)
     if depth > _MAX_DEPTH:
         raise where.error(f"nested more than {_MAX_DEPTH} levels deep; write it flatter.")
-    if size > _MAX_SIZE:
-        raise where.error(f"more than {_MAX_SIZE} values in one list, tuple, dict or file; shorten it.")
+    if size > MAX_SIZE:
+        raise where.error(f"more than {MAX_SIZE} values in one list, tuple, dict or file; shorten it.")
     return Value(data, where, size, depth)
 
 

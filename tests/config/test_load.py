@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from diffbev_engine.config.explain import expected
+from diffbev_engine.config.explain import all_keys, expected
+from diffbev_engine.config.foreign import GROUPS, KEYS, VALUES, advice_for_key
 from diffbev_engine.config.load import dump_config, load_settings
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import UsageError
@@ -73,6 +75,79 @@ def failure(path: str | Path, *overrides: str) -> str:
 def test_a_wrong_setting_is_named_with_its_place(tmp_path: Path, line: str, message: str) -> None:
     path = config(tmp_path, line)
     assert failure(path) == f"{path}:2: {message}"
+
+
+def test_keys_of_other_frameworks_are_answered_with_what_they_are_called_here(tmp_path: Path) -> None:
+    for line, advice in {
+        "fp16 = dict(loss_scale='dynamic')": "precision = 'bf16' or 'fp16'",
+        "work_dir = './work_dirs/a'": "--work-dir",
+        "resume_from = None": "--resume",
+        "load_from = 'swin.pth'": "model.backbone.pretrained",
+        "total_epochs = 24": "runner = dict(max_iters=N)",
+        "runner = dict(type='EpochBasedRunner', max_epochs=24)": "runner = dict(max_iters=N)",
+        "optimizer = dict(type='SGD')": "AdamW is the only optimizer",
+        "optimizer = dict(paramwise_cfg=dict())": "never decayed",
+        "lr_config = dict(policy='step')": "Polynomial decay is the only schedule",
+        "lr_config = dict(step=[8, 11])": "lr_config takes policy='poly'",
+        "checkpoint_config = dict(by_epoch=True)": "by_epoch=False",
+        "evaluation = dict(metric=['mIoU'])": "metric='mIoU'",
+        "data = dict(train=dict(pipeline=[]))": "data_root",
+        "train_pipeline = []": "data.image_size",
+        "train_dataloader = dict(batch_size=4)": "samples_per_gpu",
+        "batch_size = 4": "Write data.samples_per_gpu",
+        "optim_wrapper = dict()": "optimizer = dict(lr=...)",
+        "param_scheduler = []": "lr_config",
+        "model = dict(decode_head=dict())": "model.head",
+        "model = dict(pretrained='a.pth')": "model.backbone.pretrained",
+        "model = dict(backbone=dict(embed_dims=96))": "model.backbone.name",
+        "model = dict(backbone=dict(nmae='a'))": "did you mean name?",
+        "log_config = dict(hooks=[])": "always written",
+        "gpu_ids = [0]": "--gpu-ids",
+        "custom_imports = dict(imports=['a'])": "No code is loaded",
+    }.items():
+        path = config(tmp_path, line)
+        message = failure(path)
+        assert message.startswith(f"{path}:2: ")
+        assert advice in message
+        assert "\n" not in message
+    assert "--work-dir" in failure(DEMO, "work_dir=a")
+
+
+def test_every_advice_is_about_a_key_that_does_not_exist_and_names_keys_that_do() -> None:
+    ours = {".".join(map(str, path)) for path in all_keys(Settings)}
+    assert not [key for key in ours if advice_for_key(key)]
+    advice = " ".join(text for table in (KEYS, GROUPS, VALUES) for _, text in table)
+    named = re.findall(r"\b(?:model|data|optimizer|runner|evaluation|log_config)(?:\.[a-z_]+)+", advice)
+    assert len(named) > 20
+    assert set(named) <= ours
+
+
+def test_a_name_that_another_expression_uses_is_a_variable(tmp_path: Path) -> None:
+    base = tmp_path / "base.py"
+    base.write_text("side = 64\n")
+    path = config(
+        tmp_path, "_base_ = 'base.py'\nlr = 1e-4\noptimizer = dict(lr=lr)\ndata = dict(image_size=[side] * 2)"
+    )
+    settings = load_settings(path)
+    assert (settings.optimizer.lr, settings.data.image_size) == (1e-4, (64, 64))
+    assert "unknown key lr. Write optimizer.lr." in failure(config(tmp_path, "lr = 1e-4"))
+
+
+def test_a_windows_path_with_escapes_is_refused(tmp_path: Path) -> None:
+    message = failure(config(tmp_path, 'data_root = "D:\\data\\nuScenes"'.replace("\\\\", "\\")))
+    assert "a backslash with a letter is an escape in quotes" in message
+    assert load_settings(config(tmp_path, "data_root = r'D:\\data\\nuScenes'")).data_root == Path(
+        "D:\\data\\nuScenes"
+    )
+
+
+def test_a_configuration_of_another_framework_is_told_where_to_start(tmp_path: Path) -> None:
+    path = config(
+        tmp_path, "\n".join(f"{key} = 1" for key in ("fp16", "work_dir", "workflow", "gpu_ids", "a", "b"))
+    )
+    head, *lines = failure(path).splitlines()
+    assert "Start from _base_ = ['baseline/lss_swin_nuscenes.py']" in head
+    assert len(lines) == 6
 
 
 def test_all_problems_come_in_one_message_in_the_order_of_the_file(tmp_path: Path) -> None:

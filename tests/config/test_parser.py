@@ -110,6 +110,96 @@ def test_settings_of_a_base_are_names_but_its_local_variables_are_not(tmp_path: 
     )
 
 
+def test_settings_of_the_bases_are_read_by_path_and_collections_are_joined(tmp_path: Path) -> None:
+    write(tmp_path, "data = dict(size=(3, 4), n=2)\n", "base.py")
+    text = (
+        "_base_ = 'base.py'\n"
+        "a = _base_.data.n * 2\n"
+        "b = (data['size'][1], data['size'][-2], [7, 8][0])\n"
+        "c = [1, 2] * 2 + [3]\n"
+        "d = dict(x=1, y=1) | dict(y=2)\n"
+        "e = 7 % 4\n"
+    )
+    config = read(write(tmp_path, text))
+    assert isinstance(config, dict)
+    del config["data"]
+    assert config == {"a": 4, "b": (4, 3, 7), "c": [1, 2, 1, 2, 3], "d": {"x": 1, "y": 2}, "e": 3}
+    for line, reason in {
+        "x = _base_.data.m": "no setting data.m",
+        "x = data['size'][2]": "no item 2",
+        "x = data['size'][::-1]": "a slice",
+        "x = [0] * 10**9": "shorten it",
+        "x = [[0] * 9000] * 9000": "shorten it",
+    }.items():
+        assert reason in failure(write(tmp_path, f"_base_ = 'base.py'\n{line}\n"))
+
+
+def test_refused_syntax_is_answered_with_what_to_write(tmp_path: Path) -> None:
+    for line, advice in {
+        "seed: int = 3": "Write seed = 3.",
+        "seed: 3": "Write seed = 3.",
+        "lr *= 4": "Write lr = lr * 4.",
+        "x = f'{root}/nuScenes'": "Join strings with +",
+        "x = os.path.join(root, 'a')": "--set data_root=DIR",
+        "x = os.environ['DATA']": "--set key=value",
+        "from mmengine.config import read_base": "named by _base_",
+        "x = '{{ $DATA:/data }}'": '--set data_root="$DATA_ROOT"',
+        "x = './work_dirs/{{ fileBasenameNoExtension }}'": "--work-dir",
+        "x = {{ _base_.data.n }}": "Write _base_.data.n without braces.",
+        "x = {{_base_.data.n + 1}}": "{{ }} is not supported",
+        "x = null": "did you mean None",
+    }.items():
+        message = failure(write(tmp_path, f"{line}\n"))
+        assert message.startswith(f"{tmp_path / 'config.py'}:1: ")
+        assert advice in message
+        assert "\n" not in message
+
+
+def test_letters_that_only_look_like_python_are_named(tmp_path: Path) -> None:
+    for line, named in {
+        "x = dict(a=1）": "） (U+FF09) is a full-width character; type ) instead",
+        "x = dict(a=1，b=2)": "type , instead",
+        "x = [1、2]": "type , instead",
+        "x = “a”": '“ (U+201C) is a typographic quote; type " instead',
+        "x = ‘a’": "type ' instead",
+        "x\u00a0= 1": "no-break space",
+        "x\u3000= 1": "ideographic space",
+        "x = 1\u200b": "zero width space",
+    }.items():
+        assert named in failure(write(tmp_path, f"# one\n{line}\n"))
+
+
+def test_other_encodings_load_with_their_mark_and_are_named_without(tmp_path: Path) -> None:
+    path = tmp_path / "config.py"
+    for encoding in ("utf-16", "utf-32"):
+        path.write_bytes("# 配置\nseed = 3\n".encode(encoding))
+        assert read(path) == {"seed": 3}
+    path.write_bytes("seed = 3\n# 配置文件\n".encode("gbk"))
+    assert failure(path).startswith(f"{path}:2: not in UTF-8, probably in GBK")
+    assert "`iconv -f GB18030 -t UTF-8 config.py > config_utf8.py`" in failure(path)
+    path.write_bytes("# résumé\n".encode("cp1252"))
+    assert "iconv -f CP1252" in failure(path)
+
+
+def test_other_formats_are_named(tmp_path: Path) -> None:
+    for name, text, kind in (
+        ("c.yaml", "runner:\n  max_iters: 20\n", "in YAML"),
+        ("c.yml", "seed: 3\n", "in YAML"),
+        ("c.py", "# comment\nrunner:\n  max_iters: 20\n", "in YAML"),
+        ("c.py", "---\nseed: 3\n", "in YAML"),
+        ("c.json", '{"runner": {"max_iters": 20, "x": true}}', "in JSON"),
+        ("c.py", '{\n  "seed": 3\n}', "in JSON"),
+        ("c.py", "[runner]\nmax_iters = 20\n", "in TOML or INI"),
+        ("c.py", "version https://git-lfs.github.com/spec/v1\noid sha256:a\n", "Git LFS pointer"),
+        ("c.py", "<!DOCTYPE html><html></html>", "an HTML page"),
+        ("c.pth", "PK\3\4\0\0", "a zip archive"),
+        ("c.py", "seed = 3\0", "null"),
+    ):
+        message = failure(write(tmp_path, text, name))
+        assert kind in message
+        assert "\n" not in message
+
+
 def test_missing_base_names_both_files(tmp_path: Path) -> None:
     message = failure(write(tmp_path, "\n_base_ = ['../nowhere/base.py']\n"))
     assert message.startswith(f"{tmp_path / 'config.py'}:2: ")
@@ -142,8 +232,8 @@ def test_an_endless_chain_of_bases_is_refused(tmp_path: Path) -> None:
         ("x = [i for i in (1, 2)]", "comprehension"),
         ("x = lambda: 1", "lambda"),
         ("x = f'{seed}'", "f-string"),
-        ("x = 'a' * 3", "only numbers"),
-        ("x = True + 1", "only numbers"),
+        ("x = 'a' * 3", "numbers only"),
+        ("x = True + 1", "numbers only"),
         ("x: int = 3", "annotation"),
         ("x += 1", "assignment with an operator"),
         ("x, y = 1, 2", "one plain name"),
