@@ -1,3 +1,3 @@
 """DiffBEV: bird's-eye-view segmentation on nuScenes, from raw data to an evaluated model."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

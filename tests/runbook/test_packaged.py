@@ -1,6 +1,5 @@
 """The packaged runbook is the user's runbook: word for word, complete, in both languages."""
 
-import os
 import re
 from pathlib import Path
 
@@ -8,8 +7,8 @@ import pytest
 
 from diffbev_engine.runbook.load import packaged_runbook
 from diffbev_engine.runbook.workspace_paths import PLACEHOLDERS, WorkspacePaths, placeholders_of
+from tests.workspace.runbook_text import runbook_text
 
-_SPEC = Path(os.environ.get("DIFFBEV_RUNBOOK", Path(__file__).parents[3] / "shared/spec/runbook.zh.md"))
 _ROOTS = WorkspacePaths(Path("/media/ldk950413/data0/DiffBEV"), Path("/media/ldk950413/data0/nuScenes"))
 _CHINESE = re.compile(r"[\u4e00-\u9fff]")
 RUNBOOK = packaged_runbook()
@@ -18,9 +17,7 @@ OF_THE_RUNBOOK = [problem for problem in RUNBOOK.problems if problem.id.isdecima
 
 @pytest.fixture(scope="module")
 def spec() -> str:
-    if not _SPEC.exists():
-        pytest.skip(f"no runbook at {_SPEC}; name one in DIFFBEV_RUNBOOK")
-    return _SPEC.read_text(encoding="utf-8")
+    return runbook_text()
 
 
 def _blocks(spec: str) -> list[str]:

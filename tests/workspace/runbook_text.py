@@ -1,13 +1,10 @@
 """The runbook as its author wrote it: bash blocks and success criteria by step, from the file itself."""
 
-import os
 import re
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 
-import pytest
-
-_DEFAULT = Path(__file__).parents[3] / "shared" / "spec" / "runbook.zh.md"
 WORKSPACE_ROOT = "/media/ldk950413/data0/DiffBEV"
 NUSCENES_ROOT = "/media/ldk950413/data0/nuScenes"
 
@@ -26,13 +23,14 @@ class Step:
     criteria: list[str] = field(default_factory=list)
 
 
+def runbook_text() -> str:
+    """The file as it ships in the package."""
+    return (resources.files("diffbev_engine.runbook") / "data/runbook.zh.md").read_text(encoding="utf-8")
+
+
 def read_runbook(workspace: Path, nuscenes_root: Path) -> list[Step]:
-    """All steps in the order of the runbook, its two roots replaced; skips the test without the file."""
-    path = Path(os.environ.get("DIFFBEV_RUNBOOK", _DEFAULT))
-    if not path.is_file():
-        pytest.skip(f"no runbook at {path}; set DIFFBEV_RUNBOOK to runbook.zh.md")
-    text = path.read_text(encoding="utf-8")
-    text = text.replace(WORKSPACE_ROOT, str(workspace)).replace(NUSCENES_ROOT, str(nuscenes_root))
+    """All steps in the order of the runbook, its two roots replaced."""
+    text = runbook_text().replace(WORKSPACE_ROOT, str(workspace)).replace(NUSCENES_ROOT, str(nuscenes_root))
     # A comment in a block may look like a heading: blocks are hidden while headings are sought.
     headings = list(_HEADING.finditer(_BLOCK.sub(lambda match: "`" * len(match[0]), text)))
     steps = []

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from diffbev_tui.bench.terminal import Terminal
-from diffbev_tui.bench.workspace import add_run, bench_workspace
+from tests.benchmarks.tui.terminal import Terminal
+from tests.benchmarks.tui.workspace import add_run, bench_workspace
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 TUI = Path(__file__).parents[3] / "diffbev_tui"
-LAYERS = ["i18n", "core", "themes", "widgets", "panes", "later", "stack", "app", "served", "main", "bench"]
+LAYERS = ["i18n", "core", "themes", "widgets", "panes", "later", "stack", "app", "served", "main"]
 ROOMS = {"core", "runs", "runbook", "workspace", "findings"}
 """Of the engine, those that import nothing heavy."""
 MODULES = sorted(TUI.rglob("*.py"))

@@ -1,4 +1,4 @@
-from diffbev_tui.bench.screen import Screen
+from tests.benchmarks.tui.screen import Screen
 
 
 def test_text_stands_where_it_was_put():

@@ -14,17 +14,17 @@ from itertools import chain, cycle, islice
 from statistics import median
 from typing import NamedTuple
 
-from diffbev_tui.bench.figure import Figure, percentile, shown
-from diffbev_tui.bench.monitor import open_monitor
-from diffbev_tui.bench.rows import being_written
-from diffbev_tui.bench.screen import Screen
-from diffbev_tui.bench.terminal import Terminal
-from diffbev_tui.bench.workspace import add_run, bench_workspace
+from tests.benchmarks.tui.figure import Figure, percentile, shown
+from tests.benchmarks.tui.monitor import open_monitor
+from tests.benchmarks.tui.rows import being_written
+from tests.benchmarks.tui.screen import Screen
+from tests.benchmarks.tui.terminal import Terminal
+from tests.benchmarks.tui.workspace import add_run, bench_workspace
 
 LIMIT_MS = 50.0
 ROWS_PER_S = 100.0
 LEFT, RIGHT = "\x1b[D", "\x1b[C"
-_READING = re.compile(r"reading \S+ %")
+_READING = re.compile(r"loading metrics\.csv \S+ ?%")
 
 
 class Press(NamedTuple):

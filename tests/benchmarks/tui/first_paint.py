@@ -3,26 +3,27 @@
 import sys
 from statistics import median
 
-from diffbev_tui.bench.empty import WORDS
-from diffbev_tui.bench.figure import Figure, spread
-from diffbev_tui.bench.screen import Screen
-from diffbev_tui.bench.terminal import SIZE, Terminal
-from diffbev_tui.bench.workspace import Bench, bench_workspace, three_runs
+from diffbev_engine.runbook.load import packaged_runbook
+from tests.benchmarks.tui.empty import WORDS
+from tests.benchmarks.tui.figure import Figure, spread
+from tests.benchmarks.tui.screen import Screen
+from tests.benchmarks.tui.terminal import SIZE, Terminal
+from tests.benchmarks.tui.workspace import Bench, bench_workspace, three_runs
 
 LIMIT_S = 0.6
 LIMIT_RATIO = 2.0
 
 
 def is_whole(screen: Screen) -> bool:
-    """Whether the runbook screen stands there: status with a run, tabs, what is next, phases, steps, keys."""
+    """Whether the runbook screen is complete: status with a run, tabs, what is next, phases, steps, keys."""
     rows = screen.rows
     return (
         "training diffbev" in rows[0]
         and "1 Runbook" in rows[1]
         and "Next:" in rows[2]
         and "Known problems" in screen.text
-        and "0.1 Enter the project folder" in screen.text
-        and "palette" in rows[-1]
+        and f"0.1 {packaged_runbook().step('0.1').title.en}" in screen.text
+        and "help" in rows[-1]
     )
 
 
@@ -49,6 +50,6 @@ def _ours(bench: Bench) -> float:
 
 
 def _empty(bench: Bench) -> float:
-    command = [sys.executable, "-m", "diffbev_tui.bench.empty"]
+    command = [sys.executable, "-m", "tests.benchmarks.tui.empty"]
     with Terminal(command, bench.environment, SIZE) as terminal:
         return terminal.until(lambda screen: WORDS in screen.text) - terminal.started

@@ -1,7 +1,7 @@
 import time
 
 from diffbev_engine.runs.metrics_reader import read_metrics
-from diffbev_tui.bench.rows import being_written, write_metrics
+from tests.benchmarks.tui.rows import being_written, write_metrics
 
 
 def test_the_rows_are_those_of_a_training(tmp_path):

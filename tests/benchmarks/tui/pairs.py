@@ -4,8 +4,8 @@ import random
 from collections.abc import Callable, Sequence
 from statistics import median
 
-from diffbev_tui.bench.figure import Figure, median_error, shown
-from diffbev_tui.bench.terminal import Terminal
+from tests.benchmarks.tui.figure import Figure, median_error, shown
+from tests.benchmarks.tui.terminal import Terminal
 
 LIMIT_PERCENT = 1.0
 

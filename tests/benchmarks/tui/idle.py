@@ -1,10 +1,10 @@
 """What the monitor costs while nothing, or little, happens: processor time of the real UI in a terminal."""
 
-from diffbev_tui.bench.figure import Figure
-from diffbev_tui.bench.monitor import open_monitor
-from diffbev_tui.bench.rows import being_written
-from diffbev_tui.bench.terminal import Terminal
-from diffbev_tui.bench.workspace import add_run, bench_workspace
+from tests.benchmarks.tui.figure import Figure
+from tests.benchmarks.tui.monitor import open_monitor
+from tests.benchmarks.tui.rows import being_written
+from tests.benchmarks.tui.terminal import Terminal
+from tests.benchmarks.tui.workspace import add_run, bench_workspace
 
 LIMIT_PERCENT = 3.0
 _SETTLED_S = 3.0

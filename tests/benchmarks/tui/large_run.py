@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from diffbev_tui.bench.figure import Figure, shown
-from diffbev_tui.bench.rows import write_metrics
+from tests.benchmarks.tui.figure import Figure, shown
+from tests.benchmarks.tui.rows import write_metrics
 
 ROWS = 1_000_000
 CHART_COLUMNS = ("loss", "mIoU", "Ldepth", "Ldiff")
@@ -30,7 +30,7 @@ def measure(*, quick: bool) -> list[Figure]:
             run.mkdir()
             write_metrics(run / "metrics.csv", count)
         megabytes = (large / "metrics.csv").stat().st_size / 1e6
-        command = [sys.executable, "-m", "diffbev_tui.bench.large_run", str(large), str(small)]
+        command = [sys.executable, "-m", "tests.benchmarks.tui.large_run", str(large), str(small)]
         ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     found: dict[str, float] = json.loads(ended.stdout)
     append, little = found["append_ms"], found["small_append_ms"]

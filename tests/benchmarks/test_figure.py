@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from diffbev_tui.bench.figure import Figure, median_error, percentile, shown, table
+from tests.benchmarks.tui.figure import Figure, median_error, percentile, shown, table
 
 
 def test_a_percentile_is_a_value_that_was_measured():

@@ -14,8 +14,8 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.status import RunState, RunStatus
 from diffbev_engine.workspace.init import init_workspace
-from diffbev_tui.bench.rows import write_metrics
-from diffbev_tui.bench.terminal import SIZE, Terminal, ui_command
+from tests.benchmarks.tui.rows import write_metrics
+from tests.benchmarks.tui.terminal import SIZE, Terminal, ui_command
 
 STEPS = 200_000
 _AGE_S = 5400.0

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import psutil
 
-from diffbev_tui.bench.screen import Screen
 from diffbev_tui.core.graphics import OWN_VARIABLES
+from tests.benchmarks.tui.screen import Screen
 
 SIZE = (140, 44)
 """Columns and rows: room for four charts."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from diffbev_tui.bench.screen import Screen
-from diffbev_tui.bench.terminal import Terminal
-from diffbev_tui.bench.workspace import Bench
+from tests.benchmarks.tui.screen import Screen
+from tests.benchmarks.tui.terminal import Terminal
+from tests.benchmarks.tui.workspace import Bench
 
 CHARTS = ("loss", "mIoU", "Ldepth", "Ldiff")
 """The first page."""
@@ -23,7 +23,7 @@ def open_monitor(bench: Bench) -> Iterator[Terminal]:
 
 def all_drawn(screen: Screen) -> bool:
     """Whether four charts have curves, and nothing is left to be read."""
-    return first_drawn(screen) and "reading" not in screen.rows[2] and curves(screen) >= len(CHARTS)
+    return first_drawn(screen) and "loading" not in screen.rows[2] and curves(screen) >= len(CHARTS)
 
 
 def first_drawn(screen: Screen) -> bool:

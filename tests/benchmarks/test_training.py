@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from diffbev_tui.bench.rows import being_written
-from diffbev_tui.bench.training import measure
-from diffbev_tui.bench.workspace import add_run, bench_workspace
+from tests.benchmarks.tui.rows import being_written
+from tests.benchmarks.tui.training import measure
+from tests.benchmarks.tui.workspace import add_run, bench_workspace
 
 
 @pytest.mark.slow
@@ -22,7 +22,7 @@ def test_the_speed_of_a_run_is_that_of_its_rows():
 
 
 def test_a_run_outside_of_a_workspace_is_refused(tmp_path):
-    command = [sys.executable, "-m", "diffbev_tui.bench", "--training", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.benchmarks.tui", "--training", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "workspace.toml" in ended.stderr

@@ -1,9 +1,9 @@
 """The real UI on a run of a million rows: when charts appear, when all is read, and the memory it takes."""
 
-from diffbev_tui.bench.figure import Figure
-from diffbev_tui.bench.monitor import all_drawn, first_drawn
-from diffbev_tui.bench.screen import Screen
-from diffbev_tui.bench.workspace import add_run, bench_workspace
+from tests.benchmarks.tui.figure import Figure
+from tests.benchmarks.tui.monitor import all_drawn, first_drawn
+from tests.benchmarks.tui.screen import Screen
+from tests.benchmarks.tui.workspace import add_run, bench_workspace
 
 ROWS = 1_000_000
 LIMIT_FIRST_S = 0.5

@@ -7,18 +7,18 @@ import sys
 
 import pytest
 
-from diffbev_tui.bench.__main__ import PARTS
-from diffbev_tui.bench.keys import Press, mix
-from diffbev_tui.bench.monitor import curves
-from diffbev_tui.bench.screen import Screen
-from diffbev_tui.bench.terminal import Terminal, TooSlow
+from tests.benchmarks.tui.__main__ import PARTS
+from tests.benchmarks.tui.keys import Press, mix
+from tests.benchmarks.tui.monitor import curves
+from tests.benchmarks.tui.screen import Screen
+from tests.benchmarks.tui.terminal import Terminal, TooSlow
 
 QUIET = {"first_paint", "empty_paint", "paint_ratio", "keys", "idle_running", "app_memory", "watched"}
 
 
 @pytest.mark.slow
 def test_every_part_gives_figures():
-    command = [sys.executable, "-m", "diffbev_tui.bench", "--quick", "--json"]
+    command = [sys.executable, "-m", "tests.benchmarks.tui", "--quick", "--json"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     figures = {one["name"]: one for one in json.loads(ended.stdout)["figures"]}
@@ -29,7 +29,7 @@ def test_every_part_gives_figures():
 
 
 def test_parts_can_be_chosen_by_name():
-    command = [sys.executable, "-m", "diffbev_tui.bench", "nonsense"]
+    command = [sys.executable, "-m", "tests.benchmarks.tui", "nonsense"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert all(part in ended.stderr for part in PARTS)

@@ -1,6 +1,6 @@
 """Rows of a ``metrics.csv`` as a training writes them; as a program, at a steady pace.
 
-``python -m diffbev_tui.bench.rows FILE ROWS_PER_SECOND`` appends until it is ended: a process of its own,
+``python -m tests.benchmarks.tui.rows FILE ROWS_PER_SECOND`` appends until it is ended: a process of its own,
 so that writing takes no time from whoever measures.
 """
 
@@ -57,7 +57,7 @@ def append_for_ever(path: Path, rows_per_s: float) -> None:
 @contextmanager
 def being_written(path: Path, rows_per_s: float) -> Iterator[None]:
     """Rows arrive in ``path`` while the block runs."""
-    command = [sys.executable, "-m", "diffbev_tui.bench.rows", str(path), json.dumps(rows_per_s)]
+    command = [sys.executable, "-m", "tests.benchmarks.tui.rows", str(path), json.dumps(rows_per_s)]
     writer = subprocess.Popen(command)
     try:
         yield

@@ -1,4 +1,4 @@
-"""``python -m diffbev_tui.bench [NAME…]``: measures what the terminal UI promises, names what is missed."""
+"""``python -m tests.benchmarks.tui [NAME…]``: measures the limits that the terminal UI promises to keep."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from diffbev_engine.core.errors import UsageError
-from diffbev_tui.bench.figure import Figure, table
-from diffbev_tui.bench.training import measure as measure_training
+from tests.benchmarks.tui.figure import Figure, table
+from tests.benchmarks.tui.training import measure as measure_training
 
 PARTS = ("first_paint", "large_run", "large_app", "keys", "idle", "watched")
 """The modules that measure, in the order of the table."""
@@ -35,7 +35,7 @@ def main(parts: tuple[str, ...], quick: bool, as_json: bool, training: Path | No
     figures: list[Figure] = []
     for part in parts or (PARTS if training is None else ()):
         click.echo(f"{part} …", err=True)
-        figures += import_module(f"diffbev_tui.bench.{part}").measure(quick=quick)
+        figures += import_module(f"tests.benchmarks.tui.{part}").measure(quick=quick)
     if training is not None:
         click.echo("training …", err=True)
         try:

@@ -13,11 +13,11 @@ from statistics import median
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runbook.workspace_paths import WORKSPACE_FILE
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_tui.bench.figure import Figure
-from diffbev_tui.bench.monitor import first_drawn
-from diffbev_tui.bench.pairs import loss_figure, speeds_in_pairs
-from diffbev_tui.bench.terminal import Terminal, ui_command
-from diffbev_tui.bench.workspace import home_variables
+from tests.benchmarks.tui.figure import Figure
+from tests.benchmarks.tui.monitor import first_drawn
+from tests.benchmarks.tui.pairs import loss_figure, speeds_in_pairs
+from tests.benchmarks.tui.terminal import Terminal, ui_command
+from tests.benchmarks.tui.workspace import home_variables
 
 _SETTLE_S = 0.3
 _LOOK_S = 0.001

@@ -17,12 +17,12 @@ from contextlib import contextmanager
 from mmap import mmap
 from pathlib import Path
 
-from diffbev_tui.bench.figure import Figure
-from diffbev_tui.bench.monitor import open_monitor
-from diffbev_tui.bench.pairs import loss_figure, speeds_in_pairs
-from diffbev_tui.bench.rows import being_written
-from diffbev_tui.bench.terminal import Terminal
-from diffbev_tui.bench.workspace import add_run, bench_workspace
+from tests.benchmarks.tui.figure import Figure
+from tests.benchmarks.tui.monitor import open_monitor
+from tests.benchmarks.tui.pairs import loss_figure, speeds_in_pairs
+from tests.benchmarks.tui.rows import being_written
+from tests.benchmarks.tui.terminal import Terminal
+from tests.benchmarks.tui.workspace import add_run, bench_workspace
 
 _ROWS_PER_S = 0.5
 _COUNT = struct.Struct("Q")
@@ -63,7 +63,7 @@ def count_for_ever(path: Path) -> None:
 def counting(path: Path) -> Iterator[Counter]:
     """A process counts while the block runs."""
     counter = Counter(path)
-    worker = subprocess.Popen([sys.executable, "-m", "diffbev_tui.bench.watched", str(path)])
+    worker = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.tui.watched", str(path)])
     try:
         yield counter
     finally:
