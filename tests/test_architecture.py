@@ -26,7 +26,7 @@ LAYERS = [
     {"cli"},
     {"__main__"},
 ]
-BEFORE_A_RUN = {"data", "samples", "machine", "storage", "gpu", "weights", "plan", "preflight"}
+BEFORE_A_RUN = {"data", "samples", "machine", "storage", "gpu", "gpu_memory", "weights", "plan", "preflight"}
 """Detectors that read data, models or the machine before training; the rest of findings is light."""
 LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 MODULES = sorted(ENGINE.rglob("*.py"))
@@ -86,3 +86,17 @@ def test_modules_hold_one_idea():
     for path in MODULES:
         lines = len(path.read_text().splitlines())
         assert lines <= 320, f"{path} has {lines} lines"
+
+
+def test_only_the_reader_of_gpus_opens_the_driver():
+    for path in [*MODULES, *(ROOT / "diffbev_tui").rglob("*.py")]:
+        modules = {
+            name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            for name in (
+                [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
+            )
+        }
+        owner = path.parent == ENGINE / "core" and path.name.startswith("gpu")
+        assert owner or "pynvml" not in modules, path

@@ -15,8 +15,8 @@ from typing import Any
 from diffbev_engine.bench.memory_child import ANSWER, Request
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.host_memory import host_memory
 from diffbev_engine.findings.memory.curve import MARGIN, MemoryCurve, MemoryPoint, fit_line
-from diffbev_engine.findings.memory.host import host_memory
 
 LARGEST_ON_GPU = 512
 LARGEST_ON_HOST = 8

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from diffbev_engine.core.gpu_select import number_like_nvidia_smi
+
 
 class _GpuIds(click.ParamType):
     name = "ids"
@@ -29,11 +31,20 @@ set_option = click.option(
     help="Override one setting, e.g. --set data.samples_per_gpu=2; may be repeated.",
 )
 
+
+def _order_gpus(_ctx: click.Context, _param: click.Parameter, ids: tuple[int, ...]) -> tuple[int, ...]:
+    if ids:
+        number_like_nvidia_smi()
+    return ids
+
+
 gpu_ids_option = click.option(
     "--gpu-ids",
     type=_GpuIds(),
     default=(),
-    help="GPU ids as shown by nvidia-smi. [default: the first GPU, or the CPU if there is none]",
+    callback=_order_gpus,
+    help="GPU ids as shown by nvidia-smi; with CUDA_VISIBLE_DEVICES, positions in its list. "
+    "[default: the first GPU, or the CPU if there is none]",
 )
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

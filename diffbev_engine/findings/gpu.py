@@ -1,73 +1,157 @@
-"""Driver, CUDA and torch against each other, and the memory of the GPU against the batch."""
+"""Whether PyTorch can train on the chosen GPUs: driver, CUDA, architecture, and the state of each GPU."""
 
-from collections.abc import Callable, Iterator
-from typing import Any
+import os
+import warnings
+from collections.abc import Iterator
+from functools import cache
 
-from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
-from diffbev_engine.core.gpu import Gpu, Gpus, gpus
-from diffbev_engine.findings.finding import Finding, error, gib, ok, warning
-from diffbev_engine.findings.memory.curve import MARGIN, MEMORY_FILE, MemoryCurve, read_curve
-from diffbev_engine.findings.memory.estimate import estimate_memory
-from diffbev_engine.findings.memory.gpu_processes import gpu_processes
+from diffbev_engine.core.bilingual import EMPTY, Bilingual
+from diffbev_engine.core.gpu import Gpu, GpuReading, Version, read_gpus
+from diffbev_engine.core.gpu_select import ORDER, VISIBLE, VisibleGpus, visible
+from diffbev_engine.findings.finding import Finding, Remedy, Severity, error, ok, warning
 from diffbev_engine.findings.plan import Plan
 
-Version = tuple[int, int]
-_MIB, _GIB = 2**20, 2**30
 _BF16_SINCE = (8, 0)
 _TORCH = Bilingual(
     "安装与驱动匹配的 PyTorch（见 pytorch.org），或更新驱动",
     "install a PyTorch build that matches the driver (see pytorch.org), or update the driver",
 )
+_ON_PURPOSE = ("", "-1", "none", "None", "NoDevFiles")
+"""Values of ``CUDA_VISIBLE_DEVICES`` by which users hide all GPUs."""
+_CPU_ANYWAY = Remedy(
+    Bilingual(
+        f"修复后重试；若确实要用 CPU 训练，请设置 {VISIBLE}=",
+        f"fix this; to train on the CPU, set {VISIBLE}=",
+    ),
+    environment={VISIBLE: ""},
+)
 
 
 def cuda(plan: Plan) -> Iterator[Finding]:
-    """A driver that answers, and a torch that can use it."""
+    """A working driver, and a PyTorch that can use the chosen GPUs."""
     import torch
 
-    found = gpus()
-    if found.problem:
-        yield warning(
-            "cuda",
-            Bilingual(
-                f"没有可用的 GPU：{found.problem.zh}；将使用 CPU 训练",
-                f"no GPU: {found.problem.en}; training would run on the CPU",
-            ),
-            f"torch {torch.__version__}",
-            Bilingual(
-                "可用于演示；正式训练需要 NVIDIA GPU 及其驱动（nvidia-smi）",
-                "fine for the demo; real training needs an NVIDIA GPU and driver (nvidia-smi)",
-            ),
-        )
+    found = read_gpus()
+    usable, why = torch_can_use_cuda()
+    where = f"torch {torch.__version__}, driver {found.driver or '–'}, CUDA {_shown(found.cuda)}"
+    if not found.gpus:
+        yield judge_driver(found, where, usable=usable)
         return
-    driver_cuda, capabilities = ask_nvml(_cuda_version), ask_nvml(_capabilities)
-    where = f"torch {torch.__version__}, driver {found.driver}, CUDA {_shown(driver_cuda)}"
-    problems = [*judge_cuda(torch.version.cuda, driver_cuda, where)]
-    for index in plan.gpu_ids or (0,):
-        if index >= len(capabilities):
-            what = Bilingual(
-                f"GPU {index} 不存在（共 {len(capabilities)} 块）",
-                f"there is no GPU {index}: this machine has {len(capabilities)}",
-            )
-            problems.append(error("cuda", what, where, Bilingual("修改 --gpu-ids", "change --gpu-ids")))
-        elif torch.version.cuda:
-            known, precision = torch.cuda.get_arch_list(), plan.settings.precision
-            problems += judge_architecture(index, capabilities[index], known, precision, where)
-    if not problems and not torch.cuda.is_available():
+    seen = visible(found.gpus)
+    if not seen.gpus:
+        yield from judge_hidden(found, seen, where)
+        return
+    problems = [*_bystanders(found, seen, where), *judge_cuda(torch.version.cuda, found.cuda, where, usable)]
+    for number in wanted(plan):
+        if missing := seen.problem(number):
+            problems.append(error("cuda", missing, where, Bilingual("修改 --gpu-ids", "change --gpu-ids")))
+            continue
+        gpu = seen.gpus[number]
+        problems += judge_gpu(gpu, where)
+        if gpu.capability and torch.version.cuda:
+            known = torch.cuda.get_arch_list()
+            problems += judge_architecture(number, gpu.capability, known, plan.settings.precision, where)
+    if not usable and not any(each.severity is Severity.ERROR for each in problems):
         what = Bilingual(
-            "驱动能识别 GPU，但 PyTorch 无法使用", "the driver sees a GPU, but PyTorch cannot use it"
+            f"驱动能识别 GPU，但 PyTorch 无法使用{why and '：' + why}",
+            f"the driver sees a GPU, but PyTorch cannot use it{why and ': ' + why}",
         )
-        advice = Bilingual(
-            "检查 CUDA_VISIBLE_DEVICES 与驱动版本", "check CUDA_VISIBLE_DEVICES and the driver version"
-        )
-        problems.append(error("cuda", what, where, advice))
+        problems.append(error("cuda", what, where, _CPU_ANYWAY))
     yield from problems
     if not problems:
-        name = found.gpus[0].name
-        yield ok("cuda", Bilingual(f"GPU可用：{name}", f"torch can use the GPU: {name}"), where)
+        names = ", ".join(seen.gpus[number].name for number in wanted(plan))
+        yield ok("cuda", Bilingual(f"GPU 可用：{names}", f"PyTorch can use the GPU: {names}"), where)
 
 
-def judge_cuda(built_for: str | None, driver: Version, where: str) -> Iterator[Finding]:
-    """The CUDA of torch against the newest that the driver runs; its major version must not be newer."""
+def wanted(plan: Plan) -> tuple[int, ...]:
+    """CUDA's numbers of the GPUs that the run would use on this machine."""
+    return plan.gpu_ids or tuple(range(int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+
+
+@cache
+def torch_can_use_cuda() -> tuple[bool, str]:
+    """Whether PyTorch finds a GPU, and what it says if not."""
+    import torch
+
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        usable = torch.cuda.is_available()
+    words = " ".join(" ".join(str(each.message).split()) for each in said)
+    return usable, words.split(" (Triggered internally")[0]
+
+
+def judge_driver(found: GpuReading, where: str, *, usable: bool) -> Finding:
+    """The driver shows no GPU: none is there, or the driver does not work."""
+    why = found.problem
+    if usable:
+        what = Bilingual(
+            f"PyTorch 可以使用 GPU，但无法读取其状态：{why.zh}",
+            f"PyTorch can use a GPU, but its state cannot be read: {why.en}",
+        )
+        return warning("cuda", what, where, EMPTY)
+    if found.trouble is None or found.trouble.means_no_gpu:
+        what = Bilingual(
+            f"没有可用的 GPU：{why.zh}；将使用 CPU 训练", f"no GPU: {why.en}; training would run on the CPU"
+        )
+        advice = Bilingual(
+            "可用于演示；正式训练需要 NVIDIA GPU 及其驱动（nvidia-smi）",
+            "fine for the demo; real training needs an NVIDIA GPU and driver (nvidia-smi)",
+        )
+        return warning("cuda", what, where, advice)
+    what = Bilingual(f"GPU 驱动工作异常：{why.zh}", f"the GPU driver does not work: {why.en}")
+    return error("cuda", what, where, _CPU_ANYWAY)
+
+
+def judge_hidden(found: GpuReading, seen: VisibleGpus, where: str) -> Iterator[Finding]:
+    """No GPU is left for CUDA: all are lost, or the variable hides them, on purpose or by mistake."""
+    if not found.usable:
+        yield from (error("cuda", gpu.problem, where, _CPU_ANYWAY) for gpu in found.gpus)
+    elif seen.variable is None:
+        what = Bilingual("GPU 已启用 MIG，但没有 MIG 实例", "the GPU is in MIG mode but has no MIG instance")
+        create = Remedy(
+            Bilingual("创建 MIG 实例", "create MIG instances"), shell="sudo nvidia-smi mig -cgi 0 -C"
+        )
+        yield error("cuda", what, where, create)
+    elif seen.variable.strip() in _ON_PURPOSE:
+        what = Bilingual(
+            f"{VISIBLE}={seen.variable} 隐藏了所有 GPU；将使用 CPU 训练",
+            f"{VISIBLE}={seen.variable} hides all GPUs; training would run on the CPU",
+        )
+        yield warning("cuda", what, where, Bilingual(f"取消设置 {VISIBLE}", f"unset {VISIBLE}"))
+    else:
+        there = ", ".join(str(gpu.index) for gpu in found.usable)
+        what = Bilingual(
+            f"{VISIBLE}={seen.variable} 没有指向本机的 GPU（{there}）",
+            f"{VISIBLE}={seen.variable} names no GPU of this machine ({there})",
+        )
+        yield error("cuda", what, where, Bilingual(f"修改 {VISIBLE}", f"change {VISIBLE}"))
+
+
+def _bystanders(found: GpuReading, seen: VisibleGpus, where: str) -> Iterator[Finding]:
+    """Lost GPUs that CUDA leaves out, ignored parts of the variable, and an order that nobody can tell."""
+    for gpu in found.gpus:
+        if gpu.problem:
+            yield warning("cuda", gpu.problem, where, EMPTY)
+    if seen.ignored and seen.ignored.strip() not in _ON_PURPOSE:
+        what = Bilingual(
+            f"CUDA 忽略 {VISIBLE} 中从 {seen.ignored} 起的部分", f"CUDA ignores {seen.ignored} in {VISIBLE}"
+        )
+        yield warning("cuda", what, where, Bilingual(f"修改 {VISIBLE}", f"change {VISIBLE}"))
+    if not seen.certain and ORDER not in os.environ and len(found.usable) > 1:
+        what = Bilingual(
+            "GPU 型号不同：CUDA 的编号可能与 nvidia-smi 不同",
+            "different GPU models: CUDA may number them differently from nvidia-smi",
+        )
+        advice = Bilingual(
+            f"设置 {ORDER}=PCI_BUS_ID，或使用 --gpu-ids", f"set {ORDER}=PCI_BUS_ID, or use --gpu-ids"
+        )
+        yield warning("cuda", what, where, Remedy(advice, environment={ORDER: "PCI_BUS_ID"}))
+
+
+def judge_cuda(built_for: str | None, driver: Version | None, where: str, usable: bool) -> Iterator[Finding]:
+    """The CUDA of PyTorch against the newest that the driver runs; its major version must not be newer."""
+    if usable and built_for is None:
+        return  # built for another kind of GPU
     if built_for is None:
         what = Bilingual(
             "当前 PyTorch 不支持 CUDA，不会使用 GPU",
@@ -80,16 +164,66 @@ def judge_cuda(built_for: str | None, driver: Version, where: str) -> Iterator[F
         f"PyTorch 基于 CUDA {built_for} 编译，驱动最高支持 {_shown(driver)}",
         f"PyTorch was built for CUDA {built_for}, but the driver supports up to {_shown(driver)}",
     )
-    if driver < (major, 0):
-        yield error("cuda", what, where, _TORCH)
-    elif driver < (major, minor):
+    if driver is None or driver >= (major, minor):
+        return
+    if driver < (major, 0) and not usable:  # with CUDA's compatibility package it is usable all the same
+        old = Bilingual(f"NVIDIA 驱动过旧：{what.zh}", f"the NVIDIA driver is too old: {what.en}")
+        yield error("cuda", old, where, _TORCH)
+    else:
         yield warning("cuda", what, where, _TORCH)
+
+
+def judge_gpu(gpu: Gpu, where: str) -> Iterator[Finding]:
+    """One GPU that CUDA shows: compute mode, other processes in exclusive mode, damaged memory."""
+    name = f"GPU {gpu.index}"
+    if gpu.compute_mode == "prohibited":
+        what = Bilingual(
+            f"{name} 的计算模式为 Prohibited，不允许计算",
+            f"{name} is in compute mode Prohibited: nothing may run on it",
+        )
+        yield error("cuda", what, where, _default_mode(gpu))
+    others = [each for each in gpu.processes or () if not each.mine]
+    if gpu.compute_mode == "exclusive" and others:
+        pids = ", ".join(f"{each.pid} {each.name or ''}".strip() for each in others[:3])
+        what = Bilingual(
+            f"{name} 为独占模式，已被进程 {pids} 占用",
+            f"{name} is in exclusive mode and in use by process {pids}",
+        )
+        yield error("cuda", what, where, _default_mode(gpu))
+    if gpu.worn_out:
+        what = Bilingual(
+            f"{name} 的显存损坏，且无法再替换", f"the memory of {name} is damaged and cannot be remapped"
+        )
+        yield error(
+            "cuda",
+            what,
+            where,
+            Bilingual("使用其他 GPU，并更换此卡", "use another GPU, and have this one replaced"),
+        )
+    elif gpu.needs_reset or gpu.ecc_errors:
+        count = gpu.ecc_errors or 0
+        what = Bilingual(
+            f"{name} 出现过无法纠正的 ECC 错误（{count} 次）",
+            f"{name} had uncorrectable ECC errors ({count})",
+        )
+        reset = Remedy(
+            Bilingual("空闲时重置此 GPU，或重启机器", "reset the GPU while it is idle, or reboot"),
+            shell=f"sudo nvidia-smi --gpu-reset -i {gpu.index}",
+        )
+        yield warning("cuda", what, where, reset)
+
+
+def _default_mode(gpu: Gpu) -> Remedy:
+    text = Bilingual(
+        "使用其他 GPU，或恢复默认计算模式", "use another GPU, or restore the default compute mode"
+    )
+    return Remedy(text, shell=f"sudo nvidia-smi -i {gpu.index} -c DEFAULT")
 
 
 def judge_architecture(
     index: int, capability: Version, known: list[str], precision: str, where: str
 ) -> Iterator[Finding]:
-    """The kernels in torch (``sm_90``, ``compute_90``, …) against the GPU."""
+    """The kernels in PyTorch (``sm_90``, ``compute_90``, …) against the GPU."""
     major, minor = capability
     # Binaries run within their major version; code for compute_XY is compiled for anything newer.
     versions = [(name.split("_")[0], int(name.split("_")[1].rstrip("af"))) for name in known]
@@ -106,110 +240,14 @@ def judge_architecture(
             f"GPU {index} 不原生支持 bf16，速度会很慢",
             f"GPU {index} has no native bf16 support and will be slow",
         )
-        yield warning("cuda", what, where, same("--set precision=fp16"))
-
-
-def gpu_memory(plan: Plan) -> Iterator[Finding]:
-    """Free memory of each GPU against the batch: measured where `memory` left it, else estimated."""
-    found = gpus()
-    if not found.problem:
-        for index in plan.gpu_ids or (0,):
-            if index < len(found.gpus):
-                yield judge_room(plan, found, index)
-        return
-    batch = plan.settings.data.samples_per_gpu
-    need, source = planned_memory(plan)
-    if need is None:
-        what = Bilingual("没有 GPU，跳过显存检查", "no GPU: GPU memory not checked")
-    else:
-        what = Bilingual(
-            f"没有GPU；批大小 {batch} 在GPU上约需 {gib(need * _MIB)}（{source.zh}）",
-            f"no GPU; on one, a batch of {batch} would take about {gib(need * _MIB)} ({source.en})",
+        setting = "precision=fp16"
+        yield warning(
+            "cuda",
+            what,
+            where,
+            Remedy(Bilingual(f"--set {setting}", f"--set {setting}"), overrides=(setting,)),
         )
-    yield ok("gpu_memory", what)
 
 
-def planned_memory(plan: Plan) -> tuple[float | None, Bilingual]:
-    """MiB that the planned batch takes on a GPU, and how that is known."""
-    settings, curve = plan.settings, read_curve(plan.folder.path / MEMORY_FILE)
-    if curve and curve.kind == "gpu" and curve.line and _same_network(curve, plan):
-        return curve.line.at(settings.data.samples_per_gpu), Bilingual("本机实测", "measured here")
-    estimate = estimate_memory(settings)
-    if estimate is None:
-        return None, Bilingual("未知", "unknown")
-    return estimate.at(settings.data.samples_per_gpu), Bilingual(
-        "按 H200 实测值估计", "estimated from an H200"
-    )
-
-
-def _same_network(curve: MemoryCurve, plan: Plan) -> bool:
-    settings = plan.settings
-    measured = (curve.config, curve.precision, curve.compile, curve.image_size)
-    return measured == (plan.config, settings.precision, settings.compile, settings.data.image_size)
-
-
-def judge_room(plan: Plan, found: Gpus, index: int) -> Finding:
-    """Hold the planned batch against what is free on one GPU."""
-    gpu, batch = found.gpus[index], plan.settings.data.samples_per_gpu
-    need, source = planned_memory(plan)
-    free, held = gpu.free_gib * _GIB, _held(gpu)
-    where = f"GPU {index} {gpu.name}"
-    if need is None:
-        what = Bilingual(
-            f"剩余 {gib(free)}；批大小 {batch} 所需未知",
-            f"{gib(free)} free; what a batch of {batch} takes is not known",
-        )
-        measure = Bilingual("用 diffbev-engine memory 实测", "measure it with `diffbev-engine memory`")
-        return warning("gpu_memory", what, where, measure)
-    wanted, room = gib(need * _MIB), f"{gib(free)} / {gpu.total_gib:.1f} GiB"
-    what = Bilingual(
-        f"批大小 {batch} 约需 {wanted}（{source.zh}），剩余 {room}{held.zh}",
-        f"batch size {batch} needs about {wanted} ({source.en}), {room} free{held.en}",
-    )
-    smaller = Bilingual(
-        "减小 data.samples_per_gpu 并按倍数提高 optimizer_config.cumulative_iters，或换GPU；"
-        "可先用 diffbev-engine memory 实测",
-        "reduce data.samples_per_gpu and increase optimizer_config.cumulative_iters by the same "
-        "factor, or use another GPU; `diffbev-engine memory` measures what fits",
-    )
-    if need * _MIB > free:
-        return error("gpu_memory", what, where, smaller)
-    if need * _MIB > free * (1 - MARGIN):
-        return warning("gpu_memory", what, where, smaller)
-    return ok("gpu_memory", what, where)
-
-
-def _held(gpu: Gpu) -> Bilingual:
-    """Who else is on the GPU."""
-    processes, _ = gpu_processes(index=gpu.index)
-    if not processes:
-        return EMPTY
-    names = ", ".join(f"{each.pid} {each.name or ''}".strip() for each in processes[:3])
-    return Bilingual(f"；已有进程 {names}", f"; processes on it: {names}")
-
-
-def ask_nvml(question: Callable[[Any], Any]) -> Any:
-    """The answer of the driver to ``question``, which gets the module ``pynvml``."""
-    import pynvml
-
-    pynvml.nvmlInit()
-    try:
-        return question(pynvml)
-    finally:
-        pynvml.nvmlShutdown()
-
-
-def _cuda_version(nvml: Any) -> Version:
-    """Newest CUDA that the driver can run."""
-    version = int(nvml.nvmlSystemGetCudaDriverVersion())
-    return version // 1000, version % 1000 // 10
-
-
-def _capabilities(nvml: Any) -> list[Version]:
-    """Compute capability of each GPU; asking the driver makes no context on it."""
-    handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
-    return [tuple(nvml.nvmlDeviceGetCudaComputeCapability(handle)) for handle in handles]
-
-
-def _shown(version: Version) -> str:
-    return f"{version[0]}.{version[1]}"
+def _shown(version: Version | None) -> str:
+    return "–" if version is None else f"{version[0]}.{version[1]}"

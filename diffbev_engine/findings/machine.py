@@ -8,9 +8,9 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.grid import LABEL_GRID
+from diffbev_engine.core.host_memory import HostMemory, host_memory
 from diffbev_engine.findings.finding import Finding, error, gib, ok, warning
 from diffbev_engine.findings.memory.estimate import WORKER_MIB
-from diffbev_engine.findings.memory.host import HostMemory, host_memory
 from diffbev_engine.findings.plan import Plan
 
 SHARED = Path("/dev/shm")

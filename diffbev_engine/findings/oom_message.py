@@ -4,6 +4,7 @@ import re
 from dataclasses import asdict, dataclass
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.gpu_processes import GpuProcess, own_among
 
 _SIZE = r"([\d.]+) ?(bytes|B|KiB|MiB|GiB|TiB)"
 _MIB = {"bytes": 2**-20, "B": 2**-20, "KiB": 2**-10, "MiB": 1.0, "GiB": 1024.0, "TiB": 1024.0**2}
@@ -19,8 +20,8 @@ class OutOfMemory:
     gpu: int | None = None
     capacity: float | None = None
     free: float | None = None
-    others: tuple[tuple[int, float], ...] = ()
-    """(pid, MiB) of other processes; in a container the pid may be that of this one."""
+    listed: tuple[tuple[int, float], ...] = ()
+    """(pid, MiB) of the processes that the message names; in a container this one may be among them."""
     this_process: float | None = None
     allocated: float | None = None
     private_pools: float | None = None
@@ -31,6 +32,26 @@ class OutOfMemory:
     def spilled(self) -> bool:
         """Whether more is allocated than the GPU has: Windows moved memory to the host before it ended."""
         return self.allocated is not None and self.capacity is not None and self.allocated > self.capacity
+
+    @property
+    def reserved(self) -> float | None:
+        """MiB that PyTorch holds, used or not."""
+        return None if self.allocated is None else self.allocated + (self.reserved_unallocated or 0.0)
+
+    @property
+    def own(self) -> float | None:
+        """MiB that this process holds, its CUDA context included."""
+        rest = [mib for pid, mib in self.listed if (pid, mib) not in self.others]
+        return self.this_process if self.this_process is not None else rest[0] if rest else None
+
+    @property
+    def others(self) -> tuple[tuple[int, float], ...]:
+        """Those listed that are not this process; a message names it separately unless in a container."""
+        if self.this_process is not None:
+            return self.listed
+        hidden = [GpuProcess(pid, mib, None, None, None) for pid, mib in self.listed]
+        least = self.reserved if self.reserved is not None or len(hidden) > 1 else 0.0
+        return tuple((each.pid, each.mib or 0.0) for each in own_among(hidden, least=least) if not each.mine)
 
     @property
     def held_by_others(self) -> float:
@@ -50,7 +71,8 @@ class OutOfMemory:
 
     def to_json(self) -> dict[str, object]:
         """Plain values, MiB."""
-        return asdict(self) | {"fragmented": self.fragmented, "spilled": self.spilled}
+        derived = {"others": self.others, "fragmented": self.fragmented, "spilled": self.spilled}
+        return asdict(self) | derived
 
     def say(self) -> list[Bilingual]:
         """What the message means, the first cause first."""
@@ -66,11 +88,7 @@ class OutOfMemory:
         if self.others_matter:
             zh = "、".join(f"进程 {pid} 占用 {_shown(size)}" for pid, size in self.others)
             en = ", ".join(f"process {pid} holds {_shown(size)}" for pid, size in self.others)
-            lines.append(
-                Bilingual(
-                    f"{zh}（容器中也可能是本进程）", f"{en} (in a container this may be the run itself)"
-                )
-            )
+            lines.append(Bilingual(zh, en))
         if self.fragmented:
             size = _shown(self.reserved_unallocated)
             lines.append(
@@ -99,7 +117,7 @@ def parse_oom(text: str) -> OutOfMemory | None:
     message = message[: again.start()] if again else message
     requested = _size(r"Tried to allocate " + _SIZE, message)
     gpu = re.search(r"GPU (\d+)", message)
-    others = tuple(
+    listed = tuple(
         (int(pid), float(number) * _MIB[unit])
         for pid, number, unit in re.findall(r"Process (\d+) has " + _SIZE, message)
     )
@@ -108,7 +126,7 @@ def parse_oom(text: str) -> OutOfMemory | None:
         gpu=int(gpu[1]) if gpu else None,
         capacity=_size(r"total capac\w+ of " + _SIZE, message, _SIZE + r" total capac\w+"),
         free=_size(r"of which " + _SIZE + r" is free", message, _SIZE + r" free"),
-        others=others,
+        listed=listed,
         this_process=_size(r"this process has " + _SIZE, message),
         allocated=_size(_SIZE + r" is allocated by PyTorch", message, _SIZE + r" already allocated"),
         private_pools=_size(r"with " + _SIZE + r" allocated in private pools", message),

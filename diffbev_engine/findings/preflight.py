@@ -7,7 +7,7 @@ from typing import Any
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.findings import data, gpu, machine, samples, storage, weights
+from diffbev_engine.findings import data, gpu, gpu_memory, machine, samples, storage, weights
 from diffbev_engine.findings.finding import Finding, NotLooked, Severity, error, warning
 from diffbev_engine.findings.plan import Plan
 
@@ -25,7 +25,7 @@ CHECKS: dict[str, Check] = {
     "schedule": machine.schedule,
     "weights": weights.weights,
     "cuda": gpu.cuda,
-    "gpu_memory": gpu.gpu_memory,
+    "gpu_memory": gpu_memory.gpu_memory,
     "open_files": machine.open_files,
     "shared_memory": machine.shared_memory,
     "ram": machine.ram,

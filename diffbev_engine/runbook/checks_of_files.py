@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
+from diffbev_engine.core.bilingual import EMPTY, Bilingual, join, same
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.core.gpu import gpus
+from diffbev_engine.core.gpu import read_gpus
 from diffbev_engine.runbook.checks import Check, Outcome, Seen, check_type
 from diffbev_engine.runbook.files import count_matches, one_file_per_sample
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -204,13 +204,11 @@ class GpuAnswers(Check):
         return Bilingual("GPU 可用", "a GPU is available")
 
     def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
-        found = gpus()
-        if found.problem:
+        found = read_gpus()
+        if not found.gpus:
             return Seen(False, found.problem)
-        return Seen(
-            True,
-            same("; ".join(f"{gpu.name}, {gpu.free_gib:.1f}/{gpu.total_gib:.1f} GiB" for gpu in found.gpus)),
-        )
+        seen = (gpu.problem or same(gpu.label) for gpu in found.gpus)
+        return Seen(bool(found.usable), join(seen))
 
 
 @check_type("disk_free")

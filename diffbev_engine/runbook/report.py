@@ -12,7 +12,7 @@ from diffbev_engine import __version__
 from diffbev_engine.core.bilingual import Language
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import make_writable_dir, write_text
-from diffbev_engine.core.gpu import gpus
+from diffbev_engine.core.gpu import read_gpus
 from diffbev_engine.runbook.case import read_json
 from diffbev_engine.runbook.model import Runbook
 from diffbev_engine.runbook.state import StateStore
@@ -91,8 +91,8 @@ def write_report(campaign: Campaign, folder: Path) -> tuple[Path, Path]:
 
 
 def _environment(roots: WorkspacePaths, language: Language) -> tuple[tuple[str, str], ...]:
-    found = gpus()
-    names = ", ".join(f"{gpu.name} ({gpu.total_gib:.1f} GiB)" for gpu in found.gpus)
+    found = read_gpus()
+    names = "; ".join(gpu.problem[language] or gpu.label for gpu in found.gpus)
     git = git_state(Path(__file__).parent)
     commit = f"{git['commit'][:12]}{' + changes' if git['dirty'] else ''}" if git else "–"
     return (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.core.gpu import gpus
+from diffbev_engine.core.gpu import read_gpus
 from diffbev_engine.runbook.case import Case
 from diffbev_engine.runbook.damage import damage_of, why_unreadable
 from diffbev_engine.runs.metrics_reader import read_metrics
@@ -143,7 +143,8 @@ def miou_stuck(case: Case) -> Bilingual | None:
 
 def no_gpu(case: Case) -> Bilingual | None:  # noqa: ARG001
     """No NVIDIA GPU answers."""
-    return gpus().problem or None
+    found = read_gpus()
+    return found.problem if found.trouble and found.trouble.means_no_gpu else None
 
 
 def disk_full(case: Case) -> Bilingual | None:

@@ -9,6 +9,7 @@ import torch
 from torch import distributed
 
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.gpu_select import VISIBLE, no_such_gpu
 from diffbev_engine.dataset.order import Shard
 
 _COLLECTIVE_TIMEOUT = timedelta(minutes=30)
@@ -83,8 +84,5 @@ def _device(gpu_ids: Sequence[int]) -> torch.device:
     number = gpu_ids[local_rank % len(gpu_ids)] if gpu_ids else local_rank
     available = torch.cuda.device_count()
     if number >= available:
-        raise UsageError(
-            f"there is no GPU {number}: this machine has {available} (0 to {available - 1}), "
-            f"CUDA_VISIBLE_DEVICES is {os.environ.get('CUDA_VISIBLE_DEVICES', 'not set')}."
-        )
+        raise UsageError(no_such_gpu(number, available, os.environ.get(VISIBLE)).en)
     return torch.device("cuda", number)

@@ -7,8 +7,9 @@ from typing import Any
 import torch
 
 from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.gpu import GpuReading, read_gpus
+from diffbev_engine.core.gpu_select import by_uuid
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.findings.memory.gpu_processes import gpu_processes
 from diffbev_engine.findings.memory.oom_report import MemoryFailure, write_oom_report
 from diffbev_engine.findings.memory.remedies import ALLOCATOR_VARIABLES
 from diffbev_engine.runs.folder import RunFolder
@@ -70,7 +71,8 @@ def leave_oom_report(
     """Write ``oom_report.json`` and log the first remedies; whatever fails here is only logged."""
     try:
         on_gpu = processes.device.type == "cuda"
-        found, problem = gpu_processes(_uuid(processes.device)) if on_gpu else ((), "training on the CPU")
+        reading = read_gpus() if on_gpu else GpuReading()
+        gpu = by_uuid(reading.gpus, _uuid(processes.device)) if on_gpu else None
         failure = MemoryFailure(
             message=str(error),
             phase=phase_of(error),
@@ -81,8 +83,8 @@ def leave_oom_report(
             pid=os.getpid(),
             rank=processes.shard.rank,
             allocator=_allocator(processes.device) if on_gpu else None,
-            processes=found,
-            processes_problem=problem,
+            gpu=gpu,
+            gpu_problem=reading.problem.en if on_gpu else "training on the CPU",
             environment={name: os.environ[name] for name in ALLOCATOR_VARIABLES if name in os.environ},
         )
         report = write_oom_report(folder, failure)

@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from diffbev_tui.core.gpu import GpuReading, GpuSample
+from diffbev_engine.core.gpu import Gpu, GpuReading
 
 KEPT = 600
 """Readings: ten minutes at the usual pace."""
@@ -22,11 +22,11 @@ class Track:
     """The oldest first, ``now`` last."""
 
 
-def _figures(gpu: GpuSample) -> dict[str, tuple[float | None, float | None]]:
+def _figures(gpu: Gpu) -> dict[str, tuple[float | None, float | None]]:
     """Figure and its limit by name, in the order in which they are shown."""
     return {
         "memory": (gpu.used_mib, gpu.total_mib),
-        "load": (gpu.utilisation, 100.0),
+        "load": (gpu.utilization, 100.0),
         "power": (gpu.power_w, gpu.power_limit_w),
         "temperature": (gpu.temperature_c, 100.0),
         "clock": (gpu.clock_mhz, gpu.clock_limit_mhz),
@@ -41,10 +41,11 @@ class GpuHistory:
 
     def add(self, reading: GpuReading) -> None:
         """Remember a reading; a GPU that does not answer keeps its past."""
-        for gpu in reading.gpus:
-            self._readings.setdefault(gpu.uuid, deque(maxlen=KEPT)).append(_figures(gpu))
+        for gpu in reading.usable:
+            for each in (gpu, *gpu.instances):
+                self._readings.setdefault(each.uuid, deque(maxlen=KEPT)).append(_figures(each))
 
-    def tracks(self, gpu: GpuSample) -> list[Track]:
+    def tracks(self, gpu: Gpu) -> list[Track]:
         """The figures of ``gpu`` with their past."""
         past = [*self._readings.get(gpu.uuid, ())]
         return [

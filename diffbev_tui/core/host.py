@@ -6,7 +6,7 @@ from pathlib import Path
 
 import psutil
 
-from diffbev_engine.findings.memory.host import HostMemory, host_memory
+from diffbev_engine.core.host_memory import HostMemory, host_memory
 from diffbev_engine.runs.folder import RunFolder
 
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
+from diffbev_engine.core.gpu import GpuReading, read_gpus
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.core.background import Background
-from diffbev_tui.core.gpu import GpuReading, sample_gpus
 from diffbev_tui.core.gpu_history import GpuHistory
 from diffbev_tui.core.seat import Seat
 from diffbev_tui.core.snapshot import Sampler, Snapshot
@@ -30,7 +30,7 @@ class Lookout:
         self._files = Background(self._look_at_files)
         self._driver = Background(self._look_at_gpus)
         self.newest: Snapshot | None = None
-        self.gpus = GpuReading((), "")
+        self.gpus = GpuReading()
         self.gpu_history = GpuHistory()
         self.seat_owner = ""
         """Who has the seat, if not this process."""
@@ -66,5 +66,5 @@ class Lookout:
         self._tell(self.newest)
 
     def _look_at_gpus(self) -> None:
-        self.gpus = sample_gpus()
+        self.gpus = read_gpus()
         self.gpu_history.add(self.gpus)

@@ -54,8 +54,8 @@ class MemoryCase:
             return [], None
         one, others = self.parsed, self.parsed.held_by_others
         held = [Part("torch", one.allocated or 0.0), Part("unused", one.reserved_unallocated or 0.0)]
-        if one.this_process is not None:
-            rest = one.this_process - sum(part.mib for part in held)
+        if one.own is not None:
+            rest = one.own - sum(part.mib for part in held)
             held.append(Part("context", max(0.0, rest)))
         held += [Part("others", others), Part("free", one.free or 0.0)]
         return [part for part in held if part.mib > 0], one.capacity

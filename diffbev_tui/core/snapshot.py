@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.gpu import GpuReading
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.model import Runbook
 from diffbev_engine.runbook.state import StateStore
@@ -14,7 +15,6 @@ from diffbev_engine.runbook.view import RunbookView, view_runbook
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.find import find_runs
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_tui.core.gpu import GpuReading
 from diffbev_tui.core.run_reports import RunReports
 
 _FIND_RUNS_EVERY_S = 5.0
@@ -35,7 +35,7 @@ class Snapshot:
     view: RunbookView | None = None
     runs: tuple[RunReport, ...] = ()
     """The newest start first."""
-    gpus: GpuReading = field(default_factory=lambda: GpuReading((), ""))
+    gpus: GpuReading = field(default_factory=GpuReading)
     trouble: tuple[str, ...] = ()
     """What could not be read, in words."""
 

@@ -10,7 +10,7 @@ from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.host import HostReading, read_host
 from diffbev_tui.core.show import UNKNOWN
 from diffbev_tui.core.snapshot import Snapshot
-from diffbev_tui.i18n import tr
+from diffbev_tui.i18n import language, tr
 from diffbev_tui.panes.gpu_text import gpu_block, host_block
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainVerticalScroll
@@ -36,11 +36,14 @@ class GpuPane(Pane):
         """Show the newest reading."""
         width = (self.size.width or self.app.size.width) - _MARGINS
         lines = Text()
-        for gpu in snapshot.gpus.gpus:
-            lines.append_text(gpu_block(gpu, self.ui.lookout.gpu_history.tracks(gpu), self._family, width))
+        reading = snapshot.gpus
+        for gpu in reading.gpus:
+            lines.append_text(gpu_block(gpu, self.ui.lookout.gpu_history, self._family, width))
             lines.append("\n")
-        if not snapshot.gpus.gpus:
-            lines.append(tr("gpu.none", why=snapshot.gpus.message or UNKNOWN), "dim")
+        if not reading.gpus:
+            broken = reading.trouble is not None and not reading.trouble.means_no_gpu
+            why = reading.problem[language()] or UNKNOWN
+            lines.append(tr("gpu.broken" if broken else "gpu.none", why=why), "bold red" if broken else "dim")
         self.query_one("#gpu-gpus", Static).update(lines)
         run = snapshot.current
         folder = Path(run.path) if run else snapshot.roots.workspace if snapshot.roots else Path.cwd()

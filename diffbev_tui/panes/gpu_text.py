@@ -5,12 +5,11 @@ from collections.abc import Collection
 from rich.cells import cell_len
 from rich.text import Text
 
-from diffbev_engine.findings.memory.gpu_processes import GpuProcess
-from diffbev_tui.core.gpu import GpuSample
-from diffbev_tui.core.gpu_history import Track, sparkline
+from diffbev_engine.core.gpu import Gpu, GpuProcess
+from diffbev_tui.core.gpu_history import GpuHistory, Track, sparkline
 from diffbev_tui.core.host import HostReading, disk_is_low
 from diffbev_tui.core.show import UNKNOWN, bar, gib, left, percent
-from diffbev_tui.i18n import tr
+from diffbev_tui.i18n import language, tr
 
 _LABEL, _VALUE = 14, 22
 """Columns of a row's name and figure; its graph has the rest."""
@@ -21,18 +20,29 @@ _UNITS = {"load": "%", "power": "W", "temperature": "°C", "clock": "MHz"}
 _NEARLY_FULL = 0.95
 
 
-def gpu_block(gpu: GpuSample, tracks: list[Track], family: Collection[int], width: int) -> Text:
-    """One GPU: its figures, and who uses it."""
+def gpu_block(gpu: Gpu, history: GpuHistory, family: Collection[int], width: int) -> Text:
+    """One GPU: its figures, its MIG instances, and who uses it."""
     lines = Text()
-    lines.append(f"GPU{gpu.index} {gpu.name}", "bold")
+    lines.append(f"GPU{gpu.index} {gpu.name}".rstrip(), "bold")
     for problem in _problems(gpu):
         lines.append(f"   ! {problem}", "bold red")
     lines.append("\n")
-    for track in tracks:
+    if gpu.problem:
+        return lines
+    for track in history.tracks(gpu):
         _row(lines, track, width)
+    if gpu.unified:
+        lines.append(f"  {left('', _LABEL)}{tr('gpu.unified')}\n", "dim")
     if gpu.reserved_mib:
         lines.append(f"  {left('', _LABEL)}{tr('gpu.reserved', gib=gib(gpu.reserved_mib))}\n", "dim")
-    _processes(lines, gpu.processes, family, width)
+    for instance in gpu.instances:
+        lines.append(f"  MIG {instance.index} {instance.name}\n", "bold")
+        for track in history.tracks(instance):
+            if track.now is not None:
+                _row(lines, track, width)
+        _processes(lines, instance.processes, family, width)
+    if not gpu.instances:
+        _processes(lines, gpu.processes, family, width)
     return lines
 
 
@@ -63,11 +73,12 @@ def host_block(host: HostReading) -> Text:
     return lines
 
 
-def _problems(gpu: GpuSample) -> list[str]:
+def _problems(gpu: Gpu) -> list[str]:
     full = gpu.used_mib is not None and gpu.total_mib and gpu.used_mib > _NEARLY_FULL * gpu.total_mib
     return [
+        *([gpu.problem[language()]] if gpu.problem else []),
         *([tr("gpu.nearly_full")] if full else []),
-        *([tr("gpu.too_hot")] if gpu.too_hot else []),
+        *([tr("gpu.too_hot")] if gpu.slowed else []),
     ]
 
 
@@ -89,9 +100,11 @@ def _figure(track: Track) -> str:
     return f"{_number(track.now)}{limit} {unit}"
 
 
-def _processes(lines: Text, processes: tuple[GpuProcess, ...], family: Collection[int], width: int) -> None:
+def _processes(
+    lines: Text, processes: tuple[GpuProcess, ...] | None, family: Collection[int], width: int
+) -> None:
     if not processes:
-        lines.append(f"  {tr('gpu.no_process')}\n", "dim")
+        lines.append(f"  {tr('gpu.no_list' if processes is None else 'gpu.no_process')}\n", "dim")
         return
     lines.append(f"  {'pid':<9}{'':2}{left(tr('gpu.user'), 12)}{'GiB':>7}  {tr('gpu.command')}\n", "dim")
     for process in processes:

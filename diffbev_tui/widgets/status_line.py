@@ -4,8 +4,8 @@ from pathlib import Path
 
 from rich.text import Text
 
+from diffbev_engine.core.gpu import GpuReading
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_tui.core.gpu import GpuReading
 from diffbev_tui.core.show import duration, gib, percent
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import tr
@@ -79,10 +79,16 @@ def _append_run(line: Text, run: RunReport, *, with_speed: bool) -> None:
 
 def _append_gpus(line: Text, reading: GpuReading) -> None:
     if not reading.gpus:
-        line.append(f"   {tr('app.no_gpu')}", "dim")
+        broken = reading.trouble is not None and not reading.trouble.means_no_gpu
+        line.append(f"   {tr('app.gpu_broken' if broken else 'app.no_gpu')}", "bold red" if broken else "dim")
     for gpu in reading.gpus[:4]:
-        load = "" if gpu.utilisation is None else f" {gpu.utilisation:.0f} %"
-        line.append(f"   GPU{gpu.index} {gib(gpu.used_mib)}/{gib(gpu.total_mib)} GiB{load}")
+        if gpu.problem:
+            why = tr("app.gpu_lost" if gpu.lost else "app.gpu_refused")
+            line.append(f"   GPU{gpu.index} ! {why}", "bold red")
+            continue
+        load = "" if gpu.utilization is None else f" {gpu.utilization:.0f} %"
+        memory = "" if gpu.total_mib is None else f" {gib(gpu.used_mib)}/{gib(gpu.total_mib)} GiB"
+        line.append(f"   GPU{gpu.index}{memory}{load}")
 
 
 def _short(path: Path) -> str:

@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.core.gpu import Gpu, Gpus
+from diffbev_engine.core.gpu import Gpu, GpuReading
 from diffbev_engine.runbook import checks_of_files
 from diffbev_engine.runbook.checks import CHECK_TYPES, Outcome, look_at
 from diffbev_engine.runbook.parse import Place, build
@@ -120,12 +120,17 @@ def test_checks_of_files(kind, good, bad, furnished):
 
 
 def test_gpu_check(roots):
-    with mock.patch.object(checks_of_files, "gpus", return_value=Gpus((Gpu(0, "RTX", 24.0, 20.0),))):
-        assert _result("gpu_answers", {}, roots, Outcome()).passed is True
-    with mock.patch.object(
-        checks_of_files, "gpus", return_value=Gpus((), problem=Bilingual("没有驱动", "no driver"))
+    lost = Gpu(0, lost=True, problem=Bilingual("已丢失", "GPU 0 is lost"))
+    unknown = Gpu(1, "NVIDIA A100-SXM4-80GB")
+    for reading, passed, words in (
+        (GpuReading((Gpu(0, "RTX", total_mib=24576, free_mib=20480),)), True, "RTX, 20.0/24.0 GiB"),
+        (GpuReading((lost, unknown)), True, "GPU 0 is lost; NVIDIA A100-SXM4-80GB"),
+        (GpuReading((lost,)), False, "GPU 0 is lost"),
+        (GpuReading(problem=Bilingual("没有驱动", "no driver")), False, "no driver"),
     ):
-        assert _result("gpu_answers", {}, roots, Outcome()).passed is False
+        with mock.patch.object(checks_of_files, "read_gpus", return_value=reading):
+            result = _result("gpu_answers", {}, roots, Outcome())
+        assert (result.passed, result.seen.detail.en) == (passed, words)
 
 
 def test_every_kind_is_tested():

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.core.gpu import Gpus
+from diffbev_engine.core.gpu import GpuReading, Trouble
 from diffbev_engine.runbook import signs
 from diffbev_engine.runbook.case import Case, case_of
 from diffbev_engine.runbook.consult import consult
@@ -45,7 +45,7 @@ FAILING_CODES = {"1": 3, "diverged": 4, "host-memory": 137}
 
 @pytest.fixture(autouse=True)
 def _a_gpu(monkeypatch):
-    monkeypatch.setattr(signs, "gpus", lambda: Gpus(()))
+    monkeypatch.setattr(signs, "read_gpus", GpuReading)
 
 
 def _first(case: Case) -> str | None:
@@ -149,7 +149,8 @@ def test_running_a_broken_workspace_names_the_problem(name, roots, monkeypatch):
 
 
 def test_the_machine_is_no_cause_where_the_log_shows_another(monkeypatch, tmp_path):
-    monkeypatch.setattr(signs, "gpus", lambda: Gpus((), problem=Bilingual("没有驱动", "no driver")))
+    none = GpuReading(trouble=Trouble.NO_LIBRARY, problem=Bilingual("没有驱动", "no driver"))
+    monkeypatch.setattr(signs, "read_gpus", lambda: none)
     log = tmp_path / "train.log"
     log.write_text(LOGS["disk-full"])
     found = diagnose(RUNBOOK, case_of(log, None))

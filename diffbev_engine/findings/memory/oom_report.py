@@ -2,13 +2,13 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from diffbev_engine.core.files import write_text
+from diffbev_engine.core.gpu import Gpu
 from diffbev_engine.findings.memory.curve import MEMORY_FILE, read_curve
-from diffbev_engine.findings.memory.gpu_processes import GpuProcess
 from diffbev_engine.findings.memory.remedies import Circumstances, other_processes, rank_remedies
 from diffbev_engine.findings.oom_message import parse_oom
 from diffbev_engine.runs.folder import RunFolder
@@ -33,9 +33,10 @@ class MemoryFailure:
     rank: int = 0
     allocator: Mapping[str, float] | None = None
     """MiB and counts, from torch; ``None`` without a GPU."""
-    processes: Sequence[GpuProcess] = ()
-    processes_problem: str = ""
-    """Why ``processes`` is empty, when the driver could not be asked."""
+    gpu: Gpu | None = None
+    """As the driver reports it."""
+    gpu_problem: str = ""
+    """Why there is no ``gpu``."""
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,12 +55,17 @@ def oom_report(folder: RunFolder, failure: MemoryFailure) -> dict[str, Any]:
     """The report as plain values; memory by batch size from ``memory.json``, if it lies there."""
     oom = parse_oom(failure.message)
     curve = read_curve(folder.path / MEMORY_FILE)
+    processes = failure.gpu.processes if failure.gpu else None
+    unlisted = failure.gpu_problem or ("the driver does not list processes" if processes is None else None)
     known = Circumstances(
         config=failure.config,
         oom=oom,
         phase=failure.phase,
         own_pid=failure.pid,
-        processes=failure.processes,
+        processes=processes or (),
+        reserved=(failure.allocator or {}).get("reserved_mib"),
+        unified=failure.gpu is not None and failure.gpu.unified,
+        mig=failure.gpu is not None and failure.gpu.uuid.startswith("MIG-"),
         line=curve.line if curve and curve.kind == "gpu" else None,
         environment=failure.environment,
     )
@@ -85,8 +91,8 @@ def oom_report(folder: RunFolder, failure: MemoryFailure) -> dict[str, Any]:
         "compile": failure.config.get("compile"),
         "allocator": failure.allocator,
         "environment": dict(failure.environment),
-        "processes": [process.to_json() for process in failure.processes],
-        "processes_problem": failure.processes_problem or None,
+        "processes": [process.to_json() for process in processes or ()],
+        "processes_problem": unlisted,
         "others": [{"pid": pid, "mib": mib, "name": name} for pid, mib, name in other_processes(known)],
         "checkpoint": folder.latest.name if folder.latest.exists() else None,
         "memory_by_batch": curve.to_json() if curve else None,

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
+from diffbev_engine.core.gpu_processes import GpuProcess, own_among
 from diffbev_engine.findings.memory.curve import MemoryLine
 from diffbev_engine.findings.memory.estimate import IMAGE_SHARE
-from diffbev_engine.findings.memory.gpu_processes import GpuProcess
 from diffbev_engine.findings.oom_message import OutOfMemory
 
 _OTHERS_MATTER = 0.05
@@ -35,6 +35,12 @@ class Circumstances:
     """Where it happened: forward, backward, optimizer, evaluation, …"""
     own_pid: int | None = None
     processes: Sequence[GpuProcess] = ()
+    reserved: float | None = None
+    """MiB that PyTorch held, from its allocator; ``None`` without it."""
+    unified: bool = False
+    """Whether the GPU uses host memory."""
+    mig: bool = False
+    """Whether it is a MIG instance, a part of a GPU."""
     line: MemoryLine | None = None
     """Memory by batch size, if it was measured here."""
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -82,25 +88,13 @@ def rank_remedies(known: Circumstances) -> list[MemoryRemedy]:
 
 def other_processes(known: Circumstances) -> list[tuple[int, float, str]]:
     """(pid, MiB, name) of other processes on the GPU, from the driver or else from the error message."""
-    if known.processes:
-        others = [
-            each for each in known.processes if not each.mine and not _is_self(each.pid, each.mib, known)
-        ]
-        return [(each.pid, each.mib or 0.0, each.name or "") for each in others]
-    message = known.oom.others if known.oom else ()
-    return [(pid, mib, "") for pid, mib in message if not _is_self(pid, mib, known)]
-
-
-def _is_self(pid: int, mib: float | None, known: Circumstances) -> bool:
-    """Whether a process named by the driver is the run: in a container its pid there is another."""
-    if pid == known.own_pid:
-        return True
     oom = known.oom
-    if oom is None or oom.allocated is None or mib is None:
-        return False
-    if oom.this_process is not None:
-        return any(each.mine is None for each in known.processes) and abs(mib - oom.this_process) < 1.0
-    return mib >= oom.allocated + (oom.reserved_unallocated or 0.0)
+    if not known.processes:
+        return [(pid, mib, "") for pid, mib in (oom.others if oom else ()) if pid != known.own_pid]
+    least = known.reserved if known.reserved is not None else oom.reserved if oom else None
+    listed = own_among(known.processes, oom.this_process if oom else None, least)
+    others = [each for each in listed if not each.mine and each.pid != known.own_pid]
+    return [(each.pid, each.mib or 0.0, each.name or "") for each in others]
 
 
 def _others(known: Circumstances) -> MemoryRemedy | None:

@@ -6,8 +6,8 @@ import pytest
 
 from diffbev_engine.bench import memory
 from diffbev_engine.bench.memory import measure_memory
+from diffbev_engine.core.host_memory import host_memory
 from diffbev_engine.findings.memory.curve import MARGIN, MemoryPoint, curve_from, fit_line, read_curve
-from diffbev_engine.findings.memory.host import host_memory
 
 CONFIG = "baseline/lss_swin_demo"
 

@@ -15,11 +15,9 @@ from click.testing import CliRunner
 
 from diffbev_engine.cli.main import cli
 from diffbev_engine.config.load import dump_config
-from diffbev_engine.core.gpu import Gpu, Gpus
-from diffbev_engine.findings import gpu, machine, storage, weights
+from diffbev_engine.core.host_memory import HostMemory
+from diffbev_engine.findings import machine, storage, weights
 from diffbev_engine.findings.finding import Severity
-from diffbev_engine.findings.memory.curve import MEMORY_FILE, MemoryCurve, MemoryLine
-from diffbev_engine.findings.memory.host import HostMemory
 from diffbev_engine.findings.plan import Plan
 from diffbev_engine.findings.preflight import CHECKS
 from diffbev_engine.runs.process import identify
@@ -188,62 +186,6 @@ def test_weights_in_the_cache_need_nothing(plan, monkeypatch, tmp_path):
     (tmp_path / "checkpoints" / "swin_tiny_patch4_window7_224.pth").touch()
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
     assert _weights(plan, "imagenet").severity is Severity.OK
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="about machines without a GPU")
-def test_without_a_gpu_it_says_so_and_goes_on(plan):
-    [cuda] = gpu.cuda(plan)
-    assert cuda.severity is Severity.WARNING
-    assert "on the CPU" in cuda.title.en
-    assert next(gpu.gpu_memory(plan)).severity is Severity.OK
-
-
-@pytest.mark.parametrize(
-    ("built_for", "driver", "level"),
-    [
-        ("13.0", (12, 8), "error"),
-        ("13.2", (13, 0), "warning"),
-        ("12.8", (13, 0), None),
-        (None, (13, 0), "error"),
-    ],
-)
-def test_torch_is_held_against_the_driver(built_for, driver, level):
-    assert [each.severity.value for each in gpu.judge_cuda(built_for, driver, "")] == (
-        [level] if level else []
-    )
-
-
-@pytest.mark.parametrize(
-    ("capability", "known", "levels"),
-    [
-        ((9, 0), ["sm_80", "sm_90"], []),
-        ((8, 9), ["sm_80", "sm_86"], []),
-        ((12, 0), ["sm_80", "sm_90"], ["error"]),
-        ((12, 0), ["sm_90", "compute_90"], []),
-        ((7, 5), ["sm_75"], ["warning"]),
-        ((6, 1), ["sm_75"], ["error", "warning"]),
-    ],
-)
-def test_the_kernels_of_torch_are_held_against_the_gpu(capability, known, levels):
-    found = gpu.judge_architecture(0, capability, known, "bf16", "")
-    assert [each.severity.value for each in found] == levels
-
-
-def test_a_measured_curve_counts_more_than_the_estimate(plan):
-    curve = MemoryCurve(
-        *("tiny.py", "GPU", "gpu", "fp32", "off", (64, 96), 8000.0, 8000.0, 2, 8, ()),
-        line=MemoryLine(1000, 500, 1.0, 0.0),
-        predicted=12,
-        largest=8,
-    )
-    plan.folder.path.mkdir()
-    (plan.folder.path / MEMORY_FILE).write_text(json.dumps(curve.to_json()))
-    assert gpu.planned_memory(plan)[0] == 2000
-    found = {
-        free: gpu.judge_room(plan, Gpus((Gpu(0, "card", 8.0, free),)), 0).severity.value
-        for free in (1.0, 2.0, 4.0)
-    }
-    assert found == {1.0: "error", 2.0: "warning", 4.0: "ok"}
 
 
 def test_one_check_that_breaks_does_not_stop_the_others(look, monkeypatch):

@@ -5,13 +5,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-import pynvml
-import pytest
 from textual.widgets import Static
 
-from diffbev_engine.findings.memory.gpu_processes import GpuProcess
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.gpu import Gpu, GpuProcess, GpuReading, Trouble
 from diffbev_tui.core import lookout
-from diffbev_tui.core.gpu import GpuReading, GpuSample, sample_gpus
 from diffbev_tui.core.gpu_history import GpuHistory, sparkline
 from diffbev_tui.core.host import disk_is_low, read_host
 from diffbev_tui.panes.gpu_text import gpu_block
@@ -19,14 +17,14 @@ from tests.tui.app import run_app, until
 
 READING = GpuReading(
     (
-        GpuSample(
+        Gpu(
             0,
             "NVIDIA GeForce RTX 5090",
             "GPU-1",
             used_mib=21811.0,
             reserved_mib=512.0,
             total_mib=32564.0,
-            utilisation=92,
+            utilization=92,
             power_w=431.0,
             power_limit_w=575.0,
             temperature_c=67,
@@ -36,23 +34,7 @@ READING = GpuReading(
             ),
         ),
     ),
-    "",
 )
-
-
-def _has_gpu() -> bool:
-    try:
-        pynvml.nvmlInit()
-    except pynvml.NVMLError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(_has_gpu(), reason="this machine has a GPU")
-def test_without_a_driver_it_says_why():
-    reading = sample_gpus()
-    assert reading.gpus == ()
-    assert reading.message
 
 
 def test_the_host_is_read(tmp_path):
@@ -98,7 +80,7 @@ def test_a_disk_with_room_for_less_than_three_checkpoints_is_low():
 def test_the_past_of_every_figure_is_kept_and_drawn_against_its_limit():
     history, gpu = GpuHistory(), READING.gpus[0]
     for load in (0, None, 50, 100):
-        history.add(GpuReading((replace(gpu, utilisation=load),), ""))
+        history.add(GpuReading((replace(gpu, utilization=load),)))
     tracks = {track.name: track for track in history.tracks(gpu)}
     assert tracks["load"].past == (0, None, 50, 100)
     assert sparkline(tracks["load"].past, tracks["load"].limit, 10) == "⡀⣼"
@@ -109,15 +91,15 @@ def test_the_past_of_every_figure_is_kept_and_drawn_against_its_limit():
 
 
 def test_trouble_is_named_beside_the_gpu():
-    full = replace(READING.gpus[0], used_mib=32000.0, too_hot=True)
-    text = gpu_block(full, [], frozenset({4242}), 120).plain
-    assert "! memory nearly full" in text
-    assert "! slowed down" in text
-    assert "● ours  python train.py" in text
+    full = replace(READING.gpus[0], used_mib=32000.0, throttle=("hw_thermal",))
+    text = gpu_block(full, GpuHistory(), frozenset({4242}), 120).plain
+    assert "! GPU memory almost full" in text
+    assert "! throttled" in text
+    assert "● this run  python train.py" in text
 
 
 async def test_what_is_not_known_is_a_dash_and_other_processes_are_named(workspace, monkeypatch):
-    monkeypatch.setattr(lookout, "sample_gpus", lambda: READING)
+    monkeypatch.setattr(lookout, "read_gpus", lambda: READING)
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await pilot.press("3")
         await until(
@@ -132,14 +114,41 @@ async def test_what_is_not_known_is_a_dash_and_other_processes_are_named(workspa
         await until(pilot, lambda: "RAM" in str(app.query_one("#gpu-host", Static).content))
 
 
-async def test_no_gpu_is_said(workspace):
-    if _has_gpu():
-        pytest.skip("this machine has a GPU")
-    async with run_app(workspace, lang="zh") as (app, pilot):
+async def _page(workspace, reading, monkeypatch, **options):
+    monkeypatch.setattr(lookout, "read_gpus", lambda: reading)
+    async with run_app(workspace, size=(140, 44), **options) as (app, pilot):
         await pilot.press("3")
-        await until(
-            pilot,
-            lambda: (
-                app.query("#gpu-gpus") and "没有可用的 GPU" in str(app.query_one("#gpu-gpus", Static).content)
-            ),
+        content = lambda: str(app.query_one("#gpu-gpus", Static).content)  # noqa: E731
+        await until(pilot, lambda: app.query("#gpu-gpus") and app.lookout.gpus is reading and content())
+        await until(pilot, lambda: app.snapshot.gpus is reading)
+        await until(pilot, lambda: "GPU" in content())
+        return content()
+
+
+async def test_no_gpu_is_said(workspace, monkeypatch):
+    none = GpuReading(trouble=Trouble.NO_LIBRARY, problem=Bilingual("没有驱动", "no driver"))
+    assert "没有可用的 GPU：没有驱动" in await _page(workspace, none, monkeypatch, lang="zh")
+
+
+async def test_a_broken_driver_is_not_called_no_gpu(workspace, monkeypatch):
+    broken = GpuReading(trouble=Trouble.MISMATCH, problem=Bilingual("版本不一致", "versions differ"))
+    page = await _page(workspace, broken, monkeypatch, lang="en")
+    assert "The GPU driver does not work: versions differ" in page
+
+
+async def test_unified_memory_a_lost_gpu_and_mig_instances_are_shown(workspace, monkeypatch):
+    part = Gpu(0, "A100 MIG 1g.10gb", "MIG-1", total_mib=10240, used_mib=1024, free_mib=9216, processes=())
+    reading = GpuReading(
+        (
+            Gpu(0, "NVIDIA GB10", "GPU-0", total_mib=122880, used_mib=20480, free_mib=102400, unified=True),
+            Gpu(1, lost=True, problem=Bilingual("已丢失", "GPU 1 is lost")),
+            Gpu(2, "A100", "GPU-2", mig=True, instances=(part,)),
         )
+    )
+    page = await _page(workspace, reading, monkeypatch, lang="en")
+    assert "20.0 / 120.0 GiB" in page
+    assert "unified memory" in page
+    assert "the driver does not list processes" in page
+    assert "GPU1   ! GPU 1 is lost" in page
+    assert "MIG 0 A100 MIG 1g.10gb" in page
+    assert "1.0 / 10.0 GiB" in page

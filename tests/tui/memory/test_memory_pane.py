@@ -70,10 +70,10 @@ async def test_a_crash_shows_who_held_the_memory_and_a_remedy_is_asked_for(works
         await pilot.press("4")
         page = lambda: str(app.query_one("#memory-page", Static).content)  # noqa: E731
         await until(pilot, lambda: app.query("#memory-page") and "12,450" in page())
-        assert "out of GPU memory in backward, batch 8, bf16" in page()
-        assert "held, unused 3.1 GiB" in page()
+        assert "iteration 12,450: backward, batch size 8, bf16" in page()
+        assert "reserved, unused 3.1 GiB" in page()
         await pilot.press("d")
-        await until(pilot, lambda: "it is for you to do" in page())  # the first is another user's process
+        await until(pilot, lambda: "manual step" in page())  # the first is another user's process
         await pilot.press("down", "down")
         await until(pilot, lambda: "+ PYTORCH" in page() or "+ compile" in page() or "+ data." in page())
         command = app.pane.copy_text()
@@ -116,8 +116,8 @@ def test_a_crash_without_a_report_gets_remedies_from_the_settings_of_the_run(wor
     assert "data.samples_per_gpu=4" in overrides
     assert "optimizer_config.cumulative_iters=2" in overrides
     page = crash_page(case, Chosen(0, False), 100).plain
-    assert "stopped at step 12,450" in page
-    assert "batch 8, bf16, eager" in page
+    assert "ran out of GPU memory at iteration 12,450" in page
+    assert "batch size 8, bf16, eager" in page
 
 
 def test_a_host_kill_is_another_page_with_remedies_of_its_own(workspace):
@@ -125,9 +125,9 @@ def test_a_host_kill_is_another_page_with_remedies_of_its_own(workspace):
     case = memory_case(inspect_run(folder.path))
     assert case.kind == "host"
     page = host_page(case, Chosen(0, True)).plain
-    assert "the host's memory" in page
+    assert "host memory (RAM" in page
     assert "+ data.workers_per_gpu=4" in page
-    assert "GPU memory in" not in page
+    assert "ran out of GPU memory" not in page
 
 
 def _killed(workspace, **launch):

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from syrupy.assertion import SnapshotAssertion
 
-from diffbev_engine.findings.memory.host import HostMemory
+from diffbev_engine.core.host_memory import HostMemory
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.workspace.init import init_workspace
 from diffbev_tui.app import PANES, DiffBEVApp
@@ -54,7 +54,7 @@ def campaign(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     monkeypatch.setattr(time, "time", lambda: NOW)
-    monkeypatch.setattr(lookout, "sample_gpus", lambda: READING)
+    monkeypatch.setattr(lookout, "read_gpus", lambda: READING)
     monkeypatch.setattr(gpu_module, "read_host", lambda *_: HOST)
     (place / "nuScenes").mkdir()
     workspace = place / "DiffBEV"
