@@ -12,7 +12,8 @@ ENGINE = ROOT / "diffbev_engine"
 LAYERS = [
     {"core"},
     {"settings"},
-    {"config", "runs", "synth", "nuscenes"},
+    {"config", "synth", "nuscenes"},
+    {"runs"},
     {"findings"},
     {"prepare", "workspace", "runbook"},
     {"dataset"},

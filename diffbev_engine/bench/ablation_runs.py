@@ -1,11 +1,9 @@
 """The trainings of an ablation: their command lines, their folders, and what finished ones found."""
 
 import csv
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,8 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.status import RunState
+from diffbev_engine.runs.manifest import decode_manifest, read_manifest
+from diffbev_engine.runs.status import RunState, read_status
 
 _MAY_DIFFER = ("log_config", "checkpoint_config")
 """Settings that no result depends on; ``data.workers_per_gpu`` is another."""
@@ -103,18 +102,17 @@ def _plan(config: str, out: Path, variant: str, seed: int, overrides: tuple[str,
 def read_outcome(training: Training) -> Outcome | None:
     """The scores of a training that finished all iterations and their last evaluation, else ``None``."""
     folder, last = training.folder, training.settings.runner.max_iters
-    status, manifest = _read_json(folder.status), _read_json(folder.manifest)
-    if status.get("state") != RunState.FINISHED.value or status.get("step") != last:
+    status, manifest = read_status(folder.status), read_manifest(folder)
+    if status is None or manifest is None or (status.state, status.step) != (RunState.FINISHED, last):
         return None
     row = _last_evaluation(folder.metrics)
     if row is None or row["step"] != str(last):
         return None
-    started = datetime.fromisoformat(manifest["started"]).timestamp()
     return Outcome(
         miou=float(row["mIoU"]),
         iou={name: float(text) if (text := row[f"IoU/{name}"]) else None for name in CLASSES},
-        minutes=(status["updated"] - started) / 60,
-        device=", ".join(manifest["devices"]),
+        minutes=(status.updated - manifest.started_at) / 60,
+        device=", ".join(manifest.devices),
         depth=_last_depth(folder),
     )
 
@@ -125,12 +123,12 @@ def check_same_experiment(training: Training) -> None:
     Raises:
         UsageError: naming the settings that differ.
     """
-    manifest = _read_json(training.folder.manifest)
-    if not manifest:
+    found = decode_manifest(training.folder)
+    if found.value is None and not found.problem:
         return
     try:
-        before = Settings.model_validate(manifest["config"])
-    except (KeyError, ValidationError):
+        before = Settings.model_validate(found.value.config if found.value else {})
+    except ValidationError:
         changes = ["they are of another version"]
     else:
         changes = _differences(_relevant(before), _relevant(training.settings))
@@ -176,12 +174,3 @@ def _last_depth(folder: RunFolder) -> tuple[float, float] | None:
     logs = sorted(folder.path.glob("train_*.log"))
     found = _DEPTH.findall(logs[-1].read_text(encoding="utf-8", errors="replace")) if logs else []
     return (float(found[-1][0]), float(found[-1][1])) if found else None
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """The object in ``path``; empty for a file that is absent (written whole, it is never torn)."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -3,27 +3,26 @@
 import json
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from diffbev_engine.cli.options import json_option, set_option
+from diffbev_engine.core.plain_text import plain
 
 if TYPE_CHECKING:
-    from diffbev_engine.runs.folder import RunFolder
+    from diffbev_engine.runs.actions import Started
     from diffbev_engine.runs.inspect import RunReport
-    from diffbev_engine.runs.launch import Launch, TrainingArguments
 
 _directory = click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 _MARKS = {
     **{"running": ("▶", "green"), "finished": ("✓", "green"), "interrupted": ("⏸", "yellow")},
     **{"failed": ("✗", "red"), "oom": ("✗", "red"), "diverged": ("✗", "red"), "dead": ("✗", "red")},
-    "unknown": ("?", "yellow"),
+    **{"unknown": ("?", "yellow"), "stalled": ("!", "yellow")},
 }
+_LONGEST_NOTE = 160
 
 
 @click.group(short_help="List, show, stop and resume trainings.")
@@ -57,7 +56,7 @@ def list_command(root: Path, set_aside: bool, as_json: bool) -> None:
     if not reports:
         click.echo(f"no runs in {root.resolve()}")
     for report in reports:
-        name = os.path.relpath(report.path, root)
+        name = plain(os.path.relpath(report.path, root))
         click.echo(f"{_state(report)}  {_progress(report):>17}  {_miou(report):>12}  {name}  {_note(report)}")
 
 
@@ -81,7 +80,7 @@ def show(directory: Path, as_json: bool) -> None:
 def stop(directory: Path, timeout_s: float, kill: bool, yes: bool, as_json: bool) -> None:
     """Stop the run in DIR after it has saved a checkpoint."""
     from diffbev_engine.core.errors import UsageError
-    from diffbev_engine.runs.actions import stop_run, what_is_left
+    from diffbev_engine.runs.actions import kill_run, stop_run, what_is_left
 
     if kill and not yes:
         left = what_is_left(directory)
@@ -92,7 +91,7 @@ def stop(directory: Path, timeout_s: float, kill: bool, yes: bool, as_json: bool
         )
     if not as_json:
         click.echo("killing …" if kill else "stopping; waiting for the checkpoint …")
-    stopped = stop_run(directory, kill=kill, timeout_s=timeout_s)
+    stopped = (kill_run if kill else stop_run)(directory, timeout_s=timeout_s)
     if as_json:
         left_over = {"checkpoint": stopped.checkpoint, "lost_iterations": stopped.lost_iterations}
         click.echo(json.dumps({**stopped.report.to_json(), **left_over}, indent=1))
@@ -112,161 +111,108 @@ def resume(directory: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     The configuration file is read again. Settings that differ from those of the earlier start, by
     --set or because the file was changed, are shown.
     """
-    from diffbev_engine.config.load import load_settings
-    from diffbev_engine.core.errors import DiffBEVError
-    from diffbev_engine.runs.folder import RunFolder
-    from diffbev_engine.runs.inspect import RunCondition, inspect_run, read_manifest
-    from diffbev_engine.runs.launch import read_launch, start_detached
-    from diffbev_engine.runs.lock import refuse_if_held
+    from diffbev_engine.runs.actions import resume_run
 
-    folder = RunFolder(directory.resolve())
-    report, manifest = inspect_run(folder.path), read_manifest(folder)
-    refuse_if_held(folder)
-    if report.state is RunCondition.RUNNING:
-        raise DiffBEVError(f"{directory} is running: {report.message}.")
-    if report.state is RunCondition.FINISHED and not overrides:
-        raise DiffBEVError(
-            f"{directory} has already finished. To train longer, use --set runner.max_iters=N."
-        )
-    if not folder.latest.exists():
-        raise DiffBEVError(f"{directory} has no latest.pth to resume from. Start a new run with `train`.")
-    cwd = _enter(manifest)
-    arguments = _recorded_arguments(folder, manifest, overrides)
-    changes = _changes(
-        manifest["config"], load_settings(arguments.config, arguments.overrides).model_dump(mode="json")
-    )
-    earlier = read_launch(folder)
-    started = start_detached(
-        folder,
-        arguments.command(),
-        cwd=cwd,
-        environment={
-            name: value
-            for name, value in (earlier.environment if earlier else {}).items()
-            if name not in os.environ
-        },
-    )
-    report_launch(started, folder.path, as_json, changes)
+    print_started(resume_run(directory, overrides), as_json)
 
 
-def report_launch(launch: "Launch", work_dir: Path, as_json: bool, changes: list[str] | None = None) -> None:
+def print_started(started: "Started", as_json: bool) -> None:
     """Print a detached start."""
     if as_json:
-        click.echo(
-            json.dumps({**asdict(launch), "work_dir": str(work_dir), "changes": changes or []}, indent=1)
-        )
+        click.echo(json.dumps(started.to_json(), indent=1))
         return
-    for change in changes or []:
-        click.echo(f"changed: {change}")
-    pid = launch.process.pid if launch.process else "?"
-    click.echo(f"started in the background, pid {pid}")
-    click.echo(f"output: {work_dir / launch.console}")
+    work_dir = plain(str(started.work_dir))
+    for change in started.changes:
+        click.echo(f"changed: {plain(change)}")
+    click.echo(str(started))
+    click.echo(f"output: {plain(str(started.console))}")
     click.echo(f"watch:  diffbev-engine runs show {work_dir}")
     click.echo(f"stop:   diffbev-engine runs stop {work_dir}")
 
 
-def _enter(manifest: Mapping[str, Any]) -> Path:
-    """Go to the folder of the earlier start, which its relative paths mean."""
-    from diffbev_engine.core.errors import DiffBEVError
-
-    cwd = Path(manifest.get("cwd", "."))
-    try:
-        os.chdir(cwd)
-    except OSError as error:
-        raise DiffBEVError(
-            f"the run was started in {cwd}: {error.strerror}. Use `train --resume`."
-        ) from error
-    return cwd
-
-
-def _recorded_arguments(
-    folder: "RunFolder", manifest: Mapping[str, Any], overrides: tuple[str, ...]
-) -> "TrainingArguments":
-    """The arguments of the earlier start; its recorded settings where it was not started by `train`."""
-    from diffbev_engine.config.load import dump_config
-    from diffbev_engine.config.settings import Settings
-    from diffbev_engine.core.errors import DiffBEVError
-    from diffbev_engine.core.files import write_text
-    from diffbev_engine.runs.launch import TrainingArguments
-
-    if "config" not in manifest:
-        raise DiffBEVError(f"{folder.manifest} is missing or damaged; continue with `train --resume`.")
-    arguments = manifest.get("arguments")
-    if arguments is None:
-        recorded = folder.path / "recorded_config.py"
-        write_text(recorded, dump_config(Settings.model_validate(manifest["config"])))
-        arguments = {"config": str(recorded), "gpu_ids": [], "overrides": []}
-    return TrainingArguments(
-        config=arguments["config"],
-        work_dir=folder.path,
-        gpu_ids=tuple(arguments["gpu_ids"]),
-        overrides=(*arguments["overrides"], *overrides),
-        resume="latest",
-        processes=manifest.get("world_size", 1),
-    )
-
-
-def _changes(before: Any, after: Any, key: str = "") -> list[str]:
-    """``a.b: old → new`` for every setting that differs."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        names = list(dict.fromkeys([*before, *after]))
-        return [
-            line
-            for name in names
-            for line in _changes(before.get(name), after.get(name), f"{key}.{name}".lstrip("."))
-        ]
-    return [] if before == after else [f"{key}: {before} → {after}"]
-
-
 def _describe(report: "RunReport") -> str:
-    status, process = report.status, report.process
+    path, process, running = plain(report.path), report.process, report.state.value == "running"
     lines = [
         ("", report.message),
-        ("progress", _progress(report)),
-        ("mIoU", _miou(report)),
-        ("saved", status.last_checkpoint if status and status.last_checkpoint else ""),
+        ("doing", report.activity or ""),
+        ("progress", ", ".join(filter(None, (_progress(report), _age(report))))),
+        ("speed", _speed(report)),
+        ("mIoU", _scores(report)),
+        ("saved", report.last_checkpoint or ""),
         ("config", report.config or ""),
-        ("process", f"{process}{', detached' if report.detached else ''}" if process else ""),
+        ("process", f"{plain(str(process))}{', detached' if report.detached else ''}" if process else ""),
         ("started", _when(report.started)),
-        ("ended", _when(report.ended)),
+        ("ended", "" if running else _when(report.ended)),
         ("last heartbeat", _when(report.updated)),
         ("output", report.console or ""),
     ]
-    text = "\n".join(
-        [f"{_state(report)} {report.path}", *(f"{label:<14}{value}" for label, value in lines if value)]
-    )
-    if report.state.value == "running":
-        return f"{text}\nstop with:    diffbev-engine runs stop {report.path}"
-    return f"{text}\nresume with:  diffbev-engine runs resume {report.path}" if report.resumable else text
+    facts = [f"{label:<16}{value}" for label, value in lines if value]
+    text = "\n".join([f"{_state(report)} {path}", *facts])
+    if running:
+        return f"{text}\nstop with:      diffbev-engine runs stop {path}"
+    return f"{text}\nresume with:    diffbev-engine runs resume {path}" if report.resumable else text
 
 
 def _state(report: "RunReport") -> str:
-    mark, colour = _MARKS[report.state.value]
-    return click.style(f"{mark} {report.state.value:<11}", fg=colour)
+    word = "stalled" if report.stalled else report.state.value
+    mark, colour = _MARKS[word]
+    return click.style(f"{mark} {word:<11}", fg=colour)
 
 
 def _progress(report: "RunReport") -> str:
-    status = report.status
-    return f"{status.step}/{status.max_iters}" if status else ""
+    return f"{report.step}/{report.max_iters}" if report.step is not None else ""
+
+
+def _age(report: "RunReport") -> str:
+    return f"last progress {_span(report.age_s)} ago" if report.age_s is not None else ""
+
+
+def _speed(report: "RunReport") -> str:
+    if report.it_per_s is None:
+        return ""
+    eta = f", ETA {_span(report.eta_s)}" if report.eta_s is not None else ""
+    return f"{report.it_per_s:.2f} it/s{eta}"
 
 
 def _miou(report: "RunReport") -> str:
-    status = report.status
-    return f"mIoU {status.best_miou:.4f}" if status and status.best_miou is not None else ""
+    return f"mIoU {report.best_miou:.4f}" if report.best_miou is not None else ""
+
+
+def _scores(report: "RunReport") -> str:
+    scores = (
+        ("best", report.best_miou, report.best_step),
+        ("last", report.last_miou, report.last_miou_step),
+    )
+    return ", ".join(
+        f"{name} {value:.4f}" + (f" at iteration {step}" if step is not None else "")
+        for name, value, step in scores
+        if value is not None
+    )
 
 
 def _note(report: "RunReport") -> str:
-    status = report.status
-    if report.state.value != "running":
-        note = "resumable" if report.resumable else report.message
-        return f"({note})" if note else ""
-    if report.activity == "training" and status and status.eta_s:
-        return f"({status.it_per_s:.2f} it/s, ETA {timedelta(seconds=round(status.eta_s))})"
-    return f"({report.activity})"
+    """Of a run that runs: what it is doing, how fast, since when; of another one: how it ended."""
+    if report.state.value == "running":
+        activity = "" if report.stalled else report.activity
+        parts = [activity, report.reason, _speed(report), _age(report), *report.damaged]
+    else:
+        ended = f"{_span(time.time() - report.ended)} ago" if report.ended else ""
+        parts = [_first_line(report.message), ended, "resumable" if report.resumable else ""]
+    note = ", ".join(part for part in parts if part)
+    return f"({note})" if note else ""
+
+
+def _first_line(text: str) -> str:
+    line = text.partition("\n")[0].rstrip(".")
+    return line if len(line) <= _LONGEST_NOTE else f"{line[: _LONGEST_NOTE - 1]}…"
 
 
 def _when(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    ago = timedelta(seconds=max(0, round(time.time() - seconds)))
-    return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S} ({ago} ago)"
+    moment = datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
+    return f"{moment} ({_span(time.time() - seconds)} ago)"
+
+
+def _span(seconds: float) -> str:
+    return str(timedelta(seconds=max(0, round(seconds))))

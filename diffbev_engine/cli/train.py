@@ -77,9 +77,9 @@ def _start_detached(
     overrides: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    from diffbev_engine.cli.runs import report_launch
-    from diffbev_engine.runs.folder import RunFolder
-    from diffbev_engine.runs.launch import TrainingArguments, start_detached
+    from diffbev_engine.cli.runs import print_started
+    from diffbev_engine.runs.actions import start_run
+    from diffbev_engine.runs.launch import TrainingArguments
 
     if "RANK" in os.environ:
         raise click.UsageError(
@@ -88,5 +88,4 @@ def _start_detached(
     arguments = TrainingArguments(
         config, work_dir.resolve(), gpu_ids, overrides, resume, processes=max(1, len(gpu_ids))
     )
-    launch = start_detached(RunFolder(arguments.work_dir), arguments.command())
-    report_launch(launch, arguments.work_dir, as_json)
+    print_started(start_run(arguments), as_json)

@@ -7,8 +7,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.inspect import RunReport, inspect_run
+from diffbev_engine.runs.manifest import read_manifest
 from diffbev_engine.runs.metrics_reader import Metrics, Row, read_metrics
 
 LOSSES = ("loss", "Lwce", "Ldepth", "Ldiff")
@@ -65,15 +67,23 @@ class Experiment:
         return LastLoss(sum(last) / len(last), len(last)) if last else None
 
     @cached_property
-    def status(self) -> Mapping[str, Any]:
-        """``status.json``; empty where it cannot be read."""
-        return _read_object(self.folder.status)
+    def run(self) -> RunReport | None:
+        """What has become of the run; ``None`` for a metrics.csv without a run directory."""
+        try:
+            return inspect_run(self.folder.path)
+        except DiffBEVError:
+            return None
+
+    @property
+    def state(self) -> str | None:
+        """What the run is doing, or how it ended, in a word."""
+        return (self.run.activity or self.run.state.value) if self.run else None
 
     @cached_property
     def settings(self) -> Mapping[str, str]:
         """The resolved configuration of ``run.json``, flattened to dotted keys; empty without it."""
-        config = _read_object(self.folder.manifest).get("config")
-        return dict(_flat(config)) if isinstance(config, dict) else {}
+        manifest = read_manifest(self.folder)
+        return dict(_flat(manifest.config)) if manifest else {}
 
     @property
     def notes(self) -> list[str]:
@@ -92,8 +102,8 @@ class Experiment:
                 found.append(f"{name} was NaN or infinite, for the first time at step {step}.")
         if self.best is None:
             found.append("No evaluation yet: the first one comes at step evaluation.interval.")
-        best_step = self.status.get("best_step")
-        if self.best and isinstance(best_step, int) and best_step != self.best.step:
+        best_step = self.run.best_step if self.run else None
+        if self.best and best_step is not None and best_step != self.best.step:
             found.append(f"status.json names step {best_step} as the best one, metrics.csv {self.best.step}.")
         return found
 
@@ -133,14 +143,6 @@ def _folder_names(runs: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(names):
             break
     return names
-
-
-def _read_object(path: Path) -> Mapping[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _flat(config: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

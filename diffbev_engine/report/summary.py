@@ -44,7 +44,7 @@ def _run_json(run: Experiment) -> dict[str, Any]:
     return {
         "name": run.name,
         "metrics": str(run.metrics.path),
-        "state": run.status.get("state"),
+        "state": run.state,
         "last_step": run.metrics.last_step,
         "best_mIoU": run.best_miou,
         "best_step": run.best.step if run.best else None,
@@ -63,10 +63,10 @@ def _sources(runs: Sequence[Experiment]) -> list[str]:
 
 def _state(run: Experiment) -> str:
     last = f"logged up to step {run.metrics.last_step:,}"
-    state, planned = run.status.get("state"), run.status.get("max_iters")
-    if not isinstance(state, str):
+    if run.state is None:
         return last
-    return f"{last}{f' of {planned:,}' if isinstance(planned, int) else ''} ({state})"
+    planned = run.run.max_iters if run.run else None
+    return f"{last}{f' of {planned:,}' if planned is not None else ''} ({run.state})"
 
 
 def _best_table(runs: Sequence[Experiment]) -> list[str]:

@@ -1,7 +1,5 @@
 """Checks that look at files, the disk and the GPU: they can be asked at any time."""
 
-import json
-import math
 import re
 import shutil
 from dataclasses import dataclass, field
@@ -14,6 +12,9 @@ from diffbev_engine.core.gpu import read_gpus
 from diffbev_engine.runbook.checks import Check, Outcome, Seen, check_type
 from diffbev_engine.runbook.files import count_matches, one_file_per_sample
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.manifest import read_manifest
+from diffbev_engine.runs.status import read_status
 
 _LARGEST_TEXT = 64 * 1024 * 1024
 _MISSING = Seen(False, Bilingual("不存在", "missing"))
@@ -256,13 +257,9 @@ def line_at(content: str, position: int) -> str:
 
 def _max_iters(run_dir: Path) -> int | None:
     """How many iterations a run was started for, as its own files say."""
-    for name, keys in (("run.json", ("config", "runner", "max_iters")), ("status.json", ("max_iters",))):
-        try:
-            value = json.loads((run_dir / name).read_text(encoding="utf-8"))
-            for key in keys:
-                value = value[key]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue
-        if isinstance(value, int) and math.isfinite(value):
-            return value
-    return None
+    folder = RunFolder(run_dir)
+    manifest, status = read_manifest(folder), read_status(folder.status)
+    planned = manifest.setting("runner.max_iters") if manifest else None
+    if isinstance(planned, int):
+        return planned
+    return status.max_iters if status else None

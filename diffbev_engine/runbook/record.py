@@ -1,12 +1,13 @@
 """What is remembered of a step: its state and the evidence, as written to the state file."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.runs.process import ProcessIdentity, identity_from
+from diffbev_engine.core.state_file import Count, Seconds, UnixTime
+from diffbev_engine.runs.process import ProcessIdentity
 
 
 class StepState(str, Enum):
@@ -47,10 +48,9 @@ class StepRecord:
     state: StepState = StepState.PENDING
     reason: Bilingual | None = None
     """Why it was skipped, failed without a check saying so, or is stale."""
-    started: float | None = None
-    """Unix time."""
-    finished: float | None = None
-    seconds: float | None = None
+    started: UnixTime | None = None
+    finished: UnixTime | None = None
+    seconds: Seconds | None = None
     exit_code: int | None = None
     interrupted: bool = False
     adopted: bool = False
@@ -59,7 +59,7 @@ class StepRecord:
     """Whether it was skipped only until a later step has run."""
     command: str = ""
     """What ran, with the roots filled in."""
-    chosen: int | None = None
+    chosen: Count | None = None
     """Which of the commands ran, where the first available one is chosen."""
     log: str = ""
     """The output, relative to the workspace."""
@@ -80,21 +80,8 @@ class StepRecord:
         return {**asdict(self), "state": self.state.value}
 
 
-def record_from(data: Mapping[str, Any]) -> StepRecord:
-    """The record that ``to_json`` wrote; keys of newer versions are ignored."""
-    known = {name.name for name in fields(StepRecord)}
-    values = {key: value for key, value in data.items() if key in known}
-    values["state"] = StepState(values.get("state", "pending"))
-    values["reason"] = _text(values.get("reason"))
-    values["lines"] = tuple(values.get("lines", ()))
-    values["checks"] = tuple(
-        CheckRecord(Bilingual(**check["description"]), check["passed"], Bilingual(**check["detail"]))
-        for check in values.get("checks", ())
-    )
-    values["process"] = identity_from(values.get("process"))
-    values["runner"] = identity_from(values.get("runner"))
-    return StepRecord(**values)
+@dataclass(frozen=True)
+class StateFile:
+    """``runbook_state.json``; keys of newer versions are ignored."""
 
-
-def _text(value: Any) -> Bilingual | None:
-    return Bilingual(**value) if value else None
+    steps: Mapping[str, StepRecord]

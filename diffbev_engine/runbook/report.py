@@ -13,11 +13,11 @@ from diffbev_engine.core.bilingual import Language
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import make_writable_dir, write_text
 from diffbev_engine.core.gpu import read_gpus
-from diffbev_engine.runbook.case import read_json
 from diffbev_engine.runbook.model import Runbook
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView, view_runbook
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.manifest import git_state, package_versions
 from diffbev_engine.runs.metrics_reader import read_metrics
 
@@ -112,7 +112,6 @@ def _runs(roots: WorkspacePaths) -> Sequence[RunSummary]:
     for folder in sorted((roots.workspace / "runs").glob("*")):
         if not (folder / "metrics.csv").exists() and not (folder / "status.json").exists():
             continue
-        status = read_json(folder / "status.json")
         try:
             metrics = read_metrics(folder / "metrics.csv")
             miou, step = metrics.series("mIoU"), metrics.last_step
@@ -122,13 +121,21 @@ def _runs(roots: WorkspacePaths) -> Sequence[RunSummary]:
         found.append(
             RunSummary(
                 folder.name,
-                str(status.get("state", "–")),
+                _state(folder),
                 step,
                 best[0] if best else None,
                 best[1] if best else None,
             )
         )
     return found
+
+
+def _state(folder: Path) -> str:
+    try:
+        run = inspect_run(folder)
+    except DiffBEVError:  # a metrics.csv alone
+        return "–"
+    return run.activity or run.state.value
 
 
 def _figures(roots: WorkspacePaths) -> list[Path]:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import make_writable_dir, write_text
-from diffbev_engine.runbook.record import StepRecord, StepState, record_from
+from diffbev_engine.core.state_file import decode_file
+from diffbev_engine.runbook.record import StateFile, StepRecord, StepState
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 _VERSION = 1
@@ -37,19 +38,13 @@ class StateStore:
         Raises:
             DiffBEVError: the file is damaged.
         """
-        try:
-            text = self.path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise DiffBEVError(f"cannot read {self.path}: {error.strerror or error}.") from error
-        try:
-            return {name: record_from(data) for name, data in json.loads(text)["steps"].items()}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        found = decode_file(self.path, StateFile)
+        if found.problem:
             raise DiffBEVError(
-                f"{self.path} is damaged ({error}). Move it away; all steps become pending again. "
-                f"Then `diffbev-engine runbook run --adopt` accepts the existing results."
-            ) from error
+                f"{found.problem} (in {self._folder}). Move it away; all steps become pending again. "
+                "Then `diffbev-engine runbook run --adopt` accepts the existing results."
+            )
+        return found.value.steps if found.value else {}
 
     def change(self, step: str, change: Callable[[StepRecord], StepRecord]) -> StepRecord:
         """Replace the record of a step by what ``change`` makes of the newest one.

@@ -1,25 +1,51 @@
-"""Stop a run gracefully (save first); kill it only on request."""
+"""Acting on a run: start, resume, stop, kill, apply a remedy.  Every caller uses these functions."""
 
-import json
 import os
 import signal
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import write_text
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, RunReport, asked_to_stop, inspect_run
-from diffbev_engine.runs.launch import read_launch
-from diffbev_engine.runs.lock import read_owner
+from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
+from diffbev_engine.runs.launch import Launch, TrainingArguments, read_launch, start_detached
+from diffbev_engine.runs.lock import read_owner, refuse_if_held
+from diffbev_engine.runs.manifest import Manifest, RecordedArguments, decode_manifest
 from diffbev_engine.runs.process import Liveness, ProcessIdentity
+from diffbev_engine.runs.process_signals import kill_tree, send
+from diffbev_engine.runs.stop_request import asked_to_stop, record_stop_request
 
 _POLL_S = 0.1
 _RECORDED_WITHIN_S = 60.0
 """torchrun may need half a minute to end after its processes."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """A training that runs in the background now."""
+
+    work_dir: Path
+    launch: Launch
+    """Its command, process and console file."""
+    changes: tuple[str, ...] = ()
+    """Settings that differ from those of the earlier start, as ``a.b: old → new``."""
+
+    @property
+    def console(self) -> Path:
+        """What it prints."""
+        return self.work_dir / self.launch.console
+
+    def to_json(self) -> dict[str, Any]:
+        """The launch, where it is, and what changed."""
+        return {**asdict(self.launch), "work_dir": str(self.work_dir), "changes": list(self.changes)}
+
+    def __str__(self) -> str:
+        pid = self.launch.process.pid if self.launch.process else "?"
+        return f"started in the background, pid {pid}"
 
 
 @dataclass(frozen=True)
@@ -44,12 +70,69 @@ class Stopped:
         return f"{ended} Saved: {self.checkpoint}{lost}."
 
 
+def start_run(arguments: TrainingArguments) -> Started:
+    """Start a training in the background; returns once it runs.
+
+    Raises:
+        RunHeldError: another training writes to the work dir; nothing was changed.
+        DiffBEVError: it cannot be started.
+    """
+    folder = RunFolder(arguments.work_dir)
+    return Started(arguments.work_dir, start_detached(folder, arguments.command()))
+
+
+def resume_run(
+    path: Path, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Started:
+    """Continue a run in the background, as it was started.
+
+    The configuration file is read again, and the variables of the earlier start are set again
+    where this process does not have them.
+
+    Args:
+        path: the run directory.
+        overrides: further ``key=value`` settings.
+        environment: further variables.
+
+    Raises:
+        DiffBEVError: it runs, has finished, left no checkpoint, or cannot be started.
+    """
+    folder = RunFolder(path.resolve())
+    report, found = inspect_run(folder.path), decode_manifest(folder)
+    refuse_if_held(folder)
+    if report.state is RunCondition.RUNNING:
+        raise DiffBEVError(f"{path} is running: {report.message}.")
+    if report.state is RunCondition.FINISHED and not overrides:
+        raise DiffBEVError(f"{path} has already finished. To train longer, use --set runner.max_iters=N.")
+    if report.last_checkpoint is None:
+        raise DiffBEVError(f"{path} has no checkpoint to resume from. Start a new run with `train`.")
+    manifest = found.value
+    if manifest is None or not manifest.config:
+        why = found.problem or f"{folder.manifest} is missing"
+        raise DiffBEVError(f"{why}. Continue with `train --resume`.")
+    arguments, changes = _arguments_again(folder, manifest, overrides)
+    earlier = read_launch(folder)
+    kept = dict(earlier.environment) if earlier else {}
+    kept = {name: value for name, value in kept.items() if name not in os.environ}
+    launch = start_detached(
+        folder, arguments.command(), cwd=Path(manifest.cwd), environment={**kept, **(environment or {})}
+    )
+    return Started(folder.path, launch, changes)
+
+
+def apply_remedy(path: Path, overrides: Sequence[str], environment: Mapping[str, str]) -> Started:
+    """Resume a run with the settings and variables of a remedy of ``oom_report.json`` or of a finding.
+
+    Raises:
+        DiffBEVError: the remedy changes nothing that a start can change, or as ``resume_run``.
+    """
+    if not overrides and not environment:
+        raise DiffBEVError("this remedy has no setting to apply; follow its text, then resume the run.")
+    return resume_run(path, overrides, environment)
+
+
 def stop_run(
-    path: Path,
-    *,
-    kill: bool = False,
-    timeout_s: float = 300.0,
-    waiting: Callable[[float], None] = lambda _seconds: None,
+    path: Path, *, timeout_s: float = 300.0, waiting: Callable[[float], None] = lambda _seconds: None
 ) -> Stopped:
     """Ask a training to save a checkpoint and end, and wait until it has.
 
@@ -58,24 +141,32 @@ def stop_run(
 
     Args:
         path: the run directory.
-        kill: SIGKILL the training and its workers instead; what follows the last checkpoint is lost.
         timeout_s: how long to wait.
-        waiting: called again and again with the seconds waited.
+        waiting: called repeatedly with the seconds waited.
 
     Raises:
         DiffBEVError: nothing runs there, or on another machine, or it has not ended in time.
     """
     folder = RunFolder(path)
     process = _running(path)
-    if kill:
-        _kill_tree(_root(folder, process))
-    elif not asked_to_stop(folder, process):
-        request = {"process": asdict(process), "requested": time.time(), "by": socket.gethostname()}
-        write_text(folder.stop_request, json.dumps(request, indent=1) + "\n")
-        _send(process, signal.SIGINT)
-    _wait_for_the_end(folder, process, timeout_s, waiting)
-    folder.stop_request.unlink(missing_ok=True)
-    return what_is_left(path)
+    if not asked_to_stop(folder, process):
+        record_stop_request(folder, process)
+        send(process, signal.SIGINT)
+    if process.suspended:
+        send(process, signal.SIGCONT)  # it heeds nothing else until then
+    return _ended(folder, process, timeout_s, waiting)
+
+
+def kill_run(path: Path, *, timeout_s: float = 300.0) -> Stopped:
+    """SIGKILL a training and its workers; progress since the last checkpoint is lost.
+
+    Raises:
+        DiffBEVError: nothing runs there, or on another machine, or it has not ended in time.
+    """
+    folder = RunFolder(path)
+    process = _running(path)
+    kill_tree(_root(folder, process))
+    return _ended(folder, process, timeout_s, lambda _seconds: None)
 
 
 def what_is_left(path: Path) -> Stopped:
@@ -87,6 +178,67 @@ def what_is_left(path: Path) -> Stopped:
     iteration, checkpoint = saved[-1]
     lost = max(0, report.status.step - iteration) if report.status else None
     return Stopped(report, checkpoint.name, lost)
+
+
+def _arguments_again(
+    folder: RunFolder, manifest: Manifest, overrides: Sequence[str]
+) -> tuple[TrainingArguments, tuple[str, ...]]:
+    """The arguments of the earlier start with ``overrides``, and the settings that differ now."""
+    from diffbev_engine.config.load import load_settings
+
+    if not _is_directory(manifest.cwd):
+        raise DiffBEVError(f"the run was started in {manifest.cwd}: no such directory. Use `train --resume`.")
+    recorded = manifest.arguments or _recorded_settings(folder, manifest)
+    arguments = TrainingArguments(
+        config=recorded.config,
+        work_dir=folder.path,
+        gpu_ids=recorded.gpu_ids,
+        overrides=(*recorded.overrides, *overrides),
+        resume="latest",
+        processes=manifest.world_size,
+    )
+    in_its_folder = Path(manifest.cwd) / recorded.config  # else it is the name of a preset
+    config = in_its_folder if in_its_folder.exists() else recorded.config
+    settings = load_settings(config, arguments.overrides)
+    return arguments, tuple(_changes(manifest.config, settings.model_dump(mode="json")))
+
+
+def _recorded_settings(folder: RunFolder, manifest: Manifest) -> RecordedArguments:
+    """The recorded settings as a configuration file, for a run that was not started by `train`."""
+    from pydantic import ValidationError
+
+    from diffbev_engine.config.load import dump_config
+    from diffbev_engine.config.settings import Settings
+
+    try:
+        settings = Settings.model_validate(manifest.config)
+    except ValidationError as error:
+        raise DiffBEVError(
+            f"the settings in {folder.manifest} do not fit this version: {error.errors()[0]['msg']}. "
+            "Continue with `train --resume`."
+        ) from error
+    recorded = folder.path / "recorded_config.py"
+    write_text(recorded, dump_config(settings))
+    return RecordedArguments(str(recorded))
+
+
+def _is_directory(path: str) -> bool:
+    try:
+        return Path(path).is_dir()
+    except ValueError:  # a null byte
+        return False
+
+
+def _changes(before: Any, after: Any, key: str = "") -> list[str]:
+    """``a.b: old → new`` for every setting that differs."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        names = list(dict.fromkeys([*before, *after]))
+        return [
+            line
+            for name in names
+            for line in _changes(before.get(name), after.get(name), f"{key}.{name}".lstrip("."))
+        ]
+    return [] if before == after else [f"{key}: {before} → {after}"]
 
 
 def _running(path: Path) -> ProcessIdentity:
@@ -101,9 +253,10 @@ def _running(path: Path) -> ProcessIdentity:
     return process
 
 
-def _wait_for_the_end(
+def _ended(
     folder: RunFolder, process: ProcessIdentity, timeout_s: float, waiting: Callable[[float], None]
-) -> None:
+) -> Stopped:
+    """Wait for the end of ``process``, and for its supervisor to record it."""
     started = time.monotonic()
     while process.alive:
         waited = time.monotonic() - started
@@ -121,47 +274,11 @@ def _wait_for_the_end(
     while launch and launch.ended is None and launch.supervisor.alive and time.monotonic() < deadline:
         time.sleep(_POLL_S)
         launch = read_launch(folder)
-
-
-def _send(process: ProcessIdentity, number: signal.Signals) -> None:
-    """Signal this process and no later one with its pid."""
-    try:
-        if hasattr(os, "pidfd_open"):
-            _send_by_descriptor(process, number)
-        elif process.alive:
-            os.kill(process.pid, number)
-    except ProcessLookupError:
-        return  # it has just ended
-    except PermissionError as error:
-        raise DiffBEVError(f"{process} belongs to another user: ask {process.user} to stop it.") from error
-
-
-def _send_by_descriptor(process: ProcessIdentity, number: signal.Signals) -> None:
-    descriptor = os.pidfd_open(process.pid)
-    try:
-        if process.alive:  # so the descriptor is of this process
-            signal.pidfd_send_signal(descriptor, number)
-    finally:
-        os.close(descriptor)
+    folder.stop_request.unlink(missing_ok=True)
+    return what_is_left(folder.path)
 
 
 def _root(folder: RunFolder, process: ProcessIdentity) -> ProcessIdentity:
     """The process that was started, such as torchrun, where that is not the training itself."""
     owner = read_owner(folder)
     return owner.process if owner and owner.process.alive else process
-
-
-def _kill_tree(process: ProcessIdentity) -> None:
-    import psutil
-
-    children: list[psutil.Process] = []
-    try:
-        children = psutil.Process(process.pid).children(recursive=True) if process.alive else []
-    except psutil.NoSuchProcess:
-        return
-    _send(process, signal.SIGKILL)
-    for child in children:  # psutil checks that the pid is still the child's
-        try:
-            child.kill()
-        except psutil.NoSuchProcess:
-            continue

@@ -1,27 +1,29 @@
-"""Determine the state of a run from its files, verified against live processes.
+"""What a run is doing, since when, and how it ended: judged here and nowhere else.
 
-Nothing is written, no lock is touched, and nothing is believed that a killed process could
-no longer correct: a status of "training" counts only while its process lives.
+Files say it, processes prove it.  Nothing is written, no lock is touched, and nothing is
+believed that a killed process could no longer correct: a status of "training" counts only
+while its process lives.
 """
 
-import json
+import signal
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.plain_text import plain
+from diffbev_engine.runs.evidence import Evidence, gather
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.launch import Launch, read_launch
-from diffbev_engine.runs.lock import Owner, read_owner
-from diffbev_engine.runs.process import Liveness, ProcessIdentity, identity_from
-from diffbev_engine.runs.status import FINAL_STATES, RunState, RunStatus, read_status
+from diffbev_engine.runs.last_words import last_error, signal_of_a_worker
+from diffbev_engine.runs.launch import Launch
+from diffbev_engine.runs.process import Liveness, ProcessIdentity
+from diffbev_engine.runs.stall import no_progress_for, why_stalled
+from diffbev_engine.runs.status import RunState, RunStatus
 
 SILENT_AFTER_S = 600.0
-"""Heartbeat timeout after which a run on another machine is reported as unknown."""
+"""Without a heartbeat for this long, a run on another machine is no longer said to be running."""
 
 
 class RunCondition(str, Enum):
@@ -36,9 +38,9 @@ class RunCondition(str, Enum):
     """Out of GPU memory."""
     DIVERGED = "diverged"
     DEAD = "dead"
-    """The process ended without recording a reason: SIGKILL, power loss, reboot."""
+    """Its process no longer exists and could not say why: a signal, a power cut, a reboot."""
     UNKNOWN = "unknown"
-    """On another machine or in another container, and without a sign of life for long."""
+    """Nothing proves that it runs, or how it ended: silent on another machine, or its files are damaged."""
 
 
 class Cause(str, Enum):
@@ -50,6 +52,10 @@ class Cause(str, Enum):
     REBOOT = "reboot"
     GONE = "gone"
     """No supervisor saw it end."""
+
+
+STALLED = "stalled"
+"""The activity of a run that makes no progress."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,7 @@ class RunReport:
     message: str
     """How it ended, or what it is doing, in words."""
     activity: str | None
-    """Of a running run: starting, training, evaluating, or stopping."""
+    """Of a running run: starting, training, evaluating, stopping or stalled."""
     process: ProcessIdentity | None
     """The training: the process to signal while the run is running."""
     detached: bool
@@ -74,13 +80,36 @@ class RunReport:
     """The newest start."""
     ended: float | None
     updated: float | None
-    """The last sign of life in status.json."""
+    """The last heartbeat in status.json."""
     exit_code: int | None
     signal: str | None
+    """The signal that ended it, such as SIGTERM, where that is known."""
     console: str | None
     """File name of what the newest detached start wrote to stdout and stderr."""
     status: RunStatus | None
     """What the run said last, also where it is no longer true."""
+    reason: str = ""
+    """Why it failed, was ended or stalled: its own words, else the signal, else the last error logged."""
+    stalled: bool = False
+    """Whether it runs without progress; also while it is asked to stop."""
+    age_s: float | None = None
+    """Of a running run: seconds since its last progress (an iteration, an evaluated batch)."""
+    step: int | None = None
+    max_iters: int | None = None
+    it_per_s: float | None = None
+    """The current speed; ``None`` unless the run makes progress, as the following three."""
+    images_per_s: float | None = None
+    data_wait: float | None = None
+    eta_s: float | None = None
+    """Seconds to the end, as of the last iteration."""
+    best_miou: float | None = None
+    best_step: int | None = None
+    last_miou: float | None = None
+    last_miou_step: int | None = None
+    last_checkpoint: str | None = None
+    """The newest checkpoint in the directory."""
+    damaged: tuple[str, ...] = ()
+    """Problems of its state files, such as "status.json is damaged: …"."""
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON values; ``status`` stays nested."""
@@ -88,191 +117,191 @@ class RunReport:
 
 
 @dataclass(frozen=True)
-class _Evidence:
-    """What the directory holds."""
-
-    folder: RunFolder
-    manifest: Mapping[str, Any]
-    status: RunStatus | None
-    launch: Launch | None
-    owner: Owner | None
-
-    @property
-    def newest_launch(self) -> Launch | None:
-        """The detached start, unless a later start in the foreground has followed it."""
-        launch = self.launch
-        if launch is None or (self._owner_lives and self.owner and self.owner.launch != launch.id):
-            return None
-        if self.manifest.get("launch") == launch.id:
-            return launch
-        return launch if launch.started > self.manifest_time else None
-
-    @property
-    def _owner_lives(self) -> bool:
-        return self.owner is not None and self.owner.process.alive
-
-    @property
-    def manifest_time(self) -> float:
-        """When run.json was written; 0 without one."""
-        try:
-            return datetime.fromisoformat(self.manifest["started"]).timestamp()
-        except (KeyError, TypeError, ValueError):
-            return 0.0
-
-    @property
-    def last_word(self) -> RunStatus | None:
-        """The status, if the newest start wrote it and it is final."""
-        status = self.status
-        if status is None or status.state not in FINAL_STATES or status.updated < self.newest_start:
-            return None
-        return status
-
-    @property
-    def newest_start(self) -> float:
-        """When the newest start that is known to count began; what is older tells of an earlier one."""
-        launched = self.newest_launch.started if self.newest_launch else 0.0
-        return max(launched, self.owner.since if self.owner and self._owner_lives else 0.0)
-
-    def processes(self) -> list[ProcessIdentity]:
-        """Who may be the training, the surest first."""
-        launch = self.newest_launch
-        named = (
-            identity_from(self.manifest.get("process")) if self._manifest_is_newest() else None,
-            launch.process if launch else None,
-            self.owner.process if self.owner else None,
-        )
-        return [process for process in named if process]
-
-    def _manifest_is_newest(self) -> bool:
-        launch = self.newest_launch
-        return launch is None or self.manifest.get("launch") == launch.id
+class _Judgement:
+    state: RunCondition
+    message: str
+    cause: Cause | None = None
+    signal: str | None = None
 
 
 def inspect_run(path: Path) -> RunReport:
-    """What has become of the run in ``path``.
+    """What has become of the run in ``path``; damaged files are problems of the run, not errors.
 
     Raises:
         DiffBEVError: if there is no run.
     """
     folder = RunFolder(path)
     if not any(path.exists() for path in (folder.manifest, folder.status, folder.launch, folder.lock)):
-        raise DiffBEVError(f"{path} is not a run directory: no run.json, status.json or launch.json found.")
-    evidence = _Evidence(
-        folder,
-        read_manifest(folder),
-        read_status(folder.status),
-        read_launch(folder),
-        read_owner(folder),
-    )
-    return _report(evidence)
+        raise DiffBEVError(f"there is no run in {path}: neither run.json, status.json nor launch.json.")
+    return _report(gather(folder))
 
 
-def _report(evidence: _Evidence) -> RunReport:
+def _report(evidence: Evidence) -> RunReport:
     launch, status = evidence.newest_launch, evidence.status
-    process = next((process for process in evidence.processes() if process.alive), None)
-    state, cause, message = _judge(evidence, process)
+    process = evidence.living_process()
+    judged = _judge(evidence, process)
+    running = judged.state is RunCondition.RUNNING
     ended = launch.ended if launch else None
-    if ended is None and state is not RunCondition.RUNNING and status and evidence.last_word:
-        ended = status.updated
-    running = state is RunCondition.RUNNING
-    saved = evidence.folder.latest.exists()
-    return RunReport(
+    if ended is None and not running and evidence.last_word:
+        ended = evidence.last_word.updated
+    checkpoint = _newest_checkpoint(evidence.folder)
+    over = judged.state not in (RunCondition.RUNNING, RunCondition.FINISHED, RunCondition.UNKNOWN)
+    process = process or next(iter(evidence.processes()), None)
+    message = plain(" ".join([judged.message, *(f"({one})" for one in evidence.damaged)]), keep="\n").strip()
+    report = RunReport(
         path=str(evidence.folder.path.resolve()),
-        state=state,
-        resumable=saved and state not in (RunCondition.RUNNING, RunCondition.FINISHED, RunCondition.UNKNOWN),
-        cause=cause,
+        state=judged.state,
+        resumable=checkpoint is not None and over,
+        cause=judged.cause,
         message=message,
-        activity=_activity(evidence, process) if running else None,
-        process=process or next(iter(evidence.processes()), None),
+        activity=None,
+        process=process,
         detached=launch is not None,
-        config=evidence.manifest.get("config_path"),
-        started=evidence.newest_start or evidence.manifest_time or None,
+        config=plain(evidence.manifest.config_path) if evidence.manifest.config_path else None,
+        started=evidence.newest_start or evidence.manifest.started_at or None,
         ended=ended,
         updated=status.updated if status else None,
         exit_code=launch.exit_code if launch else None,
-        signal=launch.signal if launch else None,
+        signal=judged.signal,
         console=launch.console if launch else None,
         status=status,
+        reason="" if running or judged.state is RunCondition.FINISHED else message,
+        last_checkpoint=checkpoint,
+        damaged=tuple(map(plain, evidence.damaged)),
+    )
+    report = _with_progress(report)
+    return _with_activity(report, evidence) if running else report
+
+
+def _with_progress(report: RunReport) -> RunReport:
+    status = report.status
+    if status is None:
+        return report
+    return replace(
+        report,
+        step=status.step,
+        max_iters=status.max_iters,
+        best_miou=status.best_miou,
+        best_step=status.best_step,
+        last_miou=status.last_miou,
+        last_miou_step=status.last_miou_step,
     )
 
 
-_Judgement = tuple[RunCondition, Cause | None, str]
+def _with_activity(report: RunReport, evidence: Evidence) -> RunReport:
+    """What a run that runs is doing, and how fast."""
+    status, process = evidence.current_status, evidence.living_process()
+    ended_before = status is None or evidence.last_word is not None
+    activity = RunState.STARTING.value if ended_before or status is None else status.state.value
+    why = why_stalled(None if ended_before else status, process, evidence.manifest)
+    stopping = evidence.stop_requested(process)
+    report = replace(
+        report,
+        activity="stopping" if stopping else STALLED if why else activity,
+        stalled=bool(why),
+        reason=why,
+        message=f"{why}; {report.message}" if why else report.message,
+        age_s=None if ended_before or status is None else no_progress_for(status),
+    )
+    if why or ended_before or status is None:
+        return report
+    return replace(
+        report,
+        it_per_s=status.it_per_s,
+        images_per_s=status.images_per_s,
+        data_wait=status.data_wait,
+        eta_s=status.eta_s,
+    )
 
 
-def _judge(evidence: _Evidence, alive: ProcessIdentity | None) -> _Judgement:
+def _judge(evidence: Evidence, alive: ProcessIdentity | None) -> _Judgement:
     last, launch = evidence.last_word, evidence.newest_launch
     if last:
-        return RunCondition(last.state.value), None, last.message
+        return _judge_last_word(evidence, last)
     if alive:
-        return RunCondition.RUNNING, None, str(alive)
-    seen = [process.liveness() for process in evidence.processes()]
+        return _Judgement(RunCondition.RUNNING, str(alive))
     if launch and launch.ended is not None:
-        return _judge_ending(launch)
+        return _judge_ending(evidence, launch)
+    seen = [process.liveness() for process in evidence.processes()]
     if Liveness.ELSEWHERE in seen or not seen:
         return _judge_from_afar(evidence)
     if Liveness.REBOOTED in seen:
-        return RunCondition.DEAD, Cause.REBOOT, "the machine rebooted during the run"
-    return (
-        RunCondition.DEAD,
-        Cause.GONE,
-        "the process no longer exists: it was killed or crashed without leaving a message",
-    )
+        return _Judgement(RunCondition.DEAD, "the machine rebooted during the run", Cause.REBOOT)
+    if evidence.status is None and evidence.damaged:  # it may have told how it ended
+        return _Judgement(RunCondition.UNKNOWN, "its process no longer exists")
+    words = "the process no longer exists: it was killed or crashed without leaving a message"
+    error = _last_error(evidence)
+    words = f"{words}; last error logged: {error}" if error else words
+    return _Judgement(RunCondition.DEAD, words, Cause.GONE)
 
 
-def _judge_ending(launch: Launch) -> _Judgement:
+def _judge_last_word(evidence: Evidence, last: RunStatus) -> _Judgement:
+    """The end as the training recorded it itself."""
+    message, launch = last.message, evidence.newest_launch
+    if not message and last.state is not RunState.FINISHED:
+        message = (launch.message if launch and launch.signal else "") or _last_error(evidence)
+    return _Judgement(RunCondition(last.state.value), message, signal=launch.signal if launch else None)
+
+
+_BY_EXIT_CODE = {
+    0: RunCondition.FINISHED,
+    3: RunCondition.OOM,
+    4: RunCondition.DIVERGED,
+    5: RunCondition.INTERRUPTED,
+}
+
+
+def _judge_ending(evidence: Evidence, launch: Launch) -> _Judgement:
     """The end that the supervisor recorded of a training that did not record its own."""
-    if launch.signal == "SIGKILL" and (launch.oom_kills_cgroup or launch.oom_kills_host):
-        return RunCondition.DEAD, Cause.HOST_MEMORY, launch.message
     if launch.signal:
-        return RunCondition.DEAD, Cause.SIGNAL, launch.message
-    by_code = {
-        0: RunCondition.FINISHED,
-        3: RunCondition.OOM,
-        4: RunCondition.DIVERGED,
-        5: RunCondition.INTERRUPTED,
-    }
-    message = f"{launch.message}; see {launch.console}" if launch.exit_code else launch.message
-    return (
-        by_code.get(-1 if launch.exit_code is None else launch.exit_code, RunCondition.FAILED),
-        None,
-        message,
-    )
+        memory = launch.signal == "SIGKILL" and bool(launch.oom_kills_cgroup or launch.oom_kills_host)
+        cause = Cause.HOST_MEMORY if memory else Cause.SIGNAL
+        return _Judgement(
+            RunCondition.DEAD, launch.message or f"killed by {launch.signal}", cause, launch.signal
+        )
+    code = launch.exit_code
+    console = evidence.folder.path / launch.console
+    by_signal = _signal_in(code) or (signal_of_a_worker(console) if code else None)
+    if by_signal:
+        words = f"a process of the run was killed by {by_signal}; see {launch.console}"
+        return _Judgement(RunCondition.DEAD, words, Cause.SIGNAL, by_signal)
+    state = RunCondition.FAILED if code is None else _BY_EXIT_CODE.get(code, RunCondition.FAILED)
+    if not code:
+        return _Judgement(state, launch.message)
+    error = _last_error(evidence)
+    see = f"see {launch.console}"
+    words = f"{error} (exit code {code}; {see})" if error else f"{launch.message}; {see}"
+    return _Judgement(state, words)
 
 
-def _judge_from_afar(evidence: _Evidence) -> _Judgement:
+def _signal_in(code: int | None) -> str | None:
+    """The signal behind an exit code of 128 + n, as a shell or a launcher reports it."""
+    try:
+        return signal.Signals(code - 128).name if code is not None and code > 128 else None
+    except ValueError:
+        return None
+
+
+def _judge_from_afar(evidence: Evidence) -> _Judgement:
     """A run of another machine: only its heartbeat can be seen."""
     if not evidence.processes() and evidence.status is None:
-        return RunCondition.UNKNOWN, None, "run.json and status.json are missing or damaged"
+        return _Judgement(RunCondition.UNKNOWN, "run.json and status.json are missing or damaged")
     where = next((f"on {process.host}" for process in evidence.processes()), "on an unknown machine")
-    updated = evidence.status.updated if evidence.status else evidence.manifest_time
-    silence = time.time() - updated
+    updated = evidence.status.updated if evidence.status else evidence.manifest.started_at
+    silence = max(0.0, time.time() - updated)
     if silence < SILENT_AFTER_S:
-        return RunCondition.RUNNING, None, f"{where}; last heartbeat {max(0, round(silence))} s ago"
-    return RunCondition.UNKNOWN, None, f"{where}; no heartbeat for {round(silence / 60)} min"
+        return _Judgement(RunCondition.RUNNING, f"{where}; last heartbeat {round(silence)} s ago")
+    return _Judgement(RunCondition.UNKNOWN, f"{where}; no heartbeat for {round(silence / 60)} min")
 
 
-def _activity(evidence: _Evidence, process: ProcessIdentity | None) -> str:
-    if process and asked_to_stop(evidence.folder, process):
-        return "stopping"
-    status = evidence.status
-    if status is None or status.state in FINAL_STATES or status.updated < evidence.newest_start:
-        return RunState.STARTING.value
-    return status.state.value
+def _last_error(evidence: Evidence) -> str:
+    folder, launch = evidence.folder.path, evidence.newest_launch
+    logs = sorted(folder.glob("train_*.log"))[-1:]
+    return last_error([*([folder / launch.console] if launch else []), *logs])
 
 
-def asked_to_stop(folder: RunFolder, process: ProcessIdentity) -> bool:
-    """Whether ``process`` has been sent the signal to save and stop."""
-    return identity_from(_read_json(folder.stop_request).get("process")) == process
-
-
-def read_manifest(folder: RunFolder) -> Mapping[str, Any]:
-    """``run.json``; empty if it is missing or damaged."""
-    return _read_json(folder.manifest)
-
-
-def _read_json(path: Path) -> Mapping[str, Any]:
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return data if isinstance(data, Mapping) else {}
+def _newest_checkpoint(folder: RunFolder) -> str | None:
+    saved = folder.checkpoints()
+    if saved:
+        return saved[-1][1].name
+    return folder.latest.name if folder.latest.exists() else None

@@ -5,16 +5,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from diffbev_engine.core.errors import DiffBEVError, ExitCode
-from diffbev_engine.core.files import make_writable_dir, write_text
+from diffbev_engine.core.files import atomic_path, make_writable_dir
+from diffbev_engine.core.state_file import Amount, Count, Decoded, FileName, UnixTime, decode_file
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import current_launch, refuse_if_held
-from diffbev_engine.runs.process import ProcessIdentity, identity_from
+from diffbev_engine.runs.process import ProcessIdentity
 
+_SECRET = ("TOKEN", "KEY", "SECRET", "PASSW", "CREDENTIAL")
 _ENVIRONMENT = ("CUDA_", "NVIDIA_", "NCCL_", "OMP_", "GOMP_", "MKL_", "PYTORCH_", "TORCH", "DIFFBEV_")
 
 
@@ -27,23 +31,22 @@ class Launch:
     cwd: str
     environment: Mapping[str, str]
     """The variables that can change a training."""
-    console: str
+    console: FileName
     """File name, in the run directory, of what the training wrote to stdout and stderr."""
-    started: float
-    """Unix time."""
+    started: UnixTime
     supervisor: ProcessIdentity
     process: ProcessIdentity | None = None
     """The started process; ``None`` if it could not be started."""
-    ended: float | None = None
-    """Unix time; ``None`` while it runs, and for good if the supervisor was killed too."""
-    exit_code: int | None = None
+    ended: UnixTime | None = None
+    """``None`` while it runs, and for good if the supervisor was killed too."""
+    exit_code: Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)] | None = None
     signal: str | None = None
     """The signal that ended the process, such as SIGKILL; ``exit_code`` is ``None`` then."""
-    peak_memory_mb: float | None = None
+    peak_memory_mb: Amount | None = None
     """Largest resident memory of the process or of one of its workers."""
-    oom_kills_cgroup: int | None = None
+    oom_kills_cgroup: Count | None = None
     """Processes that the kernel killed meanwhile at the memory limit of this container or job."""
-    oom_kills_host: int | None = None
+    oom_kills_host: Count | None = None
     """The same for the whole machine."""
     message: str = ""
     """The end in words."""
@@ -133,22 +136,21 @@ def _launch_from_answer(folder: RunFolder, text: str) -> Launch:
     return launch
 
 
+def decode_launch(folder: RunFolder) -> Decoded[Launch]:
+    """The newest detached start in the directory, or what is wrong with the file."""
+    return decode_file(folder.launch, Launch)
+
+
 def read_launch(folder: RunFolder) -> Launch | None:
-    """The newest detached start in the directory; ``None`` without one."""
-    try:
-        data = json.loads(folder.launch.read_text(encoding="utf-8"))
-        supervisor = identity_from(data["supervisor"])
-        assert supervisor is not None, "every supervisor names itself"
-        known: dict[str, Any] = {name: data[name] for name in Launch.__dataclass_fields__ if name in data}
-        launch = Launch(**{**known, "supervisor": supervisor, "process": identity_from(data.get("process"))})
-        return replace(launch, command=tuple(launch.command))
-    except (OSError, ValueError, KeyError, TypeError, AssertionError):
-        return None
+    """The newest detached start in the directory; ``None`` without one, or if the file is damaged."""
+    return decode_launch(folder).value
 
 
 def write_launch(folder: RunFolder, launch: Launch) -> None:
-    """Write ``launch.json``, so that a power cut leaves the old or the new one."""
-    write_text(folder.launch, json.dumps(asdict(launch), indent=1) + "\n", durable=True)
+    """Write ``launch.json``, so that a power cut leaves the old or the new one; for its owner to read."""
+    with atomic_path(folder.launch, durable=True) as temporary:
+        temporary.touch(mode=0o600)
+        temporary.write_text(json.dumps(asdict(launch), indent=1) + "\n", encoding="utf-8")
 
 
 def own_launch_files(folder: RunFolder) -> tuple[Path, ...]:
@@ -160,5 +162,9 @@ def own_launch_files(folder: RunFolder) -> tuple[Path, ...]:
 
 
 def telling_environment() -> dict[str, str]:
-    """The variables of this process that can change a training."""
-    return {name: value for name, value in sorted(os.environ.items()) if name.startswith(_ENVIRONMENT)}
+    """The variables of this process that can change a training, secrets left out."""
+    return {
+        name: value
+        for name, value in sorted(os.environ.items())
+        if name.startswith(_ENVIRONMENT) and not any(word in name.upper() for word in _SECRET)
+    }

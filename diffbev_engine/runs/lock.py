@@ -14,13 +14,14 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.state_file import Decoded, UnixTime, decode_file
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.process import Liveness, ProcessIdentity, identify, identity_from
+from diffbev_engine.runs.process import Liveness, ProcessIdentity, identify
 
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _LENGTH = 4096
@@ -47,8 +48,7 @@ class Owner:
     """Who writes to a run directory."""
 
     process: ProcessIdentity
-    since: float
-    """Unix time."""
+    since: UnixTime
     command: tuple[str, ...]
     launch: str | None = None
     """The detached start that the process belongs to."""
@@ -56,6 +56,15 @@ class Owner:
     def __str__(self) -> str:
         since = datetime.fromtimestamp(self.since).strftime("%Y-%m-%d %H:%M:%S")
         return f"{self.process}, since {since} ({shlex.join(self.command)})"
+
+
+@dataclass(frozen=True)
+class _LockFile(ProcessIdentity):
+    """The content of ``run.lock``."""
+
+    since: UnixTime = 0.0
+    command: tuple[str, ...] = ()
+    launch: str | None = None
 
 
 class RunHeldError(DiffBEVError):
@@ -102,17 +111,19 @@ class RunLock:
         os.close(self._descriptor)
 
 
+def decode_owner(folder: RunFolder) -> Decoded[Owner]:
+    """Who is named as the writer of the directory, or what is wrong with the file."""
+    found = decode_file(folder.lock, _LockFile)
+    if found.value is None:
+        return Decoded(problem=found.problem if _size(folder.lock) else "")  # empty: not named yet
+    named = found.value
+    process = ProcessIdentity(**{one.name: getattr(named, one.name) for one in fields(ProcessIdentity)})
+    return Decoded(Owner(process, named.since, named.command, named.launch))
+
+
 def read_owner(folder: RunFolder) -> Owner | None:
     """Who is named as the writer of the directory, alive or not; ``None`` if nobody is."""
-    try:
-        data = json.loads(folder.lock.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    process = identity_from(data)
-    if process is None:
-        return None
-    command = tuple(map(str, data.get("command", ())))
-    return Owner(process, float(data.get("since", 0.0)), command, data.get("launch"))
+    return decode_owner(folder).value
 
 
 def refuse_if_held(folder: RunFolder) -> None:
@@ -212,6 +223,13 @@ def _flock(descriptor: int) -> bool:
     except OSError as error:
         return error.errno in _NO_LOCKS_HERE
     return True
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _is_same_file(descriptor: int, path: Path) -> bool:

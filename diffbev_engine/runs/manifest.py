@@ -7,18 +7,75 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from diffbev_engine import __version__
 from diffbev_engine.core.files import write_text
+from diffbev_engine.core.state_file import Decoded, decode_file
+from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import current_launch
-from diffbev_engine.runs.process import identify
+from diffbev_engine.runs.process import ProcessIdentity, identify
 
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pydantic", "nuscenes-devkit")
+
+
+@dataclass(frozen=True)
+class RecordedArguments:
+    """The arguments of ``diffbev-engine train``."""
+
+    config: str
+    gpu_ids: tuple[int, ...] = ()
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What readers want to know of ``run.json``; the file holds more."""
+
+    started: str = ""
+    """ISO 8601."""
+    cwd: str = "."
+    config_path: str | None = None
+    arguments: RecordedArguments | None = None
+    """``None`` for a run that was started from Python."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """The resolved settings."""
+    devices: tuple[str, ...] = ()
+    world_size: Annotated[int, Meta(ge=1, le=2**16)] = 1
+    process: ProcessIdentity | None = None
+    launch: str | None = None
+    """The detached start that the process belongs to."""
+
+    @property
+    def started_at(self) -> float:
+        """When the newest start wrote the file, as Unix time; 0 if it does not say."""
+        try:
+            return datetime.fromisoformat(self.started).timestamp()
+        except (ValueError, OverflowError, OSError):
+            return 0.0
+
+    def setting(self, key: str) -> Any:
+        """The setting ``a.b``; ``None`` where there is none."""
+        value: Any = self.config
+        for name in key.split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+
+def decode_manifest(folder: RunFolder) -> Decoded[Manifest]:
+    """``run.json``, or what is wrong with the file."""
+    return decode_file(folder.manifest, Manifest)
+
+
+def read_manifest(folder: RunFolder) -> Manifest | None:
+    """``run.json``; ``None`` if it is missing or damaged."""
+    return decode_manifest(folder).value
 
 
 def write_manifest(

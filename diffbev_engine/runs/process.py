@@ -8,11 +8,15 @@ for good.
 import getpass
 import os
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from diffbev_engine.core.state_file import convert
 
 _PROC = Path("/proc")
 _START_TIME = 19  # of the fields after the command's name in /proc/<pid>/stat; field 22 in proc(5)
@@ -38,7 +42,7 @@ class Liveness(str, Enum):
 class ProcessIdentity:
     """One process, for good."""
 
-    pid: int
+    pid: Annotated[int, Meta(ge=1, le=2**31 - 1)]
     start: float
     """Clock ticks after boot on Linux, Unix time elsewhere; only equality means something."""
     boot_id: str
@@ -60,6 +64,11 @@ class ProcessIdentity:
     def alive(self) -> bool:
         """Whether the process runs on this machine."""
         return self.liveness() is Liveness.ALIVE
+
+    @property
+    def suspended(self) -> bool:
+        """Whether the process runs on this machine, but was stopped by SIGSTOP or Ctrl+Z."""
+        return self.alive and _state(self.pid) == "T"
 
     def same_machine(self) -> bool:
         """Whether the process belongs, or belonged, to the kernel that runs now."""
@@ -85,12 +94,7 @@ def identify(pid: int | None = None) -> ProcessIdentity:
 
 def identity_from(data: object) -> ProcessIdentity | None:
     """The identity that ``asdict`` wrote; ``None`` for anything else."""
-    if not isinstance(data, Mapping):
-        return None
-    try:
-        return ProcessIdentity(**{field.name: data[field.name] for field in fields(ProcessIdentity)})
-    except KeyError:
-        return None
+    return convert(data, ProcessIdentity)
 
 
 def _start(pid: int, *, zombie: bool = False) -> float | None:
@@ -98,11 +102,23 @@ def _start(pid: int, *, zombie: bool = False) -> float | None:
     if not (_PROC / "self" / "stat").exists():
         return _start_without_proc(pid, zombie)
     try:
-        text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        state, *rest = _stat_fields(pid)
+    except (OSError, ValueError):
         return _HIDDEN if _exists(pid) else None
-    state, *rest = text.rpartition(")")[2].split()  # the name before it may hold anything
     return None if state in "ZX" and not zombie else float(rest[_START_TIME - 1])
+
+
+def _state(pid: int) -> str:
+    """The kernel's letter for what the process does; empty if it is not known."""
+    try:
+        return _stat_fields(pid)[0]
+    except (OSError, IndexError):
+        return ""
+
+
+def _stat_fields(pid: int) -> list[str]:
+    text = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    return text.rpartition(")")[2].split()  # the name before it may hold anything
 
 
 def _start_without_proc(pid: int, zombie: bool) -> float | None:

@@ -8,6 +8,9 @@ from enum import Enum
 from pathlib import Path
 
 from diffbev_engine.core.files import write_text
+from diffbev_engine.core.state_file import Amount, Count, Decoded, Seconds, UnixTime, decode_file
+from diffbev_engine.runs.lock import current_launch
+from diffbev_engine.runs.process import ProcessIdentity, identify
 
 
 class RunState(str, Enum):
@@ -28,60 +31,122 @@ FINAL_STATES = frozenset(
 )
 
 
+class Phase(str, Enum):
+    """What a training process is busy with; only while ``STEPPING`` must iterations follow each other."""
+
+    STARTING = "starting"
+    """Up to the end of the first iteration of this start, compilation included."""
+    WARMING_UP = "warming_up"
+    """The first iterations, which may compile and tune."""
+    STEPPING = "stepping"
+    EVALUATING = "evaluating"
+    SAVING = "saving"
+    """Writing a checkpoint."""
+
+
 @dataclass(frozen=True)
 class RunStatus:
-    """One snapshot of a run; ``None`` where a value is not known yet."""
+    """One snapshot of a run; ``None`` where a value is not known, or written by no older version."""
 
     state: RunState
-    max_iters: int
-    step: int = 0
-    updated: float = 0.0
-    """Unix time of this snapshot: the heartbeat."""
+    max_iters: Count
+    step: Count = 0
+    updated: UnixTime = 0.0
+    """Time of this snapshot: the heartbeat."""
     message: str = ""
     """Why the run ended, or what it is busy with."""
     evaluated: str | None = None
-    """Progress of the evaluation in hand, as ``done/total`` images."""
-    it_per_s: float | None = None
-    images_per_s: float | None = None
-    data_wait: float | None = None
+    """Progress of the current evaluation, as ``done/total`` images."""
+    it_per_s: Amount | None = None
+    images_per_s: Amount | None = None
+    data_wait: Amount | None = None
     """Share of the time that training waited for data."""
-    eta_s: float | None = None
-    gpu_mem_mb: float | None = None
+    eta_s: Seconds | None = None
+    """As of the last iteration: it does not count down on its own."""
+    gpu_mem_mb: Amount | None = None
     last_checkpoint: str | None = None
     last_miou: float | None = None
     best_miou: float | None = None
-    best_step: int | None = None
+    best_step: Count | None = None
+    last_miou_step: Count | None = None
+    phase: Phase | None = None
+    median_step_s: Seconds | None = None
+    """Usual time of one iteration."""
+    monotonic: Seconds | None = None
+    """``time.monotonic()`` of this snapshot: its age, on this machine, whatever the clock is set to."""
+    idle_s: Seconds | None = None
+    """Time without progress, as of this snapshot; see ``StatusWriter``."""
+    process: ProcessIdentity | None = None
+    """Who wrote it."""
+    launch: str | None = None
+    """The detached start that the process belongs to."""
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since this snapshot, never negative."""
+        if self.monotonic is not None and self.process and self.process.same_machine():
+            return max(0.0, time.monotonic() - self.monotonic)
+        return max(0.0, time.time() - self.updated)
+
+
+def decode_status(path: Path) -> Decoded[RunStatus]:
+    """The status in ``path``, or what is wrong with the file."""
+    return decode_file(path, RunStatus)
 
 
 def read_status(path: Path) -> RunStatus | None:
     """The status in ``path``; ``None`` if it is missing, damaged or of a version with other states."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        known = {name: data[name] for name in RunStatus.__dataclass_fields__ if name in data}
-        return RunStatus(**{**known, "state": RunState(data["state"])})
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    return decode_status(path).value
+
+
+_PHASES = {RunState.TRAINING: Phase.STEPPING, RunState.EVALUATING: Phase.EVALUATING}
 
 
 class StatusWriter:
-    """Keeps the current status and writes it when it is due."""
+    """Keeps the current status and writes it when it is due.
 
-    def __init__(self, path: Path, max_iters: int, *, interval_s: float = 2.0) -> None:
+    Progress is an iteration, an evaluated batch or another phase.
+    """
+
+    def __init__(self, path: Path, max_iters: int, *, interval_s: float = 2.0, **known: object) -> None:
+        """Write the first status, with the fields that are ``known`` already."""
         self._path = path
         self._interval_s = interval_s
-        self.current = RunStatus(RunState.STARTING, max_iters)
+        self.current = RunStatus(
+            RunState.STARTING,
+            max_iters,
+            phase=Phase.STARTING,
+            process=identify(),
+            launch=current_launch(),
+            **known,  # type: ignore[arg-type]
+        )
+        self._progressed = time.monotonic()
         self._write()
 
     def update(self, **changes: object) -> None:
-        """Change fields; a change of state is written at once, others when the interval has passed."""
+        """Change fields; another state or phase is written at once, the rest when the interval has passed.
+
+        Another state brings its usual phase.
+        """
         before = self.current
         self.current = replace(before, **changes)  # type: ignore[arg-type]
-        due = time.time() - before.updated >= self._interval_s
-        if due or self.current.state is not before.state:
+        if self.current.state is not before.state and "phase" not in changes:
+            self.current = replace(self.current, phase=_PHASES.get(self.current.state))
+        if _progress(self.current) != _progress(before):
+            self._progressed = time.monotonic()
+        due = time.monotonic() - (before.monotonic or 0.0) >= self._interval_s
+        if due or (self.current.state, self.current.phase) != (before.state, before.phase):
             self._write()
 
     def _write(self) -> None:
-        self.current = replace(self.current, updated=time.time())
+        now = time.monotonic()
+        self.current = replace(
+            self.current, updated=time.time(), monotonic=now, idle_s=max(0.0, now - self._progressed)
+        )
         # A full disk must not end a run for the sake of its heartbeat; the next write may succeed.
         with suppress(OSError):
             write_text(self._path, json.dumps(asdict(self.current), indent=1) + "\n")
+
+
+def _progress(status: RunStatus) -> object:
+    return status.state, status.phase, status.step, status.evaluated

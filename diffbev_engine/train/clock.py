@@ -1,14 +1,20 @@
 """Training throughput and data wait time."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
+from statistics import median
+
+_RECENT = 51
 
 
 class StepClock:
     """Host-side time between log steps, without evaluations and checkpoints."""
 
     def __init__(self) -> None:
+        self._recent: deque[float] = deque(maxlen=_RECENT)
+        self._last = time.perf_counter()
         self._restart()
 
     @contextmanager
@@ -23,12 +29,21 @@ class StepClock:
         """Leave the block out of the measurement."""
         started = time.perf_counter()
         yield
-        self._started += time.perf_counter() - started
+        now = time.perf_counter()
+        self._started += now - started
+        self._last += now - started
 
     def count(self, images: int) -> None:
         """Count one iteration over ``images`` images."""
+        now = time.perf_counter()
+        self._recent.append(now - self._last)
+        self._last = now
         self._iterations += 1
         self._images += images
+
+    def usual_s(self) -> float:
+        """Median time of the recent iterations; call after ``count``."""
+        return median(self._recent)
 
     def read(self) -> dict[str, float]:
         """Speeds since the last reading: ``it_per_s``, ``images_per_s`` and ``data_wait`` (a share)."""

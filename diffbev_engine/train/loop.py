@@ -110,6 +110,8 @@ class TrainingLoop:
         self.progress.evaluated = not self._evaluation_due()
         self._meter.add(self.progress.iteration, losses, grad_norm)
         self._clock.count(sum(len(batch.tokens) for batch in drawn) * self._processes.shard.world_size)
+        if self._recorder:
+            self._recorder.iterated(self.progress.iteration, self._clock.usual_s())
         if self._due(self._settings.log_config.interval):
             lr = self._step.optimizer.param_groups[0]["lr"]
             self._meter.publish(self.progress.iteration, {"lr": lr, **self._clock.read(), **_memory(device)})
@@ -163,8 +165,10 @@ class TrainingLoop:
             best = self.progress.best
             self._recorder.status.update(
                 state=RunState.TRAINING,
+                phase=self._recorder.phase_at(step),
                 evaluated=None,
                 last_miou=scores.miou,
+                last_miou_step=step,
                 best_miou=best.miou,
                 best_step=best.step,
             )
@@ -193,7 +197,8 @@ class TrainingLoop:
             settings=self._settings.model_dump(mode="json"),
         )
         keep = self._settings.checkpoint_config.max_keep_ckpts
-        path = save_checkpoint(self._folder, checkpoint, is_best=is_best, keep=keep)
+        with self._recorder.saving():
+            path = save_checkpoint(self._folder, checkpoint, is_best=is_best, keep=keep)
         self._recorder.status.update(step=self.progress.iteration, last_checkpoint=path.name)
         logger.info(f"saved {path}" + (f" (best mIoU {checkpoint.best.miou:.4f})" if is_best else ""))
 

@@ -3,16 +3,23 @@
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.metrics import MetricsWriter
-from diffbev_engine.runs.status import RunState, StatusWriter
+from diffbev_engine.runs.metrics_reader import read_metrics
+from diffbev_engine.runs.status import Phase, RunState, StatusWriter
+from diffbev_engine.train.checkpoint import Best
 from diffbev_engine.train.meter import Reading
 
 logger = logging.getLogger("diffbev_engine")
+
+_WARM_UP = 5
+"""Iterations of each start that may compile and tune, and take far longer than the later ones."""
 
 
 class Scores(Protocol):
@@ -30,12 +37,47 @@ class Scores(Protocol):
 class Recorder:
     """Writes the files of one run directory."""
 
-    def __init__(self, folder: RunFolder, *, max_iters: int, start: int) -> None:
+    def __init__(self, folder: RunFolder, *, max_iters: int, start: int, best: Best | None = None) -> None:
+        """Open the files.
+
+        Args:
+            folder: the run directory.
+            max_iters: where training ends.
+            start: the iteration to continue after.
+            best: the best evaluation up to there.
+        """
         self._max_iters = max_iters
+        self._start = start
         self._metrics = MetricsWriter(folder.metrics, keep_until_step=start)
-        self.status = StatusWriter(folder.status, max_iters)
-        self.status.update(step=start)
+        known = _known_at(folder, start, best or Best()) if start else {}
+        self.status = StatusWriter(folder.status, max_iters, **known)
         self._handlers = _log_to(folder)
+
+    def iterated(self, step: int, usual_s: float) -> None:
+        """Note that an iteration is done; ``usual_s`` is the usual time of one."""
+        speed = self.status.current.it_per_s
+        self.status.update(
+            state=RunState.TRAINING,
+            phase=self.phase_at(step),
+            step=step,
+            median_step_s=usual_s,
+            eta_s=(self._max_iters - step) / speed if speed else None,
+        )
+
+    def phase_at(self, step: int) -> Phase:
+        """What a training that neither evaluates nor saves is busy with after ``step`` iterations."""
+        done = step - self._start
+        return Phase.STEPPING if done >= _WARM_UP else Phase.WARMING_UP if done else Phase.STARTING
+
+    @contextmanager
+    def saving(self) -> Iterator[None]:
+        """Say that the block writes a checkpoint, which takes the time it takes."""
+        before = self.status.current.phase
+        self.status.update(phase=Phase.SAVING)
+        try:
+            yield
+        finally:
+            self.status.update(phase=before)
 
     def training_row(self, reading: Reading) -> None:
         """Write one training row; ``reading.extra`` holds ``lr`` and the speeds."""
@@ -49,8 +91,6 @@ class Recorder:
         )
         remaining = (self._max_iters - reading.step) / extra["it_per_s"]
         self.status.update(
-            state=RunState.TRAINING,
-            step=reading.step,
             eta_s=remaining,
             **{name: extra[name] for name in ("it_per_s", "images_per_s", "gpu_mem_mb", "data_wait")},
         )
@@ -76,6 +116,20 @@ class Recorder:
         # Whoever trains inside a longer process gets the logger back as it was.
         logger.setLevel(logging.NOTSET)
         logger.propagate = True
+
+
+def _known_at(folder: RunFolder, start: int, best: Best) -> dict[str, Any]:
+    """What is known at the start of a resumed run, and need not wait for its next evaluation."""
+    known: dict[str, Any] = {"step": start, "best_miou": best.miou, "best_step": best.step}
+    if folder.checkpoint(start).exists():
+        known["last_checkpoint"] = folder.checkpoint(start).name
+    try:
+        evaluations = read_metrics(folder.metrics).series("mIoU")
+    except DiffBEVError:  # no rows, as in a new work dir
+        return known
+    if len(evaluations):
+        known |= {"last_miou": evaluations.values[-1], "last_miou_step": evaluations.steps[-1]}
+    return known
 
 
 def _log_to(folder: RunFolder) -> list[logging.Handler]:

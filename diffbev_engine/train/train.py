@@ -149,7 +149,8 @@ def _open_run(
     if checkpoint is None and folder.holds_a_run():
         moved = folder.set_aside(datetime.now(), keep=own_launch_files(folder))
     start = checkpoint.iteration if checkpoint else 0
-    recorder = Recorder(folder, max_iters=job.settings.runner.max_iters, start=start)
+    best = checkpoint.best if checkpoint else None
+    recorder = Recorder(folder, max_iters=job.settings.runner.max_iters, start=start, best=best)
     write_manifest(
         folder.manifest,
         config_path=job.config_path,

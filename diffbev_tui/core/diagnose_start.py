@@ -5,7 +5,7 @@ from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import read_manifest
+from diffbev_engine.runs.manifest import read_manifest
 from diffbev_tui.core.apart import Apart, find_apart, start_or_find
 from diffbev_tui.core.diagnosis import checkpoint_of, folder_of
 from diffbev_tui.core.engine import engine_command
@@ -37,24 +37,24 @@ def plan_diagnosis(run: Path, *, on_cpu: bool) -> DiagnosePlan:
     checkpoint, manifest = checkpoint_of(run), read_manifest(RunFolder(run))
     if checkpoint is None:
         raise DiffBEVError(f"{run} has no checkpoint yet.")
-    arguments = manifest.get("arguments")
-    if not isinstance(arguments, dict):
+    arguments = manifest.arguments if manifest else None
+    if manifest is None or arguments is None:
         raise DiffBEVError(
             f"{run / 'run.json'} does not say with which configuration it was started. "
             f"Run `diffbev-engine diagnose --config CONFIG --checkpoint {checkpoint}`."
         )
-    overrides = [word for one in arguments.get("overrides", ()) for word in ("--set", str(one))]
+    overrides = [word for one in arguments.overrides for word in ("--set", one)]
     return DiagnosePlan(
         run,
         checkpoint,
         (
             "diagnose",
-            *("--config", str(arguments["config"]), "--checkpoint", str(checkpoint)),
+            *("--config", arguments.config, "--checkpoint", str(checkpoint)),
             *("--output-dir", str(folder_of(run)), "--vis-num", str(_PICTURES)),
             *(("--device", "cpu") if on_cpu else ()),
             *overrides,
         ),
-        Path(manifest.get("cwd", run)),
+        Path(manifest.cwd),
         on_cpu,
     )
 

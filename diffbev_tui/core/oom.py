@@ -13,7 +13,8 @@ from diffbev_engine.findings.memory.remedies import Circumstances, rank_remedies
 from diffbev_engine.findings.oom_message import OutOfMemory, parse_oom
 from diffbev_engine.runbook.case import read_tail
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import Cause, RunCondition, RunReport, read_manifest
+from diffbev_engine.runs.inspect import Cause, RunCondition, RunReport
+from diffbev_engine.runs.manifest import Manifest, read_manifest
 
 
 @dataclass(frozen=True)
@@ -90,15 +91,15 @@ def _reconstructed(
     run: RunReport, parsed: OutOfMemory | None, curve: MemoryCurve | None, kind: str
 ) -> dict[str, Any]:
     """What the run would have reported, from its settings and what it wrote into its log."""
-    config = read_manifest(RunFolder(Path(run.path))).get("config")
-    config = config if isinstance(config, Mapping) else {}
+    manifest = read_manifest(RunFolder(Path(run.path))) or Manifest()
+    config = manifest.config
     if kind == "host":
         remedies = rank_host_remedies(config)
     else:
         line = curve.line if curve and curve.kind == "gpu" else None
         remedies = rank_remedies(Circumstances(config, parsed, line=line))
     return {
-        "batch": {"samples_per_gpu": config.get("data", {}).get("samples_per_gpu")},
+        "batch": {"samples_per_gpu": manifest.setting("data.samples_per_gpu")},
         "precision": config.get("precision"),
         "compile": config.get("compile"),
         "others": [{"pid": pid, "mib": mib} for pid, mib in (parsed.others if parsed else ())],

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.runs.actions import stop_run
+from diffbev_engine.runs.actions import kill_run, stop_run
 from diffbev_engine.runs.inspect import Cause, RunCondition, inspect_run
 from diffbev_engine.runs.launch import start_detached
 from diffbev_engine.runs.status import read_status
@@ -38,7 +38,7 @@ def test_two_who_stop_it_send_one_signal(folder):
     first.start()
     wait_for(folder.stop_request.exists)
     assert inspect_run(folder.path).activity == "stopping"
-    with pytest.raises(DiffBEVError, match=r"has not ended in 0 s.*--kill"):
+    with pytest.raises(DiffBEVError, match=r"did not stop within 0 s.*--kill"):
         stop_run(folder.path, timeout_s=0.0)
     stopped = stop_run(folder.path)
     first.join()
@@ -53,11 +53,11 @@ def test_killing_ends_the_workers_too(folder):
     console = folder.path / launch.console
     wait_for(lambda: console.read_text().endswith("\n"))
     started = time.monotonic()
-    stopped = stop_run(folder.path, kill=True)
+    stopped = kill_run(folder.path)
     assert time.monotonic() - started < 5
     assert (stopped.report.state, stopped.report.cause) == (RunCondition.DEAD, Cause.SIGNAL)
     assert stopped.report.signal == "SIGKILL"
-    assert "had not saved" in str(stopped)
+    assert "before its first checkpoint" in str(stopped)
     worker = int(console.read_text())
     wait_for(lambda: not _runs(worker))
 
@@ -67,7 +67,7 @@ def test_nothing_is_signalled_that_does_not_run(folder):
         stop_run(folder.path)
     _start(folder)
     stop_run(folder.path)
-    with pytest.raises(DiffBEVError, match=r"nothing runs in .*: it is interrupted"):
+    with pytest.raises(DiffBEVError, match=r"no run is active in .*interrupted"):
         stop_run(folder.path)
 
 

@@ -108,11 +108,11 @@ def test_a_run_of_another_machine_is_judged_by_its_heartbeat(folder):
     _write_status(folder, RunState.TRAINING)
     report = inspect_run(folder.path)
     assert report.state is RunCondition.RUNNING
-    assert "on gpu7; last sign of life 0 s ago" in report.message
+    assert "on gpu7; last heartbeat 0 s ago" in report.message
     _write_status(folder, RunState.TRAINING, updated=time.time() - SILENT_AFTER_S - 60)
     report = inspect_run(folder.path)
     assert (report.state, report.resumable) == (RunCondition.UNKNOWN, False)
-    assert "no sign of life for 11 min" in report.message
+    assert "no heartbeat for 11 min" in report.message
     _write_status(folder, RunState.FINISHED)
     assert inspect_run(folder.path).state is RunCondition.FINISHED
 

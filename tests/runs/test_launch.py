@@ -131,7 +131,7 @@ def test_sigkill_is_recorded_and_named(folder):
     report = inspect_run(folder.path)
     assert report.status.state is RunState.TRAINING  # it could not say otherwise
     assert (report.state, report.cause, report.signal) == (RunCondition.DEAD, Cause.SIGNAL, "SIGKILL")
-    assert "killed by SIGKILL, by a person or a scheduler" in report.message
+    assert "killed by SIGKILL, by a user or a scheduler" in report.message
 
 
 @pytest.mark.parametrize("kills", [OomKills(cgroup=1, host=1), OomKills(cgroup=0, host=1)])

@@ -7,10 +7,11 @@ import signal
 
 import pytest
 
-from diffbev_engine.cli.runs import _recorded_arguments
 from diffbev_engine.config.load import load_settings
+from diffbev_engine.runs.actions import _arguments_again
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import read_launch
+from diffbev_engine.runs.manifest import Manifest
 from tests.processes import engine
 from tests.runs.children import wait_for
 
@@ -52,7 +53,7 @@ def test_a_run_lives_through_stop_kill_and_resume(folder, tiny_config, tmp_path)
     assert (stopped["state"], stopped["exit_code"], stopped["lost_iterations"]) == ("interrupted", 5, 0)
     assert stopped["checkpoint"] == f"iter_{last}.pth"
     assert "runs resume" in _run("runs", "show", work_dir)
-    assert "nothing runs" in _run("runs", "stop", work_dir, code=1)
+    assert "no run is active" in _run("runs", "stop", work_dir, code=1)
 
     again = _json("runs", "resume", work_dir, "--set", "checkpoint_config.interval=1")
     assert again["changes"] == ["checkpoint_config.interval: 2 → 1"]
@@ -72,7 +73,7 @@ def test_a_run_lives_through_stop_kill_and_resume(folder, tiny_config, tmp_path)
     assert (finished["state"], finished["resumable"]) == ("finished", False), console.read_text()
     assert _rows(folder) == list(range(1, end + 1))
     assert not folder.lock.exists()
-    assert "has finished" in _run("runs", "resume", work_dir, code=1)
+    assert "already finished" in _run("runs", "resume", work_dir, code=1)
     assert len(list(folder.path.glob("console_*.log"))) == 3
 
 
@@ -93,8 +94,9 @@ def test_a_new_start_moves_the_earlier_launch_aside_but_not_its_own(folder, tiny
 
 
 def test_a_run_made_in_python_resumes_with_its_recorded_settings(folder, tiny_settings):
-    manifest = {"config": tiny_settings.model_dump(mode="json"), "arguments": None}
-    arguments = _recorded_arguments(folder, manifest, ("runner.max_iters=9",))
+    manifest = Manifest(config=tiny_settings.model_dump(mode="json"))
+    arguments, changes = _arguments_again(folder, manifest, ("runner.max_iters=9",))
+    assert len(changes) == 1
     assert load_settings(arguments.config) == tiny_settings
     assert arguments.command()[-4:] == [str(folder.path), "--set", "runner.max_iters=9", "--resume"]
 

@@ -1,0 +1,27 @@
+"""Text from files, made safe for a terminal: no control characters, no escape sequences. Light."""
+
+import re
+
+_STRING = r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles, clipboard, …
+_CONTROL = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor, …
+_SEQUENCES = re.compile(f"{_STRING}|{_CONTROL}")
+
+
+def plain(text: str, *, keep: str = "", longest: int | None = None) -> str:
+    """``text`` without anything that a terminal would obey.
+
+    Args:
+        text: anything; half a surrogate pair, which cannot be printed, becomes a question mark.
+        keep: control characters to leave as they are, such as a newline; others that are white
+            space become blanks.
+        longest: how many characters to keep.
+    """
+    return "".join(_printable(one, keep) for one in _SEQUENCES.sub("", text))[:longest]
+
+
+def _printable(character: str, keep: str) -> str:
+    if character.isprintable() or character in keep:
+        return character
+    if "\ud800" <= character <= "\udfff":
+        return "?"
+    return " " if character.isspace() else ""

@@ -1,0 +1,48 @@
+"""When a run that runs is stalled: its process lives, but its training makes no progress."""
+
+from diffbev_engine.runs.manifest import Manifest
+from diffbev_engine.runs.process import ProcessIdentity
+from diffbev_engine.runs.status import Phase, RunState, RunStatus
+
+NEVER_BEFORE_S = 60.0
+STEPS = 10
+"""Usual iteration times without an iteration."""
+_ROWS = 3
+_USUAL_INTERVAL = 50
+
+
+def why_stalled(status: RunStatus | None, process: ProcessIdentity | None, manifest: Manifest) -> str:
+    """Why the run is stalled, in words; empty if it is not.
+
+    Start-up, compilation, evaluations and checkpoints take the time they take.
+
+    Args:
+        status: what the newest start said, ``None`` if nothing yet.
+        process: the training, where it runs on this machine.
+        manifest: tells how often a training of an older version reports a step.
+    """
+    if process is not None and process.suspended:
+        return "suspended (SIGSTOP)"
+    if status is None or status.state is not RunState.TRAINING or status.phase not in (None, Phase.STEPPING):
+        return ""
+    usual = status.median_step_s or (1 / status.it_per_s if status.it_per_s else None)
+    if usual is None:
+        return ""
+    limit = max(NEVER_BEFORE_S, STEPS * usual)
+    if status.phase is None:  # it says a step only with each row
+        interval = manifest.setting("log_config.interval")
+        rows = interval if isinstance(interval, int) and 0 < interval < 10**6 else _USUAL_INTERVAL
+        limit = max(limit, _ROWS * rows * usual)
+    silence = no_progress_for(status)
+    if silence <= limit:
+        return ""
+    return f"no iteration for {_span(silence)}; usually one takes {usual:.2g} s"
+
+
+def no_progress_for(status: RunStatus) -> float:
+    """Seconds without an iteration, an evaluated batch or another phase."""
+    return status.age_s + (status.idle_s or 0.0)
+
+
+def _span(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
