@@ -46,7 +46,7 @@ def decode_file(path: Path, kind: type[T]) -> Decoded[T]:
     except (OSError, ValueError) as error:
         return Decoded(problem=f"cannot read {path.name}: {getattr(error, 'strerror', None) or error}")
     try:
-        return Decoded(msgspec.convert(json.loads(content), kind))
+        return Decoded(msgspec.convert(json.loads(content.decode("utf-8-sig")), kind))
     except UnicodeDecodeError:
         why = "it is not UTF-8 text"
     except json.JSONDecodeError as error:

@@ -1,0 +1,30 @@
+"""Nothing that a terminal obeys gets through, everything that a person reads does."""
+
+from diffbev_engine.core.plain_text import plain
+
+
+def test_sequences_are_removed_whole():
+    for sequence in (
+        "\x1b]52;c;cm0gLXJmIH4=\x07",  # clipboard
+        "\x1b]0;title\x1b\\",
+        "\x9d0;title\x9c",
+        "\x1bP+q544e\x1b\\",
+        "\x1b[31;1m",
+        "\x9b2J",
+        "\x1b[?1049h",
+    ):
+        assert plain(f"a{sequence}b") == "ab", repr(sequence)
+
+
+def test_what_remains_cannot_be_obeyed():
+    assert plain("a\x1b]52;c;never ended") == "a]52;c;never ended"
+    assert plain("a\x07\x08\x00b\u202ec") == "abc"
+    assert plain("a\tb\r\nc") == "a b  c"
+    assert plain("a\nb\x1b[0m", keep="\n") == "a\nb"
+    assert plain("half \ud800").encode() == b"half ?"
+
+
+def test_words_stay_as_they_are():
+    for text in ("训练中，第 12,450 次迭代", "12.6 GiB – 54 ms · ü", "iter_200.pth"):
+        assert plain(text) == text
+    assert plain("x" * 50, longest=10) == "x" * 10
