@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual, Language
+from diffbev_engine.findings.finding import Certainty, Finding, Remedy
 from diffbev_engine.runbook.checks import CHECK_TYPES, CheckResult
-from diffbev_engine.runbook.finding import problem_json
-from diffbev_engine.runbook.model import Runbook, Step
+from diffbev_engine.runbook.model import Problem, Runbook, Step
 from diffbev_engine.runbook.record import GLYPHS, StepState
 from diffbev_engine.runbook.view import RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -41,6 +41,61 @@ def runbook_json(runbook: Runbook, roots: WorkspacePaths, steps: Iterable[Step])
         **roots_json(roots),
         "phases": phases,
         "problems": [problem_json(problem, roots) for problem in runbook.problems],
+    }
+
+
+def problem_json(
+    problem: Problem, roots: WorkspacePaths | None, remedies: Iterable[Remedy] | None = None
+) -> dict[str, Any]:
+    """A known problem; with ``remedies`` those of one failure instead of all."""
+
+    def words(text: Bilingual) -> dict[str, str]:
+        return (roots.words(text) if roots else text).to_json()
+
+    return {
+        "id": problem.id,
+        "belongs_to": problem.belongs_to or None,
+        "title": words(problem.title),
+        "explanation": words(problem.explanation),
+        "note": words(problem.note) if problem.note else None,
+        "locate": [
+            {
+                "run": roots.command(command.run) if roots else command.run.strip("\n"),
+                "label": words(command.label),
+            }
+            for command in problem.commands
+        ],
+        "remedies": [
+            filled(remedy, roots).to_json() for remedy in (problem.remedies if remedies is None else remedies)
+        ],
+    }
+
+
+def filled(remedy: Remedy, roots: WorkspacePaths | None) -> Remedy:
+    """A remedy with the roots filled in."""
+    if roots is None:
+        return remedy
+    return replace(
+        remedy,
+        text=roots.words(remedy.text),
+        argv=tuple(roots.fill(argument) for argument in remedy.argv),
+        shell=roots.command(remedy.shell),
+    )
+
+
+def finding_json(finding: Finding, runbook: Runbook, roots: WorkspacePaths | None) -> dict[str, Any]:
+    """A finding of the doctor with its known problem."""
+    problem = runbook.problem(finding.id)
+    assert problem is not None, "the doctor finds known problems"
+    return {
+        **problem_json(problem, roots, finding.remedies),
+        "certainty": finding.certainty.name.lower(),
+        "match": finding.certainty is Certainty.SHOWN,
+        "severity": finding.severity.value,
+        "subject": finding.subject,
+        "where": finding.where or None,
+        "evidence": [text.to_json() for text in finding.evidence],
+        "oom": finding.figures.get("oom"),
     }
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.findings.failure import read_tail
 from diffbev_engine.findings.memory.curve import MEMORY_FILE, MemoryCurve, read_curve
 from diffbev_engine.findings.memory.host_remedies import rank_host_remedies
 from diffbev_engine.findings.memory.remedies import Circumstances, rank_remedies
 from diffbev_engine.findings.oom_message import OutOfMemory, parse_oom
-from diffbev_engine.runbook.case import read_tail
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import Cause, RunCondition, RunReport
 from diffbev_engine.runs.manifest import Manifest, read_manifest

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from diffbev_engine.runbook.finding import Certainty, Finding
+from diffbev_engine.findings.finding import Certainty, Finding
 from diffbev_engine.runbook.model import Phase, Problem
 from diffbev_engine.runbook.present import STATE_WORDS
 from diffbev_engine.runbook.record import GLYPHS, StepRecord, StepState
@@ -122,7 +122,7 @@ def tab_pieces(view: RunbookView, findings: Sequence[Finding] | None) -> list[tu
 
 def matching(findings: Sequence[Finding] | None) -> int:
     """How many problems match: not those that are only true of the machine."""
-    return sum(finding.certainty > Certainty.CIRCUMSTANCE for finding in findings or ())
+    return sum(finding.certainty is Certainty.SHOWN for finding in findings or ())
 
 
 def step_line(
@@ -178,7 +178,7 @@ def problem_line(problem: Problem, finding: Finding | None, roots: WorkspacePath
     name = problem.id if len(problem.id) <= 2 else ""
     if finding is None:
         return StepLine(PROBLEM + problem.id, " ", tr("runbook.no_match"), "dim", name, title)
-    sure = finding.certainty > Certainty.CIRCUMSTANCE
+    sure = finding.certainty is Certainty.SHOWN
     word = tr("runbook.match") if sure else tr("runbook.possible")
     note = say(finding.evidence[0], roots) if finding.evidence else ""
     glyph, tone = ("!", "warn") if sure else ("?", "dim")
