@@ -3,7 +3,6 @@
 Nothing here changes anything.  A detector takes the facts and gives the evidence, or ``None``.
 """
 
-import json
 import re
 import shutil
 import signal
@@ -16,6 +15,7 @@ from typing import Any
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.gpu import read_gpus
+from diffbev_engine.core.state_file import decode_file
 from diffbev_engine.findings.catalogue import LogText
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import Cause, RunCondition, RunReport, inspect_run
@@ -121,8 +121,9 @@ def context_of_run(run_dir: Path) -> FailureContext:
         said = run.status.message if run.status else ""
         if message := said or run.message:
             logs.append(LogText(message, "status.json"))
-    report = read_json(folder.oom_report)
-    if run and run.started is not None and report.get("written", run.started) < run.started - 1:
+    report = decode_file(folder.oom_report, dict[str, Any]).value or {}
+    written = report.get("written")
+    if run and run.started and isinstance(written, int | float) and written < run.started - 1:
         report = {}
     if run and run.state in (RunCondition.FINISHED, RunCondition.DIVERGED):
         report = {}
@@ -169,15 +170,6 @@ def read_tail(path: Path, most: int = _TAIL) -> str:
             return file.read().decode("utf-8", errors="replace")
     except OSError:
         return ""
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty when it cannot be read."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def oom_report(context: FailureContext) -> Bilingual | None:

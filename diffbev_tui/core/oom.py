@@ -1,12 +1,12 @@
 """What is known of a run that ran out of memory: from its report, else from the message it left."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.state_file import decode_file
 from diffbev_engine.findings.failure import read_tail
 from diffbev_engine.findings.memory.curve import MEMORY_FILE, MemoryCurve, read_curve
 from diffbev_engine.findings.memory.host_remedies import rank_host_remedies
@@ -65,7 +65,7 @@ class MemoryCase:
 def memory_case(run: RunReport) -> MemoryCase:
     """Look at the files of a run; what is missing or damaged is as if it were not there."""
     folder = RunFolder(Path(run.path))
-    report = _read_json(folder.oom_report)
+    report = decode_file(folder.oom_report, dict[str, Any]).value or {}
     stale = bool(report) and run.started is not None and report.get("written", 0.0) < run.started
     report = {} if stale else report
     message = report.get("message") or (_logged(folder) if run.state is RunCondition.OOM else "")
@@ -125,11 +125,3 @@ def _remedy(data: Mapping[str, Any]) -> Remedy:
 def _logged(folder: RunFolder) -> str:
     logs = sorted(folder.path.glob("*.log"), key=lambda path: path.stat().st_mtime)
     return read_tail(logs[-1]) if logs else ""
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

@@ -26,7 +26,7 @@ ENDED = replace(identify(), start=1.0)
 
 def _training(path, process=ENDED, state=RunState.TRAINING, **fields):
     folder = RunFolder(path)
-    folder.manifest.write_text(json.dumps({"process": asdict(process), "launch": "1", "started": None}))
+    folder.manifest.write_text(json.dumps({"process": asdict(process), "launch": "1"}))
     folder.status.write_text(json.dumps(asdict(RunStatus(state, 100, updated=time.time(), **fields))))
     return folder
 

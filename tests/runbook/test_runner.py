@@ -303,7 +303,7 @@ def test_the_exit_code_is_that_of_the_training(with_steps):
     roots = with_steps('[[phase.step]]\nid = "9.1"\ntitle = "t"\nrun = "exit 3"\n')
     ran = run_steps(load_runbook(roots), roots, Selection("9"), Reporter())
     assert exit_code_of(ran) == 3
-    assert ran[0].findings[0].problem.id == "1"
+    assert ran[0].findings[0].id == "1"
 
 
 def test_damaged_state_says_what_to_do(roots):

@@ -44,7 +44,7 @@ def test_rows_fill_their_width_exactly(trial, language, width):
     shot = _snapshot(trial)
     lines = [step_line(one, shot, starting=False, stopping=False) for one in shot.view.steps]
     problems = look_for_problems(shot.view, trial).all
-    found = {finding.problem.id: finding for finding in problems}
+    found = {finding.id: finding for finding in problems}
     lines += [problem_line(problem, found.get(problem.id), trial) for problem in shot.runbook.problems]
     for row in lay_out(lines, width):
         assert width_of(row.line) == width, row
