@@ -67,7 +67,7 @@ def test_a_run_without_evaluation_or_manifest(pair, write_run):
     young = load_experiments([write_run("young", [])])
     text = summary_text([pair[0], *young])
     assert _row(text, "young", "## Best mIoU") == ["young", "–", "–", "–", "–", "0"]
-    assert "no mIoU to compare" in text
+    assert "mIoU can be compared once" in text
     assert "no readable run.json for young" in text
     assert "- young: No evaluation yet" in text
 

@@ -20,7 +20,7 @@ def report(path: Path, state=RunCondition.RUNNING, activity="training", **status
         path=str(path),
         state=state,
         resumable=False,
-        message="its process is gone",
+        message="the process no longer exists",
         activity=activity if state is RunCondition.RUNNING else None,
         detached=True,
         updated=said.updated,
@@ -96,7 +96,7 @@ def test_a_dead_process_is_said_once_also_to_who_comes_later(run):
     alarm = Alarm(lambda: 0.0)
     dead = report(run, RunCondition.DEAD)
     (alert,) = alarm.look(dead)
-    assert (alert.concern, alert.message) == (Concern.ENDED, "its process is gone")
+    assert (alert.concern, alert.message) == (Concern.ENDED, "the process no longer exists")
     assert alarm.look(dead) == []
     assert concerns(alarm, replace(dead, started=5.0)) == [Concern.ENDED]
 

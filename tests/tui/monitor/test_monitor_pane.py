@@ -107,7 +107,7 @@ async def test_keys_change_the_view(workspace):
         pane = await on_monitor(pilot, app)
         await pilot.press("s", "s", "e")
         assert (pane.wish.smoothing, pane.wish.log_y) == (0.9, True)
-        assert "smooth 0.9  log y" in words(pane, "head")
+        assert "smoothing 0.9  log scale" in words(pane, "head")
         await pilot.press("s", "s")
         assert pane.wish.smoothing == 0
         await pilot.press("plus")
@@ -118,10 +118,10 @@ async def test_keys_change_the_view(workspace):
         await pilot.press("0")
         assert pane.wish.window.follow is Follow.ALL
         await pilot.press("t")
-        assert "tail" in words(pane, "head")
+        assert "latest" in words(pane, "head")
         await until(pilot, lambda: answered(pane))
         await pilot.press("t", "t")
-        assert "all steps" in words(pane, "head")
+        assert " all " in words(pane, "head")
 
 
 @pytest.mark.usefixtures("runs")
@@ -202,7 +202,7 @@ async def test_appended_rows_appear(workspace, runs):
         writer.write({"step": 4050, "mode": "train", "loss": float("nan"), "grad_norm": 9.0})
         writer.close()
         pane.update_snapshot(app.snapshot)
-        await until(pilot, lambda: "NaN in loss at 4,050" in words(pane, "run"))
+        await until(pilot, lambda: "NaN in loss at iteration 4,050" in words(pane, "run"))
         loss = next(panel for panel in pane.query(ChartPanel) if panel.column == "loss")
         await until(pilot, lambda: "NaN B @ 4,050" in loss.title.plain)
 
@@ -213,7 +213,7 @@ async def test_without_a_run_it_says_what_will_appear_here(workspace):
         await until(pilot, lambda: app.snapshot.taken > 0)
         app.pane.update_snapshot(app.snapshot)
         await pilot.pause()
-        assert "No run yet" in shown(app)
+        assert "No runs yet" in shown(app)
         await pilot.press("s", "e", "x", "left", "plus", "m", "m", "t", "f", "n", "S", "R")
         assert app.is_running
 
@@ -244,7 +244,7 @@ async def test_a_read_only_monitor_starts_and_stops_nothing(workspace, monkeypat
         await on_monitor(pilot, app)
         monkeypatch.setattr(app, "say", lambda text, *_: said.append(text))
         await pilot.press("S", "R")
-        assert said == ["Read-only: this screen starts and stops nothing"] * 2
+        assert said == ["Read-only: you cannot start or stop runs here."] * 2
         assert len(app.screen_stack) == 1
 
 
@@ -279,7 +279,7 @@ async def test_trouble_is_said_loudly_and_once(workspace, runs, monkeypatch):
         await until(pilot, lambda: said)
         alarm.look(pane.run)
         await pilot.pause(0.1)
-        assert said == [("diffbev_default: loss is NaN or infinite at step 3,000", "error")]
+        assert said == [("diffbev_default: loss is NaN or infinite at iteration 3,000", "error")]
 
 
 @pytest.mark.usefixtures("runs")
