@@ -4,7 +4,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
@@ -24,6 +24,8 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             _flush_to_disk(temporary)
         temporary.replace(path)
+        if durable:
+            _flush_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -60,3 +62,13 @@ def make_writable_dir(path: Path, purpose: str) -> Path:
 def _flush_to_disk(path: Path) -> None:
     with path.open("rb+") as file:
         os.fsync(file.fileno())
+
+
+def _flush_directory(path: Path) -> None:
+    """Make a rename in ``path`` last; file systems that cannot do so do without."""
+    with suppress(OSError):
+        directory = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

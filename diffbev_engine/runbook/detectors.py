@@ -5,11 +5,10 @@ from itertools import islice
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.findings import failure
 from diffbev_engine.findings.failure import Detector, FailureContext
-from diffbev_engine.runbook.damage import damage_of, why_unreadable
-from diffbev_engine.runs.metrics_reader import read_metrics
+from diffbev_engine.runs.metrics import read_metrics
+from diffbev_engine.runs.metrics_integrity import Fault, MetricsError, damage
 
 _STUCK = (0.036, 0.056)
 _MOST_READ = 4 << 20
@@ -79,9 +78,9 @@ def metrics_missing(context: FailureContext) -> Bilingual | None:
             return Bilingual(f"{path} 不存在或为空", f"{path} is missing or empty")
         try:
             read_metrics(path, _MOST_READ)
-        except DiffBEVError as error:
-            if "is damaged" not in str(error):
-                return why_unreadable(path, error)
+        except MetricsError as error:
+            if error.fault is not Fault.DAMAGED:
+                return error.text
     return None
 
 
@@ -93,12 +92,12 @@ def metrics_damaged(context: FailureContext) -> Bilingual | None:
             continue
         try:
             metrics = read_metrics(path, _MOST_READ)
-        except DiffBEVError as error:
-            if "is damaged" in str(error):
-                return why_unreadable(path, error)
+        except MetricsError as error:
+            if error.fault is Fault.DAMAGED:
+                return error.text
             continue
-        if damage := damage_of(metrics):
-            return damage
+        if found := damage(path, metrics):
+            return found
     return None
 
 
@@ -107,7 +106,7 @@ def nan_in_metrics(context: FailureContext) -> Bilingual | None:
     for folder in [context.run_dir] if context.run_dir else []:
         try:
             metrics = read_metrics(folder / "metrics.csv", _MOST_READ)
-        except DiffBEVError:
+        except MetricsError:
             continue
         for column in ("loss", "Lwce", "Ldepth", "Ldiff"):
             step = metrics.first_not_finite(column)
@@ -124,7 +123,7 @@ def miou_stuck(context: FailureContext) -> Bilingual | None:
         return None
     try:
         values = read_metrics(context.run_dir / "metrics.csv").series("mIoU").values[-3:]
-    except DiffBEVError:
+    except MetricsError:
         return None
     if len(values) < 2 or not all(_STUCK[0] <= value <= _STUCK[1] for value in values):
         return None

@@ -89,6 +89,7 @@ class RunFolder:
         mine += [self.oom_report]
         mine += [path for _, path in self.checkpoints()]
         mine += [*self.path.glob("train_*.log"), *self.path.glob("console_*.log")]
+        mine += self.path.glob("metrics.*_*.csv")
         for path in mine:
             if path.exists() and path not in keep:
                 path.rename(archive / path.name)

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.metrics import MetricsWriter
-from diffbev_engine.runs.metrics_reader import read_metrics
+from diffbev_engine.runs.metrics import MetricsWriter, read_metrics
 from diffbev_engine.runs.status import Phase, RunState, StatusWriter
 from diffbev_engine.train.checkpoint import Best
 from diffbev_engine.train.meter import Reading
@@ -48,10 +47,10 @@ class Recorder:
         """
         self._max_iters = max_iters
         self._start = start
+        self._handlers = _log_to(folder)
         self._metrics = MetricsWriter(folder.metrics, keep_until_step=start)
         known = _known_at(folder, start, best or Best()) if start else {}
         self.status = StatusWriter(folder.status, max_iters, **known)
-        self._handlers = _log_to(folder)
 
     def iterated(self, step: int, usual_s: float) -> None:
         """Note that an iteration is done; ``usual_s`` is the usual time of one."""
@@ -124,7 +123,7 @@ def _known_at(folder: RunFolder, start: int, best: Best) -> dict[str, Any]:
     if folder.checkpoint(start).exists():
         known["last_checkpoint"] = folder.checkpoint(start).name
     try:
-        evaluations = read_metrics(folder.metrics).series("mIoU")
+        evaluations = read_metrics(folder.metrics, columns=()).series("mIoU")
     except DiffBEVError:  # no rows, as in a new work dir
         return known
     if len(evaluations):

@@ -14,8 +14,9 @@ from statistics import median
 
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.metrics_table import Series
+from diffbev_engine.runs.metrics_tail import MetricsTail
 from diffbev_tui.core.host import disk_is_low, size_of
-from diffbev_tui.core.metrics_tail import MetricsTail
 
 QUIET_S = 60.0
 """A run is never called stalled before."""
@@ -99,7 +100,7 @@ class Alarm:
         bad = [(table.first_not_finite(column), column) for column in _WATCHED]
         step, column = min(((step, column) for step, column in bad if step is not None), default=(None, ""))
         not_finite = Alert(Concern.NOT_FINITE, Path(run.path), step, column) if column else None
-        stall, divergence = self._stall(run, self._tail), self._divergence(run, table.curve("loss"))
+        stall, divergence = self._stall(run, self._tail), self._divergence(run, table.series("loss"))
         return [not_finite, stall, divergence, _disk(run)]
 
     def _stall(self, run: RunReport, tail: MetricsTail) -> Alert | None:
@@ -116,9 +117,9 @@ class Alarm:
             return None
         return Alert(Concern.STALLED, Path(run.path), status.step, seconds=silence) if stalled else None
 
-    def _divergence(self, run: RunReport, loss: tuple[Sequence[int], Sequence[float]]) -> Alert | None:
-        values = divergence(loss[1])
-        return Alert(Concern.DIVERGING, Path(run.path), loss[0][-1], values=values) if values else None
+    def _divergence(self, run: RunReport, loss: Series) -> Alert | None:
+        values = divergence(loss.values)
+        return Alert(Concern.DIVERGING, Path(run.path), loss.steps[-1], values=values) if values else None
 
 
 def _disk(run: RunReport) -> Alert | None:

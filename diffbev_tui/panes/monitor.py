@@ -12,8 +12,8 @@ from textual.message import Message
 from textual.widgets import Static
 
 from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.metrics_dialect import SCORES
 from diffbev_tui.core.chart_pages import FIRST_METRICS, ChartPages
-from diffbev_tui.core.metrics_tail import EVALUATION_COLUMNS
 from diffbev_tui.core.monitor_desk import Frame, MonitorDesk, RunFacts, Wish
 from diffbev_tui.core.preferences import SMOOTHINGS
 from diffbev_tui.core.shown_runs import ShownRuns
@@ -276,7 +276,7 @@ class MonitorPane(Pane):
     def action_metrics(self) -> None:
         """Choose metrics by typing."""
         known = {column for facts in (self.frame.facts if self.frame else ()) for column in facts.columns}
-        usual = (*FIRST_METRICS, *EVALUATION_COLUMNS)
+        usual = (*FIRST_METRICS, *SCORES)
         columns = dict.fromkeys((*usual, *sorted(known)))
         options = [(column, column) for column in columns]
         self.app.push_screen(

@@ -9,13 +9,13 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.metrics_tail import Notice
 from diffbev_tui.core.chart import too_small
 from diffbev_tui.core.chart_pages import ChartPages
-from diffbev_tui.core.metrics_tail import Notice
 from diffbev_tui.core.monitor_desk import ChartView, Frame, RunFacts, Wish
 from diffbev_tui.core.show import UNKNOWN, bar, duration, percent
 from diffbev_tui.core.ticks import number, step_label
-from diffbev_tui.i18n import tr
+from diffbev_tui.i18n import language, tr
 from diffbev_tui.widgets.chart import run_colours
 from diffbev_tui.widgets.status_line import run_state
 
@@ -203,17 +203,13 @@ def _resumed(resumes: Sequence[int]) -> str:
 
 def _troubles(facts: RunFacts) -> list[str]:
     words = [notice_text(facts.notice)] if facts.notice else []
-    if facts.unreadable:
-        words.append(tr("monitor.unreadable", count=facts.unreadable))
-    if facts.superseded:
-        words.append(tr("monitor.superseded", count=facts.superseded))
-    return words
+    return words + [remark[language()] for remark in facts.remarks]
 
 
 def notice_text(notice: Notice) -> str:
     """What has happened to a metrics.csv, in words."""
     step = f"{notice.step:,}" if notice.step is not None else UNKNOWN
-    values = {"detail": notice.detail, "step": step, "rows": notice.rows}
+    values = {"detail": notice.detail[language()], "step": step, "rows": notice.rows}
     return tr(f"monitor.file_{notice.trouble.value}", **values)
 
 

@@ -3,7 +3,7 @@ import sys
 import pytest
 from textual.widgets import Static
 
-from diffbev_engine.runs.metrics_reader import read_metrics
+from diffbev_engine.runs.metrics import read_metrics
 from diffbev_tui.core import diagnose_start
 from diffbev_tui.core.classes import class_table, evaluations
 from tests.tui.app import run_app, until
@@ -33,15 +33,15 @@ def test_the_newest_evaluation_with_its_changes(workspace):
     assert by_name["car"].trend == (0.05, 0.125)
 
 
-def test_only_evaluations_are_parsed_and_agree_with_the_engine(workspace):
+def test_evaluations_are_those_of_the_engine(workspace):
     run = write_evaluated_run(workspace, "b", [(100, 0.1), (200, 0.25)])
     with (run / "metrics.csv").open("a") as file:
         file.write("300,eval,val,,half a li")
-    assert list(evaluations(run / "metrics.csv")) == list(read_metrics(run).evaluation)
+    assert evaluations(run / "metrics.csv") == (read_metrics(run).evaluations(), None)
 
 
 def test_a_run_without_metrics_says_so(workspace):
-    assert "No such file" in str(class_table(workspace / "runs" / "none"))
+    assert "no run directory" in str(class_table(workspace / "runs" / "none"))
 
 
 async def test_the_table_sorts_compares_and_marks_absent_classes(workspace):
