@@ -58,7 +58,7 @@ def test_differences_of_results_and_settings(pair):
     text = summary_text(pair)
     assert "best mIoU +10.00 points" in text
     assert "better in 13 of 13 classes" in text
-    assert "mIoU +10.00 points at step 800, the last one that both evaluated" in text
+    assert "mIoU +10.00 points at step 800, the latest iteration at which both were evaluated" in text
     assert _row(text, "`model.diffusion.steps`") == ["`model.diffusion.steps`", "not set", "3"]
     assert "`seed`" not in text
 
