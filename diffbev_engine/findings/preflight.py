@@ -30,6 +30,7 @@ CHECKS: dict[str, Check] = {
     "shared_memory": machine.shared_memory,
     "ram": machine.ram,
     "cores": machine.cores,
+    "compiler": machine.compiler,
 }
 """Name of a check, which its findings carry, and its function."""
 

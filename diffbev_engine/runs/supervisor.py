@@ -131,6 +131,8 @@ def _in_words(launch: Launch, kills: OomKills) -> str:
             f"{ended}: host memory ran out; the kernel killed {kills.host} process(es) during the run "
             f"({peak})"
         )
+    if kills.cgroup is None and kills.host is None:
+        return f"{ended} ({peak}); the kernel's counters of out-of-memory kills are not readable here"
     return f"{ended}, by a user or a scheduler: the kernel reported no out-of-memory kill ({peak})"
 
 

@@ -8,9 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
+from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.engine import ask_engine
-from diffbev_tui.core.oom import MemoryCase, Remedy, memory_case
+from diffbev_tui.core.oom import MemoryCase, memory_case
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.panes.memory_text import Chosen, calm_page, crash_page, host_page
@@ -97,7 +98,7 @@ class MemoryPane(Pane):
             return
         remedy, run = case.remedies[self._chosen], Path(case.run.path)
         what = tr("memory.apply_consequence", command=_command(run, remedy), checkpoint=case.checkpoint)
-        question = tr("memory.apply_question", title=remedy.title[language()], run=run.name)
+        question = tr("memory.apply_question", title=remedy.text[language()], run=run.name)
         self.ui.confirm(question, what, lambda: self._resume(run, remedy))
 
     @work(thread=True, exclusive=True, group="resume")
