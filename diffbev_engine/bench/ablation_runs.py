@@ -50,7 +50,9 @@ class Training:
         """The command line after ``diffbev-engine``; it starts the training or continues it."""
         sets = [part for override in self.overrides for part in ("--set", override)]
         device = [] if gpu is None else ["--gpu-ids", str(gpu)]
-        return ["train", self.config, "--work-dir", str(self.folder.path), *sets, *device, "--resume"]
+        # What was killed before its first checkpoint has nothing to resume from, and starts over.
+        resume = ["--resume"] if self.folder.checkpoint_files() else []
+        return ["train", self.config, "--work-dir", str(self.folder.path), *sets, *device, *resume]
 
 
 @dataclass(frozen=True)

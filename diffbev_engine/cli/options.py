@@ -23,6 +23,10 @@ class _GpuIds(click.ParamType):
 
 config_argument = click.argument("config")
 
+anyway_option = click.option(
+    "--anyway", is_flag=True, help="Start although a precondition is not met; recorded in run.json."
+)
+
 set_option = click.option(
     "--set",
     "overrides",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from diffbev_engine.cli.options import json_option, set_option
+from diffbev_engine.cli.options import anyway_option, json_option, set_option
 from diffbev_engine.core.plain_text import plain
 
 if TYPE_CHECKING:
@@ -104,8 +104,9 @@ def stop(directory: Path, timeout_s: float, kill: bool, yes: bool, as_json: bool
 @command.command()
 @_directory
 @set_option
+@anyway_option
 @json_option
-def resume(directory: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def resume(directory: Path, overrides: tuple[str, ...], anyway: bool, as_json: bool) -> None:
     """Continue the run in DIR, detached, with the configuration and arguments it was started with.
 
     The configuration file is read again. Settings that differ from those of the earlier start, by
@@ -113,7 +114,7 @@ def resume(directory: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """
     from diffbev_engine.runs.actions import resume_run
 
-    print_started(resume_run(directory, overrides), as_json)
+    print_started(resume_run(directory, overrides, anyway=anyway), as_json)
 
 
 def print_started(started: "Started", as_json: bool) -> None:

@@ -304,4 +304,5 @@ def _newest_checkpoint(folder: RunFolder) -> str | None:
     saved = folder.checkpoints()
     if saved:
         return saved[-1][1].name
-    return folder.latest.name if folder.latest.exists() else None
+    files = folder.checkpoint_files()
+    return files[0].name if files else None

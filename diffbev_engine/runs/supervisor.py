@@ -22,7 +22,7 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import Launch, telling_environment, write_launch
 from diffbev_engine.runs.lock import LAUNCH_VARIABLE, take_lock
 from diffbev_engine.runs.oom_kills import OomKills, count_oom_kills
-from diffbev_engine.runs.process import identify
+from diffbev_engine.runs.process import STOP_SIGNALS, identify
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -142,9 +142,9 @@ def _outlive() -> None:
     SIGHUP stays ignored in the training, as under nohup; the others have handlers here, which
     starting a program resets, because the training must heed them.
     """
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGQUIT):
+    for number in (*STOP_SIGNALS, signal.SIGQUIT):
         signal.signal(number, lambda _number, _frame: None)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 if __name__ == "__main__":
