@@ -47,9 +47,8 @@ def command() -> None:
 def list_command(root: Path, set_aside: bool, as_json: bool) -> None:
     """List all runs in ROOT and its subdirectories (default: the current directory)."""
     from diffbev_engine.runs.find import find_runs
-    from diffbev_engine.runs.inspect import inspect_run
 
-    reports = [inspect_run(path) for path in find_runs(root, set_aside=set_aside)]
+    reports = [report for path in find_runs(root, set_aside=set_aside) if (report := _inspected(path))]
     if as_json:
         click.echo(json.dumps([report.to_json() for report in reports], indent=1))
         return
@@ -129,6 +128,16 @@ def print_started(started: "Started", as_json: bool) -> None:
     click.echo(f"output: {plain(str(started.console))}")
     click.echo(f"watch:  diffbev-engine runs show {work_dir}")
     click.echo(f"stop:   diffbev-engine runs stop {work_dir}")
+
+
+def _inspected(path: Path) -> "RunReport | None":
+    from diffbev_engine.core.errors import DiffBEVError
+    from diffbev_engine.runs.inspect import inspect_run
+
+    try:
+        return inspect_run(path)
+    except DiffBEVError:  # it was removed a moment ago
+        return None
 
 
 def _describe(report: "RunReport") -> str:

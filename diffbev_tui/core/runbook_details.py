@@ -212,11 +212,10 @@ def _now(one: StepView, snapshot: Snapshot, stopping: bool) -> list[Piece]:
     assert snapshot.roots is not None
     run, record = run_of(one.step, snapshot.roots, snapshot.runs), one.record
     rows: list[Piece] = []
-    status = run.status if run and run.state is RunCondition.RUNNING else None
-    if run and status:
+    if run and run.state is RunCondition.RUNNING and run.status:
         pid = run.process.pid if run.process else "–"
-        beat = duration(snapshot.taken - status.updated)
-        speed = "–" if status.it_per_s is None else f"{status.it_per_s:.3g}"
+        beat = duration(run.age_s)
+        speed = "–" if run.it_per_s is None else f"{run.it_per_s:.3g}"
         rows.append((wait_words(run, record.started, snapshot.taken), "accent"))
         rows.append((tr("runbook.heartbeat", pid=pid, age=beat, speed=speed), ""))
     else:

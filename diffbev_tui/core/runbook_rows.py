@@ -12,6 +12,7 @@ from diffbev_engine.runbook.record import GLYPHS, StepRecord, StepState
 from diffbev_engine.runbook.view import DONE, RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.inspect import RunCondition
+from diffbev_tui.core.run_words import run_state
 from diffbev_tui.core.runbook_plan import run_of
 from diffbev_tui.core.runbook_text import TONES, Line, Piece, Tone, ago, cut, fit, say
 from diffbev_tui.core.show import bar, duration, percent
@@ -225,8 +226,7 @@ def _progress(one: StepView, snapshot: Snapshot, output: Sequence[str]) -> str:
     """How far a training is, where its run says so."""
     assert snapshot.roots is not None
     run = run_of(one.step, snapshot.roots, snapshot.runs)
-    status = run.status if run and run.state is RunCondition.RUNNING else None
-    if status is None or not status.max_iters:
+    if run is None or run.state is not RunCondition.RUNNING or run.step is None or not run.max_iters:
         return next((line.strip() for line in reversed(output) if line.strip()), "")
-    share = status.step / status.max_iters
-    return f"{percent(share)}  {bar(share)}"
+    share = run.step / run.max_iters
+    return f"{percent(share)}  {run_state(run) if run.stalled else bar(share)}"

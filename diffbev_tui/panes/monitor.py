@@ -16,6 +16,7 @@ from diffbev_engine.runs.metrics_dialect import SCORES
 from diffbev_tui.core.chart_pages import FIRST_METRICS, ChartPages
 from diffbev_tui.core.monitor_desk import Frame, MonitorDesk, RunFacts, Wish
 from diffbev_tui.core.preferences import SMOOTHINGS
+from diffbev_tui.core.run_words import run_state
 from diffbev_tui.core.shown_runs import ShownRuns
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.core.view_window import Span, ViewWindow
@@ -27,7 +28,6 @@ from diffbev_tui.widgets.chart import ChartPanel
 from diffbev_tui.widgets.line import Line
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainContainer
-from diffbev_tui.widgets.status_line import run_state
 
 _PANELS = 4
 _LINES_AROUND = 5

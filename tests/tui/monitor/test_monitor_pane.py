@@ -1,18 +1,21 @@
+import json
 import time
 
 import pytest
 from rich.cells import cell_len
 from textual.widgets import Input, OptionList, Static
 
+from diffbev_engine.runs.actions import Stopped
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.metrics import MetricsWriter
 from diffbev_engine.runs.status import RunState
-from diffbev_tui.core import engine
 from diffbev_tui.core.view_window import Follow
 from diffbev_tui.panes import monitor_control
 from diffbev_tui.panes.monitor import MonitorPane
 from diffbev_tui.panes.monitor_pick import Pick
 from diffbev_tui.widgets.alarm import LoudAlarm
 from diffbev_tui.widgets.chart import ChartPanel
+from diffbev_tui.widgets.status_line import StatusLine
 from tests.tui.app import run_app, until
 from tests.tui.monitor.run_files import write_metrics, write_run
 
@@ -218,21 +221,21 @@ async def test_without_a_run_it_says_what_will_appear_here(workspace):
         assert app.is_running
 
 
-async def test_stop_asks_first_and_calls_the_engine(workspace, runs, monkeypatch):
+async def test_stop_asks_first_and_then_stops(workspace, runs, monkeypatch):
     called = []
 
-    def ask(*arguments, **_):
-        called.append(arguments)
-        return engine.Answer(0, "saved\n")
+    def stop(path):
+        called.append(path)
+        return Stopped(inspect_run(path), "iter_4000.pth", 0)
 
-    monkeypatch.setattr(monitor_control, "ask_engine", ask)
+    monkeypatch.setattr(monitor_control, "stop_run", stop)
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await on_monitor(pilot, app)
         await pilot.press("S", "enter")  # no is in focus
         assert called == []
         await pilot.press("S", "left", "enter")
         await until(pilot, lambda: called)
-        assert called == [("runs", "stop", str(runs[1].path.resolve()))]
+        assert called == [runs[1].path.resolve()]
         await pilot.press("R")
         assert called[1:] == []  # it is running: nothing to resume
 
@@ -303,3 +306,17 @@ async def test_the_figures_below_are_those_of_the_run_that_is_asked_for(workspac
         await until(pilot, lambda: "8,000/8,000" in words(pane, "run"))
         await pilot.press("R")  # finished: nothing to resume
         assert len(app.screen_stack) == 1
+
+
+async def test_a_stalled_run_is_shown_as_stalled_for_as_long_as_that_lasts(workspace):
+    run = write_run(workspace / "runs" / "main", step=4000, max_iters=8000)
+    status = json.loads(run.status.read_text())
+    stalled = {"phase": "stepping", "median_step_s": 0.1, "idle_s": 750.0}
+    run.status.write_text(json.dumps({**status, **stalled}))
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await on_monitor(pilot, app)
+        await until(pilot, lambda: "stalled 12 m" in shown(app))
+        assert "4,000/8,000" in shown(app)
+        assert "ETA" not in shown(app)
+        assert "it/s" not in str(app.query_one(StatusLine).content)
+        assert "stalled 12 m" in str(app.query_one(StatusLine).content)
