@@ -49,8 +49,8 @@ def list_steps(
 ) -> None:
     """Show the steps with their commands and criteria, and the known problems.  Works anywhere."""
     from diffbev_engine.runbook.load import load_runbook
-    from diffbev_engine.runbook.present import runbook_json
-    from diffbev_engine.runbook.workspace_paths import WorkspacePaths, find_roots
+    from diffbev_engine.runbook.present import NO_ROOTS, runbook_json
+    from diffbev_engine.runbook.workspace_paths import find_roots
 
     try:
         roots = find_roots(workspace)
@@ -58,7 +58,7 @@ def list_steps(
     except UsageError:
         if workspace is not None:
             raise
-        roots, runbook = WorkspacePaths(Path("WORKSPACE"), Path("NUSCENES_ROOT")), load_runbook()
+        roots, runbook = NO_ROOTS, load_runbook()
     chosen = chosen_steps(runbook, phase, steps)
     if as_json:
         print_json(runbook_json(runbook, roots, chosen))

@@ -20,6 +20,7 @@ from diffbev_engine.findings.catalogue import LogText
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import Cause, RunCondition, RunReport, inspect_run
 from diffbev_engine.runs.launch import read_launch
+from diffbev_engine.runs.oom_kills import OomKills
 
 _TAIL = 4 * 1024 * 1024
 _FULL_GIB = 0.5
@@ -117,10 +118,8 @@ def context_of_run(run_dir: Path) -> FailureContext:
     except DiffBEVError:  # a directory of logs
         run = None
     logs = [LogText(read_tail(path), path.name) for path in newest_logs(run_dir, run)]
-    if run and run.state in _ENDED_BADLY:
-        said = run.status.message if run.status else ""
-        if message := said or run.message:
-            logs.append(LogText(message, "status.json"))
+    if run and run.state in _ENDED_BADLY and run.status and run.status.message:
+        logs.append(LogText(run.status.message, "status.json"))
     report = decode_file(folder.oom_report, dict[str, Any]).value or {}
     written = report.get("written")
     if run and run.started and isinstance(written, int | float) and written < run.started - 1:
@@ -180,23 +179,42 @@ def oom_report(context: FailureContext) -> Bilingual | None:
 
 
 def host_memory_exhausted(context: FailureContext) -> Bilingual | None:
-    """SIGKILL, and the kernel counted a kill for lack of memory."""
-    if context.run is None or context.run.cause is not Cause.HOST_MEMORY:
+    """The kernel counted a kill for lack of memory: of the run itself, or of a process of its job."""
+    if context.run and context.run.cause is Cause.HOST_MEMORY:
+        return Bilingual(f"SIGKILL，内核记录了内存不足：{context.run.message}", context.run.message)
+    kills = _oom_kills(context)
+    if not kills.cgroup:
         return None
-    return Bilingual(f"SIGKILL，内核记录了内存不足：{context.run.message}", context.run.message)
+    return Bilingual(
+        f"运行期间，内核因内存不足终止了此容器或作业中的 {kills.cgroup} 个进程",
+        f"the kernel killed {kills.cgroup} process(es) of this container or job for lack of memory",
+    )
 
 
 def host_memory_possible(context: FailureContext) -> Bilingual | None:
-    """SIGKILL, and nobody knows whether the kernel did it."""
-    if context.signal != "SIGKILL" or host_memory_exhausted(context):
+    """SIGKILL, and nobody knows whether the kernel did it; or the kernel killed others on the machine."""
+    if host_memory_exhausted(context):
         return None
-    launch = read_launch(RunFolder(context.run_dir)) if context.run_dir and context.run else None
-    if launch and launch.oom_kills_host == 0 and not launch.oom_kills_cgroup:
+    kills = _oom_kills(context)
+    if kills.host:
+        return Bilingual(
+            f"运行期间，内核因内存不足终止了本机的 {kills.host} 个进程",
+            f"the kernel killed {kills.host} process(es) on this machine for lack of memory meanwhile",
+        )
+    if context.signal != "SIGKILL" or kills.host == 0:
         return None  # the kernel's own count says no
     return Bilingual(
         "SIGKILL，但没有内核或 cgroup 的记录；可用 dmesg 确认",
         "SIGKILL, without a record of the kernel or the cgroup; `dmesg` tells",
     )
+
+
+def _oom_kills(context: FailureContext) -> OomKills:
+    """What the kernel counted while a run that failed was supervised."""
+    launch = read_launch(RunFolder(context.run_dir)) if context.run_dir and context.run else None
+    if launch is None or context.state not in (RunCondition.FAILED, RunCondition.DEAD):
+        return OomKills(None, None)
+    return OomKills(launch.oom_kills_cgroup, launch.oom_kills_host)
 
 
 def killed(context: FailureContext) -> Bilingual | None:

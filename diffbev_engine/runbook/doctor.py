@@ -7,9 +7,9 @@ from pathlib import Path
 from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.core.patterns import TookTooLong, lines_with
-from diffbev_engine.findings.catalogue import LogText, Sign, Strength, Wording, kinds, signs_of
+from diffbev_engine.findings.catalogue import LogText, Sign, Strength, kinds, signs_of
 from diffbev_engine.findings.failure import POSSIBLE, FailureContext, context_of, context_of_run
-from diffbev_engine.findings.finding import Certainty, Finding, Remedy, Severity
+from diffbev_engine.findings.finding import Certainty, Finding, Severity
 from diffbev_engine.findings.oom_message import OutOfMemory, parse_oom
 from diffbev_engine.runbook.checks import Outcome
 from diffbev_engine.runbook.detectors import DETECTORS, OF_THE_RUN
@@ -17,6 +17,7 @@ from diffbev_engine.runbook.judge import recorded_outcome
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.model import Problem, Runbook, Step
 from diffbev_engine.runbook.record import StepRecord, StepState
+from diffbev_engine.runbook.remedies import names_of, remedies_for
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import view_runbook
 from diffbev_engine.runbook.workspace_paths import WORKSPACE_FILE, WorkspacePaths, find_roots
@@ -26,8 +27,6 @@ _LONGEST = 300
 _RUNS = ("baseline", "diffbev_default")
 _RUN_FILES = (".csv", ".pth", ".log")
 _MEMORY = ("1", "host-memory")
-_RESUME = ("diffbev-engine", "runs", "resume")
-_PLACEHOLDERS = ("RUN_DIR", "TRAINING_STEP")
 _BEFORE_S = 5.0
 """A run that began earlier than this before its step belongs to another start."""
 
@@ -183,6 +182,7 @@ class _Examination:
             self.sure = True
         if run and run.state.value in self.problem.states:
             said = (run.status.message if run.status else run.message)[:_LONGEST]
+            said = "" if any(said in text.en for text in self.shown) else said
             self.shown.append(
                 Bilingual(f"状态 {run.state.value}：{said}", f"state {run.state.value}: {said}")
             )
@@ -215,7 +215,7 @@ class _Examination:
         else:
             return None
         evidence = list(dict.fromkeys(evidence))[:_MOST_EVIDENCE]
-        names = _names(runbook, self.context, evidence)
+        names = names_of(runbook, self.context, evidence)
         return Finding(
             self.problem.id,
             Severity.ERROR if certainty is Certainty.SHOWN else Severity.WARNING,
@@ -223,7 +223,7 @@ class _Examination:
             self.problem.title,
             tuple(evidence),
             where=names.get("RUN_DIR", ""),
-            remedies=tuple(_remedies(self.problem, self.context, names, evidence, oom)),
+            remedies=tuple(remedies_for(self.problem, self.context, names, evidence, oom)),
             certainty=certainty,
             figures={"oom": oom.to_json()} if oom else {},
         )
@@ -246,44 +246,6 @@ def _oom_message(context: FailureContext) -> OutOfMemory | None:
     """The figures of the out-of-memory message, from the report of the run or its logs."""
     sources = (str(context.oom_report.get("message", "")), *("\n".join(log.lines) for log in context.logs))
     return next((found for source in sources if (found := parse_oom(source))), None)
-
-
-def _names(runbook: Runbook, context: FailureContext, evidence: Sequence[Bilingual]) -> dict[str, str]:
-    """What ``RUN_DIR`` and ``TRAINING_STEP`` in remedies stand for, where the run is known."""
-    about = " ".join(text.en for text in evidence)
-    for step in runbook.steps if context.workspace else ():
-        folder = context.workspace / step.run_dir if context.workspace and step.run_dir else None
-        if folder and (folder == context.run_dir or f"{folder}/" in about):
-            return {"RUN_DIR": str(folder), "TRAINING_STEP": step.id}
-    return {"RUN_DIR": str(context.run_dir)} if context.run_dir else {}
-
-
-def _remedies(
-    problem: Problem,
-    context: FailureContext,
-    names: dict[str, str],
-    evidence: Sequence[Bilingual],
-    oom: OutOfMemory | None,
-) -> list[Remedy]:
-    """What to do, the most fitting first; commands that this failure makes impossible are left out."""
-    said = " ".join(text.en for text in evidence).lower()
-    found: list[Remedy] = []
-    for remedy in problem.remedies:
-        if remedy.when and not any(Wording.parse(wording).find(said) >= 0 for wording in remedy.when):
-            continue
-        argv = tuple(names.get(argument, argument) for argument in remedy.argv)
-        if argv[:3] == _RESUME and context.run and not context.run.resumable:
-            continue
-        if remedy.overrides and not argv and context.run and context.run.resumable and "RUN_DIR" in names:
-            argv = (*_RESUME, names["RUN_DIR"])
-            argv += tuple(part for override in remedy.overrides for part in ("--set", override))
-        if set(argv) & set(_PLACEHOLDERS):  # which run it is, is for the reader to fill in
-            remedy, argv = replace(remedy, shell=" ".join(argv)), ()
-        found.append(replace(remedy, argv=argv))
-    if oom is None or not (oom.fragmented or oom.others_matter):
-        return found
-    wanted = "expandable_segments" if oom.fragmented else "CUDA_VISIBLE_DEVICES"
-    return sorted(found, key=lambda remedy: wanted not in remedy.text.en)
 
 
 def _about_workspace(roots: WorkspacePaths) -> Consultation:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual, Language
@@ -44,25 +45,23 @@ def runbook_json(runbook: Runbook, roots: WorkspacePaths, steps: Iterable[Step])
     }
 
 
+NO_ROOTS = WorkspacePaths(Path("WORKSPACE"), Path("NUSCENES_ROOT"))
+"""What commands show where there is no workspace: names to fill in."""
+_TO_FILL_IN = {"RUN_DIR", "TRAINING_STEP", str(NO_ROOTS.workspace), str(NO_ROOTS.nuscenes_root)}
+
+
 def problem_json(
-    problem: Problem, roots: WorkspacePaths | None, remedies: Iterable[Remedy] | None = None
+    problem: Problem, roots: WorkspacePaths, remedies: Iterable[Remedy] | None = None
 ) -> dict[str, Any]:
     """A known problem; with ``remedies`` those of one failure instead of all."""
-
-    def words(text: Bilingual) -> dict[str, str]:
-        return (roots.words(text) if roots else text).to_json()
-
     return {
         "id": problem.id,
         "belongs_to": problem.belongs_to or None,
-        "title": words(problem.title),
-        "explanation": words(problem.explanation),
-        "note": words(problem.note) if problem.note else None,
+        "title": roots.words(problem.title).to_json(),
+        "explanation": roots.words(problem.explanation).to_json(),
+        "note": roots.words(problem.note).to_json() if problem.note else None,
         "locate": [
-            {
-                "run": roots.command(command.run) if roots else command.run.strip("\n"),
-                "label": words(command.label),
-            }
+            {"run": roots.command(command.run), "label": roots.words(command.label).to_json()}
             for command in problem.commands
         ],
         "remedies": [
@@ -71,16 +70,13 @@ def problem_json(
     }
 
 
-def filled(remedy: Remedy, roots: WorkspacePaths | None) -> Remedy:
-    """A remedy with the roots filled in."""
-    if roots is None:
-        return remedy
-    return replace(
-        remedy,
-        text=roots.words(remedy.text),
-        argv=tuple(roots.fill(argument) for argument in remedy.argv),
-        shell=roots.command(remedy.shell),
-    )
+def filled(remedy: Remedy, roots: WorkspacePaths) -> Remedy:
+    """A remedy with the roots filled in; what has a name still to be filled in cannot be run."""
+    argv = tuple(roots.fill(argument) for argument in remedy.argv)
+    shell = roots.command(remedy.shell)
+    if any(_TO_FILL_IN & set(argument.split("/")) for argument in argv):
+        argv, shell = (), " ".join(argv)
+    return replace(remedy, text=roots.words(remedy.text), argv=argv, shell=shell)
 
 
 def finding_json(finding: Finding, runbook: Runbook, roots: WorkspacePaths | None) -> dict[str, Any]:
@@ -88,7 +84,7 @@ def finding_json(finding: Finding, runbook: Runbook, roots: WorkspacePaths | Non
     problem = runbook.problem(finding.id)
     assert problem is not None, "the doctor finds known problems"
     return {
-        **problem_json(problem, roots, finding.remedies),
+        **problem_json(problem, roots or NO_ROOTS, finding.remedies),
         "certainty": finding.certainty.name.lower(),
         "match": finding.certainty is Certainty.SHOWN,
         "severity": finding.severity.value,

@@ -59,6 +59,8 @@ def _seen(context):
         ({"signal": "SIGBUS"}, {"crashed"}),
         ({"signal": "SIGABRT"}, {"crashed"}),
         ({"exit_code": 1}, set()),
+        ({"exit_code": 1, "oom_kills_cgroup": 1}, {"host_memory_exhausted"}),
+        ({"exit_code": 1, "oom_kills_host": 1, "oom_kills_cgroup": 0}, {"host_memory_possible"}),
     ],
 )
 def test_the_true_signal_says_how_a_run_ended(how, seen, tmp_path):

@@ -20,7 +20,7 @@ from diffbev_engine.findings.finding import Certainty
 from diffbev_engine.runbook.checks import Outcome
 from diffbev_engine.runbook.doctor import consult, diagnose, find_problem
 from diffbev_engine.runbook.load import packaged_runbook
-from diffbev_engine.runbook.present import filled
+from diffbev_engine.runbook.present import NO_ROOTS, filled
 from diffbev_engine.runbook.record import StepRecord
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.folder import RunFolder
@@ -184,10 +184,11 @@ def test_a_step_is_not_judged_by_an_earlier_run(roots):
 
 def test_every_command_that_a_remedy_runs_exists(tmp_path):
     here = WorkspacePaths(tmp_path, tmp_path)
-    for problem in RUNBOOK.problems:
-        for remedy in problem.remedies:
-            if remedy.argv:
-                _parse(filled(remedy, here).argv)
+    names = {"RUN_DIR": str(tmp_path), "TRAINING_STEP": "3.2"}
+    for remedy in (remedy for problem in RUNBOOK.problems for remedy in problem.remedies if remedy.argv):
+        argv = tuple(names.get(part, part) for part in remedy.argv)
+        _parse(filled(replace(remedy, argv=argv), here).argv)
+        assert not filled(remedy, NO_ROOTS).argv or "{" not in " ".join(remedy.argv), "names to fill in"
     (tmp_path / "latest.pth").touch()
     for name, log in LOGS.items():
         (tmp_path / "train_20260101_000000.log").write_text(log)
