@@ -1,7 +1,7 @@
 """The ablation: every variant under every seed, trained by the real command line, in one table.
 
-The table is written anew after every training that ends; a killed campaign leaves the table of
-what was finished, and the same command goes on from there.
+The table is rewritten after every run that ends; a killed campaign leaves the table of
+what was finished, and the same command continues from there.
 """
 
 import json
@@ -57,12 +57,12 @@ class AblationJob:
     frames: int = 2400
     """Size of the synthetic world."""
     jobs: int = 1
-    """Trainings at a time on each GPU."""
+    """Runs at a time on each GPU."""
     gpu_ids: tuple[int, ...] = ()
     deadline_s: float = inf
-    """Seconds after which trainings are stopped and none is started."""
+    """Seconds after which runs are stopped and none is started."""
     speed: bool = True
-    """Whether to time the networks when all trainings have ended."""
+    """Whether to time the networks when all runs have ended."""
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,11 @@ class _Table:
 
 
 def run_ablation(job: AblationJob, say: Callable[[str], None]) -> AblationResult:
-    """Run the campaign, or go on with it.
+    """Run the campaign, or continue with it.
 
     Args:
         job: what to compare.
-        say: receives one line a step and one a training that ended.
+        say: receives one line per step and one per run that ended.
 
     Raises:
         UsageError: settings that do not fit together, or runs of another experiment in ``out``.

@@ -1,4 +1,4 @@
-"""The trainings of an ablation: their command lines, their folders, and what finished ones found."""
+"""The runs of an ablation: their command lines, their folders, and what finished ones found."""
 
 import re
 from collections.abc import Sequence
@@ -79,7 +79,7 @@ def plan_trainings(
     overrides: Sequence[str],
     data_root: Path,
 ) -> list[Training]:
-    """All trainings in the order of their start: every variant of the first seed, then the next seed.
+    """All runs in the order of their start: every variant of the first seed, then the next seed.
 
     Raises:
         UsageError: a configuration or override that does not fit, before anything has started.
@@ -103,7 +103,7 @@ def _plan(config: str, out: Path, variant: str, seed: int, overrides: tuple[str,
 
 
 def read_outcome(training: Training) -> Outcome | None:
-    """The scores of a training that finished all iterations and their last evaluation, else ``None``."""
+    """The scores of a run that finished all iterations and their last evaluation, else ``None``."""
     folder, last = training.folder, training.settings.runner.max_iters
     status, manifest = read_status(folder.status), read_manifest(folder)
     if status is None or manifest is None or (status.state, status.step) != (RunState.FINISHED, last):

@@ -27,7 +27,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """What stands above the table: how its numbers were made."""
+    """Heading of the table: how its numbers were made."""
 
     command: str
     config: str
@@ -59,7 +59,7 @@ def gap(outcomes: Mapping[int, float], reference: Mapping[int, float]) -> Estima
 
 
 def scores_by_variant(entries: Sequence[Entry]) -> dict[str, dict[int, float]]:
-    """Variant to seed to mIoU, of the finished trainings."""
+    """Variant to seed to mIoU, of the finished runs."""
     scores: dict[str, dict[int, float]] = {}
     for entry in entries:
         by_seed = scores.setdefault(entry.training.variant, {})
@@ -109,7 +109,7 @@ def as_json(
 def as_markdown(
     facts: Circumstances, entries: Sequence[Entry], speeds: Mapping[str, Speed], date: str
 ) -> str:
-    """The table for people, with everything beside it that its numbers need to be compared."""
+    """The table for people, with everything next to it that its numbers need to be compared."""
     scores = scores_by_variant(entries)
     total = len(facts.seeds)
     lines = [
@@ -136,7 +136,7 @@ def as_markdown(
 
 
 def devices(entries: Sequence[Entry]) -> list[str]:
-    """The devices that finished trainings ran on, each once."""
+    """The devices that finished runs ran on, each once."""
     return sorted({entry.outcome.device for entry in entries if entry.outcome})
 
 
@@ -191,7 +191,7 @@ def _depth_cells(entries: Sequence[Entry]) -> list[str]:
 
 
 def _depth(entries: Sequence[Entry]) -> dict[str, float] | None:
-    """Means over the finished trainings whose evaluation measured depth."""
+    """Means over the finished runs whose evaluation measured depth."""
     depths = [entry.outcome.depth for entry in entries if entry.outcome and entry.outcome.depth]
     if not depths:
         return None

@@ -23,7 +23,7 @@ INFERENCE_LIMITS = {3: 2.0}
 
 @dataclass(frozen=True)
 class Cost:
-    """DiffBEV beside its baseline, measured in one run."""
+    """DiffBEV next to its baseline, measured in one run."""
 
     config: str
     device: str

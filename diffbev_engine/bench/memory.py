@@ -144,7 +144,7 @@ class _Search:
         answer = run_child(Request(*self._request, batch))
         if "kind" in answer and not self.device:
             self.device = {**self._host, **answer}
-        if not self.device:  # the first process was killed before it could say what it runs on
+        if not self.device:  # the first process was killed before it reported its device
             self.device = {**self._host, "device": "CPU", "kind": "host"}
         values = {name: answer[name] for name in MemoryPoint.__dataclass_fields__ if name in answer}
         point = MemoryPoint(**{"batch": batch, "peak": None, **values})

@@ -101,7 +101,7 @@ class _GpuMeter:
         self._free += torch.cuda.memory_reserved(device)
 
     def room(self) -> dict[str, float]:
-        """What is free beside the context of CUDA, and what the GPU has."""
+        """Memory that is free besides the CUDA context, and the total of the GPU."""
         return {"free": self._free / _MIB, "total": self._total / _MIB}
 
     def reset(self) -> None:

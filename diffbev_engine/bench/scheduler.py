@@ -17,20 +17,20 @@ from diffbev_engine.core.errors import DiffBEVError, ExitCode
 from diffbev_engine.train.signals import StopRequest
 
 _POLL_S = 0.1
-_GRACE_S = 120.0  # a training that was asked to stop saves its checkpoint within this time
+_GRACE_S = 120.0  # a run that was asked to stop saves its checkpoint within this time
 _LINES_OF_A_FAILURE = 8
 Launch = Callable[[Training, int | None], "subprocess.Popen[bytes]"]
 
 
 class State(str, Enum):
-    """Where a training of the campaign stands."""
+    """Where a run of the campaign stands."""
 
     WAITING = "waiting"
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
     STOPPED = "stopped"
-    """Before its end, with a checkpoint from which the next call goes on."""
+    """Before its end, with a checkpoint from which the next call continues."""
 
 
 @dataclass
@@ -80,10 +80,10 @@ def work_off(
     Args:
         entries: changed in place; only waiting ones are started.
         slots: from ``slots_of``.
-        launch: starts a training on a slot.
-        stop: once set, as at the deadline, nothing is started and running trainings get SIGTERM.
+        launch: starts a run on a slot.
+        stop: once set, as at the deadline, nothing is started and running runs get SIGTERM.
         deadline: in terms of ``time.monotonic``; ``inf`` for none.
-        ended: called after each training that ended, whatever became of it.
+        ended: called after each run that ended, whatever became of it.
     """
     waiting = [entry for entry in entries if entry.state is State.WAITING]
     free, running = list(slots), list[_Running]()
@@ -105,14 +105,14 @@ def work_off(
                 _settle(job.entry, job.process.returncode, was_asked=asked is not None)
                 ended(job.entry)
             time.sleep(_POLL_S if running else 0)
-    finally:  # an error here, such as a full disk, must not leave trainings that nobody watches
+    finally:  # an error here, such as a full disk, must not leave runs that nobody watches
         _signal(running, signal.SIGTERM)
         for job in running:
             job.process.wait(_GRACE_S)
 
 
 def start_training(training: Training, gpu: int | None, lock: int) -> "subprocess.Popen[bytes]":
-    """Start or continue a training in a process of its own; it holds ``lock`` while it lives."""
+    """Start or continue a run in a process of its own; it holds ``lock`` while it lives."""
     training.folder.path.mkdir(parents=True, exist_ok=True)
     with training.console.open("wb") as console:
         return subprocess.Popen(
@@ -121,7 +121,7 @@ def start_training(training: Training, gpu: int | None, lock: int) -> "subproces
             stdout=console,
             stderr=subprocess.STDOUT,
             pass_fds=(lock,),
-            # Ctrl+C in the terminal reaches only this process, which asks its trainings to stop: a
+            # Ctrl+C in the terminal reaches only this process, which asks its runs to stop: a
             # second signal would end one before it has saved.
             start_new_session=True,
         )
@@ -129,10 +129,10 @@ def start_training(training: Training, gpu: int | None, lock: int) -> "subproces
 
 @contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Hold ``folder`` for one campaign; gives the descriptor that trainings hold too.
+    """Hold ``folder`` for one campaign; gives the descriptor that runs hold too.
 
     Raises:
-        DiffBEVError: another campaign works there, or a training that outlived a killed one.
+        DiffBEVError: another campaign works there, or a run that outlived a killed one.
     """
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
     try:
@@ -155,7 +155,7 @@ def _signal(running: Sequence[_Running], number: signal.Signals) -> None:
 
 
 def _settle(entry: Entry, returncode: int, *, was_asked: bool) -> None:
-    """Name what became of a training that has ended."""
+    """Name what became of a run that has ended."""
     entry.outcome = read_outcome(entry.training)
     if entry.outcome:
         entry.state = State.FINISHED

@@ -1,6 +1,6 @@
 """Time and memory of one network on one device: real training steps and inference, no loader.
 
-Batches of random numbers lie on the device already, so that the network alone is timed; the
+Batches of random numbers are on the device already, so that the network alone is timed; the
 step is the one that training runs: augmentation, network, losses, backward, optimizer.
 """
 

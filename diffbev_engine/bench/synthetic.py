@@ -32,10 +32,10 @@ def make_data_root(world: SynthJob, depth_size: tuple[int, int] | None, say: Cal
     Args:
         world: the world; its folder becomes the data root.
         depth_size: (height, width) of the depth ground truth; ``None`` makes none.
-        say: receives one line a step.
+        say: receives one line per step.
 
     Raises:
-        DiffBEVError: a step failed; the message says what to do.
+        DiffBEVError: a step failed; the message states what to do.
     """
     say(synthesize(world).to_text())
     summary = prepare(PrepareJob(world.out, version=world.version, workers=world.workers))

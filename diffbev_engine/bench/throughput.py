@@ -1,4 +1,4 @@
-"""Speed of the real training path: loader, transfer, augmentation, step; nothing is left out."""
+"""Speed of the real training path: loader, transfer, augmentation, step; nothing is skipped."""
 
 import itertools
 import json

@@ -19,7 +19,7 @@ class NetworkClock:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._passes: list[float] = []  # milliseconds an image
+        self._passes: list[float] = []  # milliseconds per image
 
     @contextmanager
     def timing(self, images: int) -> Iterator[None]:
@@ -31,7 +31,7 @@ class NetworkClock:
         self._passes.append(1000 * (time.perf_counter() - started) / images)
 
     def ms_per_image(self) -> float:
-        """Milliseconds an image on one device: median over batches, mean over processes."""
+        """Milliseconds per image on one device: median over batches, mean over processes."""
         passes = self._passes[1:] or self._passes
         own = (statistics.median(passes), 1.0) if passes else (0.0, 0.0)  # more processes than images
         total = torch.tensor(own, dtype=torch.float64, device=self._device)

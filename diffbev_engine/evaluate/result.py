@@ -120,7 +120,7 @@ class EvaluationResult:
     provenance: dict[str, Any]
     """Split, cameras, raster and map version of the labels; DDIM steps and noise seed, if any."""
     network_ms: float
-    """Milliseconds an image of the network alone, on one device; see ``NetworkClock``."""
+    """Milliseconds per image of the network alone, on one device; see ``NetworkClock``."""
     depth: DepthScores | None = None
     """``None`` without depth ground truth."""
     depth_note: str = ""
@@ -173,7 +173,7 @@ class EvaluationResult:
 
 
 def provenance_text(provenance: dict[str, Any]) -> str:
-    """One line of what has to be named beside a score; what is unknown is left out."""
+    """One line of what has to be named next to a score; what is unknown is skipped."""
     words = {
         "part": "{} part",
         "split": "split {}",

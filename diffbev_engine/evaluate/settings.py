@@ -14,6 +14,6 @@ class EvaluationSettings(StrictSettings):
     """Iterations between evaluations; a run longer than this is also evaluated at its end."""
     metric: Literal["mIoU"] = "mIoU"
     mask: Literal["pon", "fov"] = "pon"
-    """Ignore mask of the reported mIoU; the other one is reported beside it."""
+    """Ignore mask of the reported mIoU; the other one is reported next to it."""
     samples_per_gpu: PositiveInt | None = None
     """Batch size of evaluation; ``None`` takes the one of training."""

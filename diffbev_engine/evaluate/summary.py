@@ -36,7 +36,7 @@ class SeedSummary:
     """The same model under noise seeds 0, 1, …; one seed is a plain evaluation."""
 
     results: list[EvaluationResult]
-    """One a seed."""
+    """One per seed."""
     steps: int | None
     """DDIM steps; ``None`` without diffusion."""
 
@@ -123,7 +123,7 @@ class SeedSummary:
 
 @dataclass(frozen=True)
 class StepsTable:
-    """Quality against cost, one row a number of denoising steps; one row is a summary over seeds."""
+    """Quality against cost, one row per number of denoising steps; one row is a summary over seeds."""
 
     rows: list[SeedSummary]
 

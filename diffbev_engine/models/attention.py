@@ -39,7 +39,7 @@ class CrossAttention(nn.Module):
     """Every cell of one map reads from all cells of another.
 
     A fixed sine-cosine code of the cell's row and column is added to queries and keys, scaled by
-    one learned number a head.  The scales start apart, so that untrained heads look at
+    one learned number per head.  The scales start apart, so that untrained heads attend to
     neighbourhoods of different size around the cell itself.
 
     Args:

@@ -90,7 +90,7 @@ def _build_features(
     """The feature extractor and the (height, width) that images have to be padded to for it.
 
     Many networks take any size, some only whole strides (and say so in their own ways).  Pixels
-    on the right and at the bottom that fill no patch are left out unless ``whole_strides``.
+    on the right and at the bottom that fill no patch are skipped unless ``whole_strides``.
     """
     _check_name(settings.name)
     if not whole_strides:

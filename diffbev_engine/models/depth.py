@@ -47,7 +47,7 @@ def depth_target(
 
     Feature (i, j) stands for the pixels of rows [i * stride, (i + 1) * stride) and the same for
     columns: exactly so in the ``aligned`` lift, and it is where the backbone computes it in the
-    ``upstream`` lift too.  Features that lie on padding have no points.
+    ``upstream`` lift too.  Features that are on padding have no points.
 
     Args:
         sparse: (B, H, W) metres, 0 where there is no point.

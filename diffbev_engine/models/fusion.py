@@ -1,7 +1,7 @@
 """How the denoised BEV feature joins the original one: cross-attention, concatenation or addition.
 
 All three end in a projection that starts at zero and is added to the original feature.  It is the
-gate: an untrained fusion returns the original feature to the bit, so that DiffBEV starts as its
+gate: an untrained fusion returns the original feature bit for bit, so that DiffBEV starts as its
 baseline, and the whole matrix opens with the optimizer's first steps, where a scalar gate in front
 of a random matrix would need thousands.
 

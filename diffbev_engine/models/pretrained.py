@@ -139,14 +139,14 @@ def _rename(
 
 
 def _convert(state: StateDict, model: nn.Module) -> StateDict:
-    """Names of the network's authors to timm's, by the filter that timm keeps beside each network."""
+    """Names of the network's authors to timm's, by the filter that timm keeps next to each network."""
     convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
     if convert is None:
         return state
     try:
         return convert(dict(state), model)
     except (AttributeError, KeyError, IndexError, RuntimeError, ValueError, AssertionError):
-        return state  # another network's file; the comparison of names says what differs
+        return state  # another network's file; the comparison of names states what differs
 
 
 def _mismatches(

@@ -11,7 +11,7 @@ from diffbev_engine.report.experiment import Experiment
 from diffbev_engine.report.style import GREY, INK, RunStyle, new_figure, run_style
 
 _MOST_BARS = 3
-"""With more runs than this the bars would not fit a page; dots share one line a class."""
+"""With more runs than this the bars would not fit a page; dots share one line per class."""
 _ROWS = (*CLASSES, "mIoU")
 _GAP_INCHES, _BAR_INCHES, _DOT_INCHES = 0.1, 0.155, 0.27
 _FRAME_INCHES = 1.2

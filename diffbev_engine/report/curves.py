@@ -1,4 +1,4 @@
-"""Curves over training steps, one line a run: losses, learning rate, mIoU."""
+"""Curves over training steps, one line per run: losses, learning rate, mIoU."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""A run as a report sees it: its metrics, its best evaluation, how it was configured. Light."""
+"""A run as a report sees it: metrics, best evaluation, configuration. Imports nothing heavy."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -111,7 +111,7 @@ def load_experiments(runs: Sequence[Path], names: Sequence[str] = ()) -> list[Ex
 
     Args:
         runs: run directories, or the ``metrics.csv`` in them.
-        names: one a run; none at all: the folders' names, with as many parents as tell them apart.
+        names: one per run; none at all: the folders' names, with as many parents as tell them apart.
 
     Raises:
         DiffBEVError: a ``metrics.csv`` that is missing or cannot be read.
@@ -125,7 +125,7 @@ def load_experiments(runs: Sequence[Path], names: Sequence[str] = ()) -> list[Ex
     repeated = [name for name in names if list(names).count(name) > 1]
     if repeated:
         raise UsageError(
-            f"two runs are called {repeated[0]!r}: tell them apart with --experiment-names, one a run."
+            f"two runs are called {repeated[0]!r}: name them with --experiment-names, one name per run."
         )
     folders = [run.parent if run.is_file() else run for run in runs]
     return [

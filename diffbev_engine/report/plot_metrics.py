@@ -34,8 +34,8 @@ def plot_metrics(
     Args:
         runs: what is compared, in the order of the legends.
         output_dir: made if missing.
-        formats: ``pdf`` or ``svg`` beside the PNG files.
-        say: receives a line a file.
+        formats: ``pdf`` or ``svg`` next to the PNG files.
+        say: receives one line per file.
 
     Returns:
         Every file that was written, the summary last.

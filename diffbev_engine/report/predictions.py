@@ -24,7 +24,7 @@ def draw_predictions(
     device: torch.device,
     path: Path,
 ) -> None:
-    """Write a PNG with one row a sample, each titled with its own mIoU.
+    """Write a PNG with one row per sample, each titled with its own mIoU.
 
     Args:
         predict: the model in evaluation mode, behind its input pipeline.

@@ -24,7 +24,7 @@ _HEIGHT, _CAMERA_WIDTH, _BEV_WIDTH = 4.0, 5.6, 3.5
 _TABLE_WIDTH, _COLUMN_WIDTH = 1.9, 0.75
 _DPI = 130
 METADATA = "DiffBEV"
-"""Key of the PNG text that says what a picture shows and where, for programs that show it in parts."""
+"""Key of the PNG text that states what a picture shows and where, for programs that show it in parts."""
 
 
 @dataclass(frozen=True)

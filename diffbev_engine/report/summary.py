@@ -1,4 +1,4 @@
-"""``summary.md``: the numbers of a comparison, ready to be quoted. Light."""
+"""``summary.md``: the numbers of a comparison, ready to be quoted. Imports nothing heavy."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -1,7 +1,7 @@
 """Things in the world, where they are at a time, and whether two of them collide.
 
 Times are seconds since the scene began.  A pose is (x, y, heading) in the world: metres and
-radians; everything stands on the plane z = 0.
+radians; everything is on the plane z = 0.
 """
 
 from dataclasses import dataclass

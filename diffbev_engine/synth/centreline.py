@@ -17,7 +17,7 @@ _MAX_SAGITTA = 0.01  # metres between a drawn chord and its arc
 
 @dataclass(frozen=True)
 class Centreline:
-    """A chain of arcs of constant curvature; both ends go on straight for ever."""
+    """A chain of arcs of constant curvature; both ends continue straight for ever."""
 
     start: tuple[float, float, float]
     """World x, y and heading (radians) at ``s_start``."""

@@ -107,7 +107,7 @@ class Sweep:
     points: np.ndarray
     """(N, 5) float32: x, y, z in the LiDAR frame, intensity 0 to 255, ring 0 to 31."""
     actor: np.ndarray
-    """(N,) index of the actor each point lies on, -1 for the ground."""
+    """(N,) index of the actor each point is on, -1 for the ground."""
     hits: Hits
     """The undisturbed geometry, for what is seen of every actor."""
 
@@ -124,7 +124,7 @@ def scan(
     """Take one turn.
 
     Args:
-        solids: Everything that stands on the ground.
+        solids: Everything that is on the ground.
         world_from_lidar: 4x4 pose of the sensor.
         counted: (A,) bool, the actors whose visibility matters.
         ground: Its brightness becomes the ground's reflectivity.

@@ -128,7 +128,7 @@ class Light:
     gain: float
     """Amplification in the camera, which amplifies its noise as well; 1 in bright light."""
     lamps: float
-    """How bright lamps look beside everything else: 0 when they are off, 1 at night."""
+    """How bright lamps look next to everything else: 0 when they are off, 1 at night."""
 
     @property
     def dark(self) -> bool:

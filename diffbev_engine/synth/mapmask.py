@@ -43,7 +43,7 @@ def write_mask(path: Path, canvas: Canvas, sites: list[Site]) -> None:
 
 
 def _draw_band(polygons: list[Polygon], south: float, shape: tuple[int, int]) -> np.ndarray:
-    """Draw what lies in the band that begins at y = ``south`` metres."""
+    """Draw what is in the band that begins at y = ``south`` metres."""
     band = np.zeros(shape, dtype=np.uint8)
     north = south + shape[0] * CELL
     for polygon in polygons:

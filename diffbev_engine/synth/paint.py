@@ -10,7 +10,7 @@ from diffbev_engine.synth.raster import Raster, blank_raster
 from diffbev_engine.synth.street import Street
 
 CELL = 0.05  # metres a texture pixel
-_BEHIND, _SIGHT, _REACH = 8.0, 95.0, 40.0  # metres of texture behind, ahead and beside
+_BEHIND, _SIGHT, _REACH = 8.0, 95.0, 40.0  # metres of texture behind, ahead and alongside
 
 Colour = tuple[float, float, float, float]  # blue, green, red, roughness; 0 to 255
 

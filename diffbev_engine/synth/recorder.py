@@ -52,7 +52,7 @@ class Frame:
     distance: np.ndarray
     """(A,) metres from the ego vehicle."""
     lidar_points: np.ndarray
-    """(A,) returns that lie on the actor."""
+    """(A,) returns that are on the actor."""
     pixels: np.ndarray
     """(A,) image pixels that show the actor."""
     visibility: np.ndarray

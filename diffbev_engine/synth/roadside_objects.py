@@ -114,7 +114,7 @@ def _fill(kerb: _Kerb, interval: Interval) -> None:
 
 
 def _parallel(side: Side, s: float, body: Body) -> Motion:
-    """Return a place beside the kerb that heads the way of that side's traffic."""
+    """Return a place next to the kerb that heads the way of that side's traffic."""
     offset = side.kerb - 0.35 - body.size[0] / 2
     return Motion(s, side.sign * offset, np.pi if side.sign == LEFT else 0.0)
 

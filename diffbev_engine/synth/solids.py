@@ -1,4 +1,4 @@
-"""Convex solids: everything that stands on the ground is built of them.
+"""Convex solids: everything that is on the ground is built of them.
 
 A convex solid is where all its half-spaces n . x <= d overlap, so one ray test serves boxes,
 tapered cabins, wheels, cones and tree crowns, in the camera and in the LiDAR alike.
@@ -99,7 +99,7 @@ def profile(
 
 
 def wheel(x: float, y: float, radius: float, width: float, material: Material = Material.TYRE) -> Solid:
-    """Return a wheel that stands on the ground and rolls along x."""
+    """Return a wheel that is on the ground and rolls along x."""
     angle = (np.arange(8) + 0.5) * (np.pi / 4)
     rim = np.stack([x + radius * np.cos(angle), radius + radius * np.sin(angle)], -1)
     return profile(rim, (y - width / 2, y + width / 2), (0.07, 0.07, 0.07), material)

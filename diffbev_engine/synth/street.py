@@ -73,7 +73,7 @@ class Crossing:
 
 @dataclass(frozen=True)
 class CarPark:
-    """Two rows of bays along an aisle beside the walkway, reached through a gate."""
+    """Two rows of bays along an aisle next to the walkway, reached through a gate."""
 
     sign: int
     s: Interval
@@ -90,7 +90,7 @@ class CarPark:
         return self.near + 2 * self.bay_depth + self.aisle
 
     def bays(self) -> list[tuple[float, float]]:
-        """Return (s, t) of every bay's middle; bays in front of the gate are left out."""
+        """Return (s, t) of every bay's middle; bays in front of the gate are skipped."""
         places = []
         count = int((self.s[1] - self.s[0] - 0.6) / self.bay_width)
         for index in range(count):
@@ -103,7 +103,7 @@ class CarPark:
 
 @dataclass(frozen=True)
 class Plaza:
-    """A paved square beside the walkway, with planters that are not walkway."""
+    """A paved square next to the walkway, with planters that are not walkway."""
 
     sign: int
     s: Interval

@@ -8,7 +8,7 @@ from diffbev_engine.synth.street import LEFT, Side, Street, free_intervals
 
 
 def add_surroundings(street: Street, cast: Cast, rng: np.random.Generator) -> None:
-    """Place all scenery; none of it stands on a road, a walkway or a car park."""
+    """Place all scenery; none of it is on a road, a walkway or a car park."""
     for side in street.sides:
         _front_row(street, side, cast, rng)
         _trees(street, side, cast, rng)

@@ -264,7 +264,7 @@ def _visibility(share: float) -> str:
 
 
 def _json_rows(rows: list[Row]) -> Iterator[str]:
-    """Return a JSON array with one row a line."""
+    """Return a JSON array with one row per line."""
     yield "[\n"
     for index, row in enumerate(rows):
         yield ("" if index == 0 else ",\n") + json.dumps(row)

@@ -166,7 +166,7 @@ def _add_walker(side: Side, s: float, cast: Cast, rng: np.random.Generator) -> N
 
 
 def _add_crossers(crossing: Crossing, cast: Cast, duration: float, rng: np.random.Generator) -> None:
-    """Add people who walk over a crossing at a moment of their own, and some who wait beside it."""
+    """Add people who walk over a crossing at a moment of their own, and some who wait next to it."""
     (s_low, s_high), (t_low, t_high) = crossing.s, crossing.t
     for _ in range(int(rng.integers(1, 4))):
         direction, speed = float(rng.choice([-1.0, 1.0])), float(rng.uniform(0.9, 1.5))

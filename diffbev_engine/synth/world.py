@@ -1,4 +1,4 @@
-"""Everything about one scene that its seed decides, before any sensor looks at it."""
+"""Everything about one scene that its seed decides, before any sensor observes it."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property

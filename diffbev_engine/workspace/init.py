@@ -143,7 +143,7 @@ def _place(root: Path, path: str, content: FileContent, known: str | None) -> Fi
         return FileReport(path, Outcome.WRITTEN)
     try:
         old = target.read_bytes()
-    except OSError as error:  # a folder, a dead link, no permission: not ours to mend
+    except OSError as error:  # a folder, a dead link, no permission: not ours to fix
         return FileReport(path, Outcome.KEPT, f"--- {path}\n+++ {path}\n({error.strerror})\n")
     if old == content.text.encode():
         return FileReport(path, Outcome.UNCHANGED)

@@ -115,7 +115,7 @@ def load_workspace(root: Path) -> Workspace:
 
 
 def find_workspace(start: Path) -> Workspace | None:
-    """The workspace that ``start``, a file or folder, lies in; ``None`` outside of any.
+    """The workspace that ``start``, a file or folder, is in; ``None`` outside of any.
 
     Raises:
         DiffBEVError: there is one, but its ``workspace.toml`` cannot be used.
