@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from diffbev_engine.core.cameras import WORDS, standard_cameras
 from diffbev_engine.core.gpu_select import number_like_nvidia_smi
 
 
@@ -21,11 +22,17 @@ class _GpuIds(click.ParamType):
         return tuple(int(part) for part in parts)
 
 
-config_argument = click.argument("config")
+class _Cameras(click.ParamType):
+    name = "cameras"
 
-anyway_option = click.option(
-    "--anyway", is_flag=True, help="Start although a precondition is not met; recorded in run.json."
-)
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return standard_cameras(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+config_argument = click.argument("config")
 
 set_option = click.option(
     "--set",
@@ -57,11 +64,20 @@ nuscenes_root_option = click.option(
     "--nuscenes-root",
     type=click.Path(path_type=Path),
     required=True,
-    help="Folder with samples/, maps/ and v1.0-…/.",
+    help="nuScenes directory (with samples/, maps/ and v1.0-…/).",
 )
 
 version_option = click.option(
     "--version", help="nuScenes version, e.g. v1.0-trainval. [default: detected if there is only one]"
+)
+
+cameras_option = click.option(
+    "--cameras",
+    type=_Cameras(),
+    metavar="front|all|CAM_…,CAM_…",
+    default="all",
+    show_default=True,
+    help=f"{WORDS[0].upper()}{WORDS[1:]}.",
 )
 
 workers_option = click.option(

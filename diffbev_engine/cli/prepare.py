@@ -2,11 +2,22 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from diffbev_engine.cli.options import json_option, nuscenes_root_option, version_option, workers_option
+from diffbev_engine.cli.options import (
+    cameras_option,
+    json_option,
+    nuscenes_root_option,
+    version_option,
+    workers_option,
+)
+from diffbev_engine.core.cameras import channels_of
 from diffbev_engine.core.errors import ExitCode
+
+if TYPE_CHECKING:
+    from diffbev_engine.prepare.images import ImageMode
 
 
 @click.command(short_help="Create images, BEV labels and an index from nuScenes.")
@@ -15,15 +26,9 @@ from diffbev_engine.core.errors import ExitCode
 @click.option(
     "--output-dir",
     type=click.Path(path_type=Path),
-    help="Output data root. [default: the nuScenes root]",
+    help="Output data root, e.g. for a read-only nuScenes root. [default: the nuScenes root]",
 )
-@click.option(
-    "--cameras",
-    type=click.Choice(["front", "all"]),
-    default="all",
-    show_default=True,
-    help="Use CAM_FRONT only, or all six cameras (as in published results).",
-)
+@cameras_option
 @click.option(
     "--split",
     default="pon",
@@ -36,6 +41,19 @@ from diffbev_engine.core.errors import ExitCode
     default="exact",
     show_default=True,
     help="exact: exact polygon fill; pon: bit-identical to PON's published labels.",
+)
+@click.option(
+    "--images",
+    type=click.Choice(["link", "copy", "symlink"]),
+    default="link",
+    show_default=True,
+    help="Put images into the data root as hard links (copies on another file system), as copies, or as "
+    "symbolic links, which need the nuScenes root to stay where it is.",
+)
+@click.option(
+    "--skip-missing",
+    is_flag=True,
+    help="Continue with a partial download: leave out images whose files do not exist, and record them.",
 )
 @workers_option
 @click.option(
@@ -53,14 +71,16 @@ def command(
     cameras: str,
     split: str,
     raster: str,
+    images: "ImageMode",
+    skip_missing: bool,
     workers: int | None,
     overwrite: bool,
     as_json: bool,
 ) -> None:
     """Turn raw nuScenes into a data root: images, BEV labels, intrinsics, index.
 
-    Run it again to process only what is missing. Damaged or missing files are listed, one per line,
-    and skipped; the exit code is then 1.
+    Run it again to process only what is missing. Missing files are listed per scene, damaged files one
+    per line, and their images are left out; the exit code is then 1.
     """
     from diffbev_engine.prepare.pipeline import PrepareJob, prepare
 
@@ -69,9 +89,11 @@ def command(
             nuscenes_root=nuscenes_root,
             version=version,
             output_dir=output_dir,
-            cameras=("CAM_FRONT",) if cameras == "front" else None,
+            cameras=channels_of(cameras),
             split=split,
             raster=raster,
+            images=images,
+            skip_missing=skip_missing,
             workers=workers,
             overwrite=overwrite,
         )

@@ -25,6 +25,9 @@ NUM_CLASSES = len(CLASSES)
 MAP_LAYERS: tuple[str, ...] = ("drivable_area", "ped_crossing", "walkway", "carpark_area")
 """Layers of the nuScenes map expansion behind classes 0 to 3, in class order."""
 
+OBJECT_CLASSES: tuple[str, ...] = CLASSES[len(MAP_LAYERS) :]
+"""Classes that are annotated as boxes, not on the map."""
+
 # Share of visible cells in the training part of the PON split, per class.
 CLASS_PRIORS: tuple[float, ...] = (
     0.44679,

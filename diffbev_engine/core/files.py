@@ -1,16 +1,13 @@
 """Atomic file writes: write to a temporary name, then rename."""
 
 import os
-import re
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
-
-_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 
 
 @contextmanager
@@ -18,8 +15,8 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it there on success.
 
     On any error the temporary file is removed and ``path`` is left as it was.  With
-    ``durable`` the content reaches the disk before the rename and the name after it, so that a
-    power cut leaves the old file or, once this has returned, the new one; never an empty one.
+    ``durable`` the content reaches the disk before the rename, so that a power cut leaves
+    the old or the new file, never an empty one.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -27,33 +24,8 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             _flush_to_disk(temporary)
         temporary.replace(path)
-        if durable:
-            _flush_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def sweep_temporaries(directory: Path, ours: Callable[[str], bool]) -> tuple[int, int]:
-    """Remove what killed writers left of :func:`atomic_path`; only the sole writer may call this.
-
-    Args:
-        directory: the files right in it are swept, not those of subdirectories.
-        ours: whether a file of this name is written by the caller alone.
-
-    Returns:
-        Number and bytes of the files that were removed.
-    """
-    count = size = 0
-    for path in directory.iterdir():
-        match = _TEMPORARY.fullmatch(path.name)
-        if match and ours(match[1]) and path.is_file() and not path.is_symlink():
-            try:
-                freed = path.stat().st_size
-                path.unlink()
-            except OSError:  # it costs space, nothing else
-                continue
-            count, size = count + 1, size + freed
-    return count, size
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
@@ -90,11 +62,66 @@ def _flush_to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _flush_directory(path: Path) -> None:
-    """Make a rename in ``path`` last; file systems that cannot do so do without."""
-    with suppress(OSError):
-        directory = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+def same_but_case(path: Path) -> list[Path]:
+    """Existing paths that differ from ``path`` in upper and lower case only."""
+    path = Path(os.path.abspath(path))  # noqa: PTH100 - links stay as the user wrote them
+    found = [Path(path.anchor)]
+    for part in path.parts[1:]:
+        found = [
+            entry for folder in found for entry in _children(folder) if entry.name.lower() == part.lower()
+        ]
+    return [other for other in found if other != path]
+
+
+def did_you_mean(path: Path) -> str:
+    """``" Did you mean …?"`` for a missing path that exists in another case; else nothing."""
+    twins = [] if path.exists() else same_but_case(path)
+    return f" Did you mean {twins[0]}?" if twins else ""
+
+
+def foreign_content(path: Path) -> str:
+    """What a file is when it is not what its name promises, as the end of a sentence; else nothing.
+
+    Recognizes what downloads and clones leave in place of data: Git LFS pointers, web pages,
+    archives that were not extracted, files without content.
+    """
+    try:
+        with path.open("rb") as file:
+            return foreign_bytes(file.read(_HEAD_BYTES))
+    except OSError:
+        return ""
+
+
+def foreign_bytes(content: bytes) -> str:
+    """The same as `foreign_content`, of what was read already."""
+    head = content[:_HEAD_BYTES]
+    if not head.strip():
+        return "is empty. Download or extract it again"
+    if head[257:262] == b"ustar":
+        return _ARCHIVE.format("a tar archive")
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return next((what for magic, what in _FOREIGN if start.startswith(magic)), "")
+
+
+_HEAD_BYTES = 512
+_PAGE = "is a web page, probably a login or error page saved in place of the download. Download it again"
+_ARCHIVE = "is {} that was not extracted. Extract it, and keep the file inside under this name"
+_FOREIGN = (
+    (
+        b"version https://git-lfs.github.com/spec",
+        "is a Git LFS pointer, not the file itself. Run `git lfs pull`",
+    ),
+    (b"<!doctype html", _PAGE),
+    (b"<html", _PAGE),
+    (b"<?xml", _PAGE),
+    (b"pk\x03\x04", _ARCHIVE.format("a zip archive")),
+    (b"\x1f\x8b", _ARCHIVE.format("a gzip archive")),
+    (b"7z\xbc\xaf\x27\x1c", _ARCHIVE.format("a 7z archive")),
+)
+
+
+def _children(folder: Path) -> list[Path]:
+    try:
+        return sorted(folder.iterdir())
+    except OSError:  # not a directory, or not readable
+        return []

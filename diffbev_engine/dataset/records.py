@@ -1,18 +1,20 @@
 """The list of samples of a data root: which files belong to which token."""
 
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import numpy as np
 
+from diffbev_engine.core.cameras import ALL, includes
 from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import did_you_mean
 from diffbev_engine.prepare.data_root import DataRoot, IndexEntry
 
 Split = Literal["train", "val"]
+_PROVENANCE = ("version", "split", "cameras", "raster", "map_version", "complete", "images", "scenes")
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,19 @@ class SampleRecord:
     camera: str | None
     scene: str | None
     known: np.ndarray = field(repr=False)
-    """(14,) bool; False where the map of this place does not annotate the class."""
+    """(14,) bool; False where nobody annotated the class, on the map or as boxes."""
+    size: tuple[int, int] | None = None
+    """Width and height of the original image, to which the intrinsics belong; the file may be smaller.
+    None where the data root does not record it: then the file is the original."""
 
 
-def read_records(data_root: Path, split: Split, cameras: Literal["front", "all"]) -> list[SampleRecord]:
+def read_records(data_root: Path, split: Split, cameras: str) -> list[SampleRecord]:
     """List the samples of a split, sorted by token.
+
+    Args:
+        data_root: as written by `prepare`, or by another tool with the same layout.
+        split: part of it.
+        cameras: which images, as `standard_cameras` writes it.
 
     Raises:
         DiffBEVError: a missing data root or folder, an empty split, an image without label
@@ -48,45 +58,51 @@ def read_records(data_root: Path, split: Split, cameras: Literal["front", "all"]
         raise DiffBEVError(_empty_split_message(data_root, split, cameras, len(images)))
     calibration = root.read_calib()
     _check_complete(tokens, calibration, labels, root.label_dir(split))
-    depth_dir = data_root / "ann_bev_dir" / f"{split}_depth"
-    return [
-        _record(
-            token,
-            images[token],
-            labels[token],
-            depth_dir / f"{token}.npz",
-            calibration[token],
-            index[token] if index is not None else None,
-        )
-        for token in tokens
-    ]
+    make = RecordMaker(root, split, calibration, index or {})
+    return [make(token, images[token], labels[token]) for token in tokens]
 
 
 def read_provenance(data_root: Path) -> dict[str, Any]:
     """How the data root was made (``prepare.json``); empty for one made by other tools."""
     record = DataRoot(data_root).read_record()
-    return {} if record is None else msgspec.structs.asdict(record)
+    return {} if record is None else {name: getattr(record, name) for name in _PROVENANCE}
 
 
-def _record(
-    token: str,
-    image: Path,
-    label: Path,
-    depth: Path,
-    intrinsics: list[list[float]],
-    entry: IndexEntry | None,
-) -> SampleRecord:
-    unlabelled = entry.unlabelled if entry else ()
-    return SampleRecord(
-        token=token,
-        image=image,
-        label=label,
-        depth=depth,
-        intrinsics=_pinhole(token, intrinsics),
-        camera=entry.camera if entry else None,
-        scene=entry.scene if entry else None,
-        known=np.array([name not in unlabelled for name in CLASSES]),
-    )
+class RecordMaker:
+    """Makes the records of one split from the registers of its data root."""
+
+    def __init__(
+        self,
+        root: DataRoot,
+        split: str,
+        calibration: Mapping[str, list[list[float]]],
+        index: Mapping[str, IndexEntry],
+    ) -> None:
+        prepared = root.read_record()
+        self._sizes = prepared.image_sizes if prepared else {}
+        self._depth_dir = root.depth_dir(split)
+        self._calibration = calibration
+        self._index = index
+
+    def __call__(self, token: str, image: Path, label: Path) -> SampleRecord:
+        """The record of one image.
+
+        Raises:
+            DiffBEVError: its intrinsics are not those of a pinhole camera.
+        """
+        entry = self._index.get(token)
+        unlabelled = entry.unlabelled if entry else ()
+        return SampleRecord(
+            token=token,
+            image=image,
+            label=label,
+            depth=self._depth_dir / f"{token}.npz",
+            intrinsics=_pinhole(token, self._calibration[token]),
+            camera=entry.camera if entry else None,
+            scene=entry.scene if entry else None,
+            known=np.array([name not in unlabelled for name in CLASSES]),
+            size=self._sizes.get(entry.camera) if entry else None,
+        )
 
 
 def _pinhole(token: str, intrinsics: list[list[float]]) -> np.ndarray:
@@ -112,14 +128,14 @@ def _pinhole(token: str, intrinsics: list[list[float]]) -> np.ndarray:
 
 def _index_of(root: DataRoot, split: str, cameras: str) -> dict[str, IndexEntry] | None:
     if not root.index_path.exists():
-        if cameras == "front":
+        if cameras != ALL:
             raise DiffBEVError(
                 f"{root.index_path} is missing, so the camera of each image is unknown. Run "
                 f"`diffbev-engine prepare` to create it, or set data.cameras='all'."
             )
         return None
     entries = (entry for entry in root.read_index() if entry.split == split)
-    return {entry.token: entry for entry in entries if cameras == "all" or entry.camera == "CAM_FRONT"}
+    return {entry.token: entry for entry in entries if includes(cameras, entry.camera)}
 
 
 def _check_complete(
@@ -140,10 +156,10 @@ def _check_complete(
 
 
 def _empty_split_message(data_root: Path, split: str, cameras: str, images: int) -> str:
-    if images and cameras == "front":
+    if images and cameras != ALL:
         return (
-            f"no CAM_FRONT image among the {images} of {data_root / 'img_dir' / split}. "
-            "Set data.cameras='all', or prepare the front camera."
+            f"no {'CAM_FRONT' if cameras == 'front' else cameras} image among the {images} of "
+            f"{data_root / 'img_dir' / split}. Set data.cameras='all', or prepare these cameras."
         )
     return (
         f"the {split} split of {data_root} is empty. Prepare it with "
@@ -155,15 +171,7 @@ def _require(folder: Path) -> None:
     if folder.is_dir():
         return
     missing = next(path for path in [*reversed(folder.parents), folder] if not path.is_dir())
-    hint = "Check data_root in the configuration (its case too), or run `diffbev-engine prepare`."
-    twin = _same_name_other_case(missing)
-    if twin is not None:
-        hint = f"Did you mean {twin}?"
-    raise DiffBEVError(f"no folder {folder}: {missing} does not exist. {hint}")
-
-
-def _same_name_other_case(path: Path) -> Path | None:
-    if not path.parent.is_dir():
-        return None
-    twins = (other for other in path.parent.iterdir() if other.name.lower() == path.name.lower())
-    return next(twins, None)
+    hint = did_you_mean(missing) or (
+        " Check data_root in the configuration (its case too), or run `diffbev-engine prepare`."
+    )
+    raise DiffBEVError(f"no folder {folder}: {missing} does not exist.{hint}")

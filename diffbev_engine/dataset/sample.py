@@ -35,7 +35,7 @@ class Sample:
     label: Tensor
     """(Z, X) int32: the bits of the label PNG, row 0 nearest."""
     known: Tensor
-    """(14,) bool: classes that the map of this place annotates."""
+    """(14,) bool: classes that were annotated here."""
     depth: Tensor | None = None
     """(H, W) float32 metres, 0 where there is no point."""
 
@@ -125,7 +125,8 @@ def _read_image(record: SampleRecord, image_size: tuple[int, int]) -> tuple[np.n
             f"{record.image} is {what} (sample {record.token}). Restore the original file, "
             "then run `diffbev-engine prepare` again."
         )
-    original_height, original_width = bgr.shape[:2]
+    # Intrinsics belong to the size of the tables; images that were made smaller to save disk keep them.
+    original_width, original_height = record.size or bgr.shape[1::-1]
     resized = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_LINEAR)
     rgb = cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)
     return rgb, width / original_width, height / original_height

@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeInt, PositiveInt
 
+from diffbev_engine.core.cameras import standard_cameras
 from diffbev_engine.core.settings_base import StrictSettings
 
 
@@ -16,8 +17,8 @@ class DataSettings(StrictSettings):
     """Loader processes of one training process; 0 loads in the training process."""
     image_size: Annotated[tuple[PositiveInt, PositiveInt], Field(strict=False)] = (600, 800)
     """(height, width) in pixels that images are resized to; intrinsics follow."""
-    cameras: Literal["front", "all"] = "all"
-    """Which of the prepared images are used; ``all`` takes every camera in ``index.jsonl``."""
+    cameras: Annotated[str, BeforeValidator(standard_cameras)] = "all"
+    """Which of the prepared images are used: ``front``, ``all`` in ``index.jsonl``, or channels by name."""
     mask: Literal["pon", "fov"] = "pon"
     """Ignore mask of training: ``pon`` drops cells hidden from LiDAR, ``fov`` only those outside the view."""
     photometric: bool = True

@@ -1,6 +1,5 @@
 """The run that is planned, and what lies in its data root; each is read once, when first asked for."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,11 +7,10 @@ from pathlib import Path
 
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.cameras import includes
 from diffbev_engine.findings.finding import NotLooked
 from diffbev_engine.prepare.data_root import SPLITS, DataRoot, IndexEntry
 from diffbev_engine.runs.folder import RunFolder
-
-LABELS = "ann_bev_dir"
 
 
 @dataclass(frozen=True)
@@ -27,20 +25,11 @@ class SplitFiles:
 class Plan:
     """What a training would use; nothing is changed."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        config: str,
-        work_dir: Path,
-        gpu_ids: Sequence[int] = (),
-        *,
-        resuming: bool = False,
-    ) -> None:
+    def __init__(self, settings: Settings, config: str, work_dir: Path, gpu_ids: Sequence[int] = ()) -> None:
         self.settings = settings
         self.config = config
         self.folder = RunFolder(work_dir)
         self.gpu_ids = tuple(gpu_ids)
-        self.resuming = resuming
         self.root = DataRoot(settings.data_root)
 
     @property
@@ -68,10 +57,9 @@ class Plan:
 
     @cached_property
     def _entries(self) -> dict[str, dict[str, IndexEntry]]:
-        front = self.settings.data.cameras == "front"
         found: dict[str, dict[str, IndexEntry]] = {split: {} for split in SPLITS}
         for entry in self.index:
-            if entry.split in found and (not front or entry.camera == "CAM_FRONT"):
+            if entry.split in found and includes(self.settings.data.cameras, entry.camera):
                 found[entry.split][entry.token] = entry
         return found
 
@@ -93,7 +81,7 @@ class Plan:
 
     def depth_dir(self, split: str) -> Path:
         """Where the depth ground truth of a split belongs."""
-        return self.root.root / LABELS / f"{split}_depth"
+        return self.root.depth_dir(split)
 
     def require_data(self) -> None:
         """Leave a check that makes no sense without data.
@@ -107,7 +95,5 @@ class Plan:
             )
 
     def _list(self, split: str) -> SplitFiles:
-        folder = self.depth_dir(split)
-        names = os.listdir(folder) if folder.is_dir() else []  # noqa: PTH208 - names of 140,000 files
-        depths = frozenset(name.removesuffix(".npz") for name in names if name.endswith(".npz"))
+        depths = frozenset(self.root.depths(split))
         return SplitFiles(self.root.images(split), self.root.labels(split), depths)

@@ -36,13 +36,15 @@ def open_index(folder: Path, cache_dir: Path | None = None) -> TableIndex:
         DiffBEVError: tables are missing or damaged, or ``cache_dir`` cannot be written.
     """
     fingerprint = _fingerprint(folder)
-    places = _places(folder, cache_dir)
+    places, problems = _places(folder, cache_dir), []
     for path in places:
         index, problem = _load(path, fingerprint)
         if index is not None:
             return index
         if problem:
-            _log.warning("table index %s %s: building it again", path, problem)
+            problems.append((path, problem))
+    for path, problem in problems:
+        _log.warning("table index %s %s: building it again", path, problem)
     start = time.monotonic()
     _log.info("reading the nuScenes tables of %s (once)", folder)
     index = build_index(folder)

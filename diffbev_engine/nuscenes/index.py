@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from diffbev_engine.core.classes import CAMERAS
+from diffbev_engine.core.cameras import camera_rank
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.nuscenes import json_tables as tables
 from diffbev_engine.nuscenes.json_tables import Row, read_pieces, read_rows
@@ -135,7 +135,7 @@ def _frames_and_lidar(
 
     frames = np.flatnonzero(is_camera)
     channels = [calibrations.channels[row] for row in calibration[frames]]
-    cameras = sorted(set(channels), key=_camera_rank)
+    cameras = sorted(set(channels), key=camera_rank)
     camera = np.array([cameras.index(channel) for channel in channels], np.int8)
     timestamp = np.array([rows[row].timestamp for row in frames], np.int64)
     order = np.lexsort((camera, timestamp, samples["sample_scene"][sample[frames]]))
@@ -250,10 +250,6 @@ def _image_sizes(folder: Path, images: list[tables.SampleDataRow]) -> np.ndarray
         path = folder / "sample_data.json"
         raise DiffBEVError(f"{path}: image {images[wrong[0]].token} has no width and height")
     return sizes
-
-
-def _camera_rank(channel: str) -> tuple[int, str]:
-    return (CAMERAS.index(channel) if channel in CAMERAS else len(CAMERAS), channel)
 
 
 def _text(values: Sequence[str]) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import msgspec
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import foreign_content
 
 _PIECE_BYTES = 4 << 20
 _BETWEEN_ROWS = re.compile(rb"}\s*(,)\s*$")
@@ -128,6 +129,8 @@ def read_pieces(folder: Path, row_type: type[R]) -> Iterator[list[R]]:
             yield rows
             rows_before += len(rows)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if foreign := foreign_content(path):
+            raise DiffBEVError(f"nuScenes table {path} {foreign}.") from error
         where = f", counting rows from number {rows_before}" if rows_before else ""
         raise DiffBEVError(
             f"damaged nuScenes table {path}: {error}{where}. Extract the metadata archive again."

@@ -10,6 +10,7 @@ import shapely
 
 from diffbev_engine.core.classes import CLASSES, MAP_LAYERS
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import foreign_content, same_but_case
 from diffbev_engine.nuscenes.outlines import Outlines
 
 
@@ -26,7 +27,7 @@ class MapLayer:
     skipped: int
     """Invalid polygons that were left out."""
     annotated: bool
-    """False where the file has the layer but no record in it: nothing is known, not even absence."""
+    """False where the file has no record of the layer: nothing is known, not even absence."""
 
     def near(self, area: shapely.Geometry) -> np.ndarray:
         """Indices of the polygons whose bounding box meets that of ``area``, in file order."""
@@ -40,6 +41,8 @@ class MapLayers:
     path: Path
     version: str
     layers: tuple[MapLayer, ...]
+    missing: tuple[str, ...] = ()
+    """Layers that the file does not have at all, as an older release or a conversion leaves them out."""
 
     @property
     def unlabelled(self) -> tuple[str, ...]:
@@ -81,10 +84,10 @@ class _Area(msgspec.Struct):
 class _MapFile(msgspec.Struct):
     node: list[_Node]
     polygon: list[_Polygon]
-    drivable_area: list[_Area]
-    ped_crossing: list[_Area]
-    walkway: list[_Area]
-    carpark_area: list[_Area]
+    drivable_area: list[_Area] | None = None
+    ped_crossing: list[_Area] | None = None
+    walkway: list[_Area] | None = None
+    carpark_area: list[_Area] | None = None
     version: str = "1.0"  # the first release has no such key
 
 
@@ -105,19 +108,35 @@ def load_map(nuscenes_root: Path, location: str) -> MapLayers:
         content = msgspec.json.decode(path.read_bytes(), type=_MapFile)
         layers = _build_layers(content)
     except FileNotFoundError as error:
-        raise DiffBEVError(
-            f"no map of {location}: {path} is missing. Download the nuScenes map expansion v1.3 "
-            f"(nuscenes.org/nuscenes#download) and unpack it into {nuscenes_root / 'maps'}, which then has "
-            "the folder `expansion`."
-        ) from error
+        raise DiffBEVError(f"no map of {location}: {_where_it_is(nuscenes_root, path)}") from error
     except OSError as error:
         raise DiffBEVError(f"cannot read the map {path}: {error.strerror or error}") from error
     except (msgspec.MsgspecError, KeyError, UnicodeDecodeError) as error:
+        if foreign := foreign_content(path):
+            raise DiffBEVError(f"the map {path} {foreign}.") from error
         reason = f"token {error} is not in the file" if isinstance(error, KeyError) else error
         raise DiffBEVError(
-            f"the map {path} is damaged ({reason}). Unpack the nuScenes map expansion v1.3 again."
+            f"the map {path} is damaged ({reason}). Extract the nuScenes map expansion v1.3 again."
         ) from error
-    return MapLayers(path, content.version, layers)
+    missing = tuple(name for name in MAP_LAYERS if getattr(content, name) is None)
+    return MapLayers(path, content.version, layers, missing)
+
+
+def _where_it_is(nuscenes_root: Path, path: Path) -> str:
+    """What to do about a missing map: move the one that was extracted elsewhere, or download it."""
+    maps = nuscenes_root / "maps"
+    places = (maps, nuscenes_root / "expansion", nuscenes_root, *sorted(maps.glob("*/expansion")))
+    elsewhere = [place / path.name for place in places if (place / path.name).is_file()]
+    elsewhere += same_but_case(path)
+    if elsewhere:
+        return (
+            f"{path} is missing, but {elsewhere[0]} exists. Move the map files into {path.parent} "
+            "(did you extract them one directory too high?)."
+        )
+    return (
+        f"{path} is missing. Download the nuScenes map expansion v1.3 (nuscenes.org/nuscenes#download) and "
+        f"extract it into {maps}, which then contains the directory `expansion`."
+    )
 
 
 def _build_layers(content: _MapFile) -> tuple[MapLayer, ...]:
@@ -126,7 +145,7 @@ def _build_layers(content: _MapFile) -> tuple[MapLayer, ...]:
     records = {polygon.token: polygon for polygon in content.polygon}
     layers = []
     for name in MAP_LAYERS:
-        areas: list[_Area] = getattr(content, name)
+        areas: list[_Area] = getattr(content, name) or []
         rings = [_rings(records[token], node_index) for area in areas for token in area.tokens()]
         polygons = _build_polygons(rings, points)
         layers.append(

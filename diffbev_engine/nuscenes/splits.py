@@ -21,7 +21,7 @@ def resolve_split(spec: str, scenes: Collection[str], version: str) -> dict[str,
     Args:
         spec: ``pon``, ``official``, or ``<scene>=train|val`` items separated by commas.
         scenes: names of the scenes at hand.
-        version: of the tables; ``v1.0-mini`` has official lists of its own.
+        version: name of the table directory; mini has separate official lists.
 
     Returns:
         Scene name to side, in the order of ``scenes``; scenes in neither are missing.  A side
@@ -32,7 +32,7 @@ def resolve_split(spec: str, scenes: Collection[str], version: str) -> dict[str,
     """
     if spec == "pon":
         train, val = lists.PON_TRAIN, lists.PON_VAL
-    elif spec == "official" and version == "v1.0-mini":
+    elif spec == "official" and "mini" in version:
         train, val = lists.OFFICIAL_MINI_TRAIN, lists.OFFICIAL_MINI_VAL
     elif spec == "official":
         train, val = lists.OFFICIAL_TRAIN, lists.OFFICIAL_VAL

@@ -14,8 +14,8 @@ import numpy as np
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.nuscenes.cache import open_index
 from diffbev_engine.nuscenes.index import TableIndex
-from diffbev_engine.nuscenes.json_tables import ROW_TYPES
 from diffbev_engine.nuscenes.rigid import rigid_transforms, rotation_matrices
+from diffbev_engine.nuscenes.versions import find_version
 
 # The bottom corners of a box of unit size around its centre, in the order of the
 # devkit's `Box.bottom_corners`: front right, front left, back left, back right.
@@ -158,6 +158,12 @@ class Tables:
             np.array([row for row, token in enumerate(known) if token in wanted], np.intp)
         )
 
+    def unannotated_scenes(self) -> frozenset[str]:
+        """Scenes whose samples have not a single box: what is there is unknown, not absent."""
+        index = self._index
+        boxes = np.bincount(index.sample_scene, weights=np.diff(index.box_start), minlength=len(index.scenes))
+        return frozenset(name for name, count in zip(self.scenes, boxes, strict=True) if not count)
+
     def boxes(self, sample_token: str) -> Boxes:
         """The annotated boxes of a sample, in the order of the annotation table.
 
@@ -223,34 +229,6 @@ class Tables:
             sample: LidarSweep(self.root / file, ego_from_lidar, world_from_ego) if file else None
             for sample, file, ego_from_lidar, world_from_ego in columns
         }
-
-
-def find_version(nuscenes_root: Path, version: str | None = None) -> str:
-    """Name of the version folder below ``nuscenes_root``.
-
-    Raises:
-        UsageError: no such root or version, or several versions and none chosen.
-    """
-    if not nuscenes_root.is_dir():
-        raise UsageError(f"no nuScenes root {nuscenes_root}: give the folder that holds samples and v1.0-...")
-    if version is not None and (nuscenes_root / version).is_dir():
-        return version
-    found = sorted(
-        {path.parent.name for table in ROW_TYPES for path in nuscenes_root.glob(f"*/{table}.json")}
-    )
-    if version is not None:
-        there = f"it holds {', '.join(found)}" if found else "it holds no tables at all"
-        raise UsageError(f"no version {version!r} in nuScenes root {nuscenes_root}: {there}")
-    if (nuscenes_root / "sample_data.json").is_file():
-        raise UsageError(f"{nuscenes_root} is a folder of tables: give its parent, {nuscenes_root.parent}")
-    if not found:
-        raise UsageError(
-            f"no nuScenes tables in {nuscenes_root}: extract a metadata archive there, so that it holds a "
-            f"folder such as v1.0-mini or v1.0-trainval with sample_data.json"
-        )
-    if len(found) > 1:
-        raise UsageError(f"{nuscenes_root} holds {', '.join(found)}: choose one with --version")
-    return found[0]
 
 
 def _membership(kind: str, wanted: Collection[str], known: Sequence[str], where: Path) -> np.ndarray:

@@ -1,12 +1,11 @@
 """Check that a data root's existing labels match the current settings."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Set
 
 import msgspec
 
-from diffbev_engine.core.classes import CAMERAS
+from diffbev_engine.core.cameras import camera_rank
 from diffbev_engine.core.errors import DiffBEVError, UsageError
-from diffbev_engine.nuscenes.tables import CameraFrame
 from diffbev_engine.prepare.data_root import SPLITS, DataRoot, PrepareRecord
 
 _NAMED_SPLITS = ("pon", "official")
@@ -26,30 +25,44 @@ def check_same_settings(root: DataRoot, wanted: PrepareRecord) -> None:
         )
 
 
-def forget_earlier_labels(root: DataRoot, wanted: PrepareRecord, frames: Iterable[CameraFrame]) -> None:
-    """Remove labels of other settings with their registers; images stay unless they change sides.
+def forget_earlier_labels(root: DataRoot, wanted: PrepareRecord, tokens: Mapping[str, Set[str]]) -> int:
+    """Remove labels of other settings with their registers, and what is now on the wrong side of the split.
 
     With the same settings nothing is removed: labels are then replaced one by one.
+
+    Args:
+        root: the data root.
+        wanted: the new settings.
+        tokens: of each part of the split, all images of its scenes.
+
+    Returns:
+        Depth files removed, whose images are now in the other part.
     """
     if not _differences(root, wanted):
-        return
+        return 0
     try:
-        _remove_labels(root, wanted, frames)
+        return _remove_labels(root, tokens)
     except OSError as error:
         raise DiffBEVError(f"cannot replace the labels of {root.root}: {error}") from error
 
 
-def _remove_labels(root: DataRoot, wanted: PrepareRecord, frames: Iterable[CameraFrame]) -> None:
+def _remove_labels(root: DataRoot, tokens: Mapping[str, Set[str]]) -> int:
     for split in SPLITS:
         for label in root.labels(split).values():
             label.unlink()
     for register in (root.index_path, root.calib_path, root.record_path):
         register.unlink(missing_ok=True)
-    images = {split: root.images(split) for split in SPLITS}
-    for frame in frames:
-        other = "val" if wanted.scenes[frame.scene] == "train" else "train"
-        if frame.token in images[other]:
-            images[other][frame.token].unlink()
+    depth_files = 0
+    for split, other in (SPLITS, SPLITS[::-1]):
+        moved = tokens[other]
+        for token, path in root.images(split).items():
+            if token in moved:
+                path.unlink()
+        for token, path in root.depths(split).items():
+            if token in moved:
+                path.unlink()
+                depth_files += 1
+    return depth_files
 
 
 def merged_record(previous: PrepareRecord | None, wanted: PrepareRecord) -> PrepareRecord:
@@ -61,11 +74,12 @@ def merged_record(previous: PrepareRecord | None, wanted: PrepareRecord) -> Prep
     named = wanted.split in _NAMED_SPLITS
     return msgspec.structs.replace(
         wanted,
-        cameras=tuple(sorted(cameras, key=CAMERAS.index)),
+        cameras=tuple(sorted(cameras, key=camera_rank)),
         scenes=scenes,
         split=wanted.split if named else ",".join(f"{scene}={side}" for scene, side in scenes.items()),
         map_version=previous.map_version,
         images=previous.images,
+        image_sizes={**previous.image_sizes, **wanted.image_sizes},
     )
 
 

@@ -32,7 +32,7 @@ class IndexEntry(msgspec.Struct, frozen=True):
     location: str
     split: str
     unlabelled: tuple[str, ...] = ()
-    """Classes that the map of this location does not annotate: ignore them, never negative."""
+    """Classes that nobody annotated here, on the map or as boxes: ignore them, never negative."""
 
 
 class PrepareRecord(msgspec.Struct, frozen=True):
@@ -46,6 +46,10 @@ class PrepareRecord(msgspec.Struct, frozen=True):
     """Version of the map expansion; several joined by commas where locations differ."""
     complete: bool = False
     """True when the last run finished and left nothing out."""
+    image_sizes: dict[str, tuple[int, int]] = {}
+    """Original width and height by camera, as the tables say: those that the intrinsics belong to."""
+    skipped: dict[str, int] = {}
+    """Images per scene that the last run left out because their files are missing (``--skip-missing``)."""
     images: dict[str, int] = {}
     """Images with a label, per part of the split."""
     scenes: dict[str, str] = {}
@@ -80,6 +84,14 @@ class DataRoot:
     def images(self, split: str) -> dict[str, Path]:
         """Image files by token."""
         return _files_by_stem(self.image_dir(split), IMAGE_SUFFIXES)
+
+    def depth_dir(self, split: str) -> Path:
+        """``ann_bev_dir/<split>_depth``."""
+        return self.root / "ann_bev_dir" / f"{split}_depth"
+
+    def depths(self, split: str) -> dict[str, Path]:
+        """Depth files by token."""
+        return _files_by_stem(self.depth_dir(split), (".npz",))
 
     def labels(self, split: str) -> dict[str, Path]:
         """Label files by token."""

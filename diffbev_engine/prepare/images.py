@@ -1,42 +1,168 @@
-"""Link original images into the data root after a cheap integrity check."""
+"""Original images into the data root: checked cheaply, then linked or copied, never half-written."""
 
+import logging
 import os
+import shutil
+import struct
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Literal
 
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.core.files import atomic_path, write_bytes
+from diffbev_engine.core.files import atomic_path, foreign_content, write_bytes
+from diffbev_engine.nuscenes.tables import CameraFrame
+from diffbev_engine.prepare.missing import MissingFile
+
+_log = logging.getLogger(__name__)
 
 _START = b"\xff\xd8"
 _END = b"\xff\xd9"
 _TAIL = 64  # some writers pad the file with zeros
+_FRAME_HEADERS = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
+_SAME_SHAPE = 0.01
+"""Share by which the aspect ratio of a resized image may differ: rounding of its size."""
+_SIZES_READ = 200
+_SPARE_BYTES = 1 << 30
+ImageMode = Literal["link", "copy", "symlink"]
+IMAGE_MODES: tuple[ImageMode, ...] = ("link", "copy", "symlink")
 
 
-def check_jpeg(path: Path) -> None:
-    """Make sure that a JPEG is there and whole: it begins and ends as a JPEG does.
+def check_image(frame: CameraFrame) -> tuple[int, int]:
+    """Make sure that the image of a frame is there, complete, and a resized original at most.
 
-    What goes wrong in practice is a missing archive or an interrupted download, and both show at
-    the ends.  Decoding 168,000 images to find a flipped bit would take longer than all labels.
+    What goes wrong in practice is a missing archive, an interrupted download or images that were
+    made smaller, and all show in the first and last bytes.  Decoding 168,000 images to find a
+    flipped bit would take longer than all labels.
+
+    Returns:
+        Width and height as stored; the intrinsics belong to those of the tables.
 
     Raises:
-        DiffBEVError: naming the file.
+        MissingFile: the image does not exist.
+        DiffBEVError: naming the file and what is wrong with it.
     """
+    path = frame.image_path
     try:
         with path.open("rb") as file:
-            head = file.read(len(_START))
+            stored = _jpeg_size(file)
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL))
             tail = file.read()
     except FileNotFoundError as error:
-        raise DiffBEVError(f"image missing: {path}. Unpack the nuScenes archive that holds it.") from error
+        raise MissingFile(path) from error
     except OSError as error:
         raise DiffBEVError(f"cannot read the image {path}: {error.strerror or error}") from error
-    if head != _START or not tail.rstrip(b"\0").endswith(_END):
-        what = "cut short" if head == _START else "no JPEG"
-        raise DiffBEVError(f"image damaged: {path} is {what} ({size} bytes). Unpack it again.")
+    if stored is None or not tail.rstrip(b"\0").endswith(_END):
+        what = "is not a JPEG" if stored is None else "is truncated"
+        what = foreign_content(path) or f"{what} ({size} bytes). Extract it again"
+        raise DiffBEVError(f"image damaged: {path} {what}.")
+    width, height = stored
+    if abs(width * frame.height / (height * frame.width) - 1) > _SAME_SHAPE:
+        raise DiffBEVError(
+            f"image {path} is {width}x{height}, but the tables say {frame.width}x{frame.height}: it was "
+            "cropped or stretched, so the intrinsics do not fit. Restore the original image."
+        )
+    return stored
 
 
-def place_image(source: Path, target: Path) -> None:
-    """Hard-link ``source`` to ``target``, or copy it where links are not possible.
+def _jpeg_size(file: BinaryIO) -> tuple[int, int] | None:
+    """Width and height from the header of a JPEG, (0, 0) never; None for anything else."""
+    if file.read(2) != _START:
+        return None
+    while len(marker := file.read(4)) == 4 and marker[0] == 0xFF:
+        if marker[1] == 0xFF:  # a fill byte before the marker
+            file.seek(-3, os.SEEK_CUR)
+            continue
+        (length,) = struct.unpack(">H", marker[2:])
+        if marker[1] in _FRAME_HEADERS:
+            head = file.read(5)
+            height, width = struct.unpack(">HH", head[1:]) if len(head) == 5 else (0, 0)
+            return (width, height) if width and height else None
+        file.seek(length - 2, os.SEEK_CUR)
+    return None
+
+
+def table_sizes(frames: Iterable[CameraFrame]) -> dict[str, tuple[int, int]]:
+    """Width and height of the original images by camera; a camera of several sizes is left out."""
+    found: dict[str, set[tuple[int, int]]] = defaultdict(set)
+    for frame in frames:
+        found[frame.camera].add((frame.width, frame.height))
+    return {camera: next(iter(sizes)) for camera, sizes in found.items() if len(sizes) == 1}
+
+
+class StoredSizes:
+    """Counts images that are stored at another size than the tables say."""
+
+    def __init__(self, frames: Iterable[CameraFrame]) -> None:
+        self._frames = {frame.token: frame for frame in frames}
+        self._counts: Counter[tuple[str, int, int, int, int]] = Counter()
+
+    def add(self, token: str, stored: tuple[int, int]) -> None:
+        """Note the size of the image of a frame."""
+        frame = self._frames[token]
+        if stored != (frame.width, frame.height):
+            key = (frame.camera, *stored, frame.width, frame.height)
+            self._counts[key] += 1
+
+    def notes(self) -> list[str]:
+        """One line per camera and size."""
+        return [
+            f"{count} images of {camera} are stored at {width}x{height}, the tables say {table_width}x"
+            f"{table_height}: resized copies, used with the calibration of the tables' size"
+            for (camera, width, height, table_width, table_height), count in sorted(self._counts.items())
+        ]
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How images get into the data root."""
+
+    mode: ImageMode
+    notes: tuple[str, ...] = ()
+
+
+def choose_placement(mode: ImageMode, sources: Sequence[Path], target_dir: Path) -> Placement:
+    """Try whether hard links work; where images must be copied, say how much and make sure that it fits.
+
+    Raises:
+        DiffBEVError: the disk has no room for the copies.
+    """
+    present = [path for path in sources if path.exists()][:: max(1, len(sources) // _SIZES_READ)]
+    if not present or mode == "symlink":
+        return Placement(mode)
+    why = "copies were asked for" if mode == "copy" else _why_not_linked(present[0], target_dir)
+    if not why:
+        return Placement("link")
+    size = sum(path.stat().st_size for path in present) // len(present) * len(sources)
+    free = shutil.disk_usage(target_dir).free
+    what = f"{len(sources)} images (about {size / 2**30:.1f} GiB) to {target_dir.parent.parent} ({why})"
+    if size + min(size, _SPARE_BYTES) > free:
+        raise DiffBEVError(
+            f"cannot copy {what}: only {free / 2**30:.1f} GiB are free there. "
+            "Use --images symlink to link to the originals, or another --output-dir."
+        )
+    _log.warning("copying %s; --images symlink links to the originals instead", what)
+    return Placement("copy", (f"copied {what}; --images symlink would link to the originals",))
+
+
+def _why_not_linked(source: Path, target_dir: Path) -> str:
+    """The reason of the system why a hard link is not possible; nothing where it is."""
+    probe = target_dir / f".{source.name}.probe"
+    try:
+        os.link(source.resolve(), probe)
+    except FileExistsError:
+        return ""
+    except OSError as error:
+        return f"no hard links: {error.strerror or error}"
+    finally:
+        probe.unlink(missing_ok=True)
+    return ""
+
+
+def place_image(source: Path, target: Path, mode: ImageMode = "link") -> None:
+    """Link ``source`` to ``target``, or copy it where hard links are not possible.
 
     Raises:
         DiffBEVError: the source cannot be read.
@@ -44,7 +170,13 @@ def place_image(source: Path, target: Path) -> None:
     """
     # A link to a symbolic link would dangle once that link moves, so link what it points to.
     original = source.resolve()
+    if mode == "symlink":
+        with atomic_path(target) as temporary:
+            temporary.symlink_to(original)
+        return
     try:
+        if mode == "copy":
+            raise OSError
         with atomic_path(target) as temporary:
             os.link(original, temporary)
     except OSError:  # another file system, no permission to link, a file system without links

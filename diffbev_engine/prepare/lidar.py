@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import foreign_bytes
 from diffbev_engine.nuscenes.tables import CameraFrame
+from diffbev_engine.prepare.missing import MissingFile
 
 _POINT_BYTES = 20  # x, y, z, intensity, ring index; float32 each
 
@@ -21,10 +23,12 @@ def read_sweep(path: Path) -> np.ndarray:
     """
     try:
         content = path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingFile(path) from error
     except OSError as error:
         raise DiffBEVError(f"cannot read point cloud {path}: {error.strerror or error}") from error
-    if not content:
-        raise DiffBEVError(f"point cloud {path} is empty: extract it again")
+    if foreign := foreign_bytes(content):
+        raise DiffBEVError(f"point cloud {path} {foreign}.")
     if len(content) % _POINT_BYTES:
         raise DiffBEVError(
             f"point cloud {path} is damaged: its size, {len(content)} bytes, is not a multiple of "

@@ -5,19 +5,22 @@ A run does what is missing and nothing else, so it can be interrupted and repeat
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
+from diffbev_engine.core.classes import OBJECT_CLASSES
 from diffbev_engine.core.errors import DiffBEVError, ExitCode, UsageError
 from diffbev_engine.core.files import make_writable_dir
 from diffbev_engine.core.progress import track
 from diffbev_engine.nuscenes.maps import MapLayers, load_map
 from diffbev_engine.nuscenes.splits import explain_empty_side, resolve_split
 from diffbev_engine.nuscenes.tables import CameraFrame, Tables
+from diffbev_engine.nuscenes.versions import find_version, require_annotations
 from diffbev_engine.prepare.compatibility import check_same_settings, forget_earlier_labels, merged_record
 from diffbev_engine.prepare.data_root import (
     SPLITS,
@@ -25,10 +28,11 @@ from diffbev_engine.prepare.data_root import (
     IndexEntry,
     PrepareRecord,
     as_rows,
-    write_register,
 )
+from diffbev_engine.prepare.images import ImageMode, StoredSizes, choose_placement, table_sizes
+from diffbev_engine.prepare.missing import SourceFiles, source_paths
 from diffbev_engine.prepare.raster import RASTERS
-from diffbev_engine.prepare.summary import Failures, PrepareSummary, failures_path
+from diffbev_engine.prepare.summary import Failures, PrepareSummary, write_failures
 from diffbev_engine.prepare.workers import Chunk, FrameTask, Places, run_chunks
 
 _FRAMES_A_CHUNK = 32
@@ -61,7 +65,11 @@ class PrepareJob:
     cache_dir: Path | None = None
     """Of the table index."""
     overwrite: bool = False
-    """Make all labels anew, and allow other settings than those of the labels that are there."""
+    """Recreate all labels, and allow other settings than those of the labels that are there."""
+    images: ImageMode = "link"
+    """How images get into the data root; ``link`` copies where hard links are not possible."""
+    skip_missing: bool = False
+    """Leave out images whose files do not exist, and record how many."""
 
 
 def prepare(job: PrepareJob) -> PrepareSummary:
@@ -83,34 +91,45 @@ def prepare(job: PrepareJob) -> PrepareSummary:
 def _prepare(job: PrepareJob) -> PrepareSummary:
     started = time.monotonic()
     tables, frames, wanted = _resolve(job)
-    root = _open_root(job, wanted, frames)
-    record = merged_record(root.read_record(), wanted)
-    root.write_record(record)
-
-    failures = Failures()
+    root, notes = _open_root(job, wanted, tables)
     maps = _load_maps(job.nuscenes_root, frames)
     tasks = _missing(root, frames, wanted.scenes, job.overwrite)
-    for task in tasks:
-        if isinstance(problem := maps[task.frame.location], DiffBEVError):
-            failures.add(str(problem), task.frame.token)
+    failures = _foreseen_failures(tasks, maps)
     possible = [task for task in tasks if task.frame.token not in failures.tokens]
-    interrupted = _run(job, root, tables, possible, failures)
+    sources = [task.frame.image_path for task in possible if task.needs_image]
+    placement = choose_placement(job.images, sources, root.image_dir("train"))
 
-    record = _register(root, record, frames, maps, complete=not (interrupted or failures.tokens))
+    record = merged_record(root.read_record(), wanted)
+    root.write_record(record)
+    sizes = StoredSizes(frames)
+    places = Places(job.nuscenes_root, root.root, job.raster, placement.mode)
+    interrupted = _run(job, places, tables, possible, failures, sizes)
+
+    skipped = failures.grouped_missing(frames, tables.version)
+    record = msgspec.structs.replace(
+        record,
+        complete=not (interrupted or failures.tokens),
+        skipped=_per_scene(frames, failures.missing) if job.skip_missing else {},
+    )
+    record = _register(root, record, frames, maps, tables.unannotated_scenes())
     if interrupted:
         done = sum(record.images.values())
         raise PreparationInterrupted(
             f"interrupted: {root.root} holds {done} labelled images, all whole. "
             "Run the same command again: it continues."
         )
-    _write_failures(root, failures)
+    failed = failures.grouped() if job.skip_missing else (*skipped, *failures.grouped())
+    write_failures(root.root, failed)
     return PrepareSummary(
         output_dir=root.root,
         record=record,
         written=len(tasks) - len(failures.tokens),
         kept=len(frames) - len(tasks),
-        failed=failures.grouped(),
-        note=explain_empty_side(job.split, tables.scenes, wanted.scenes),
+        failed=failed,
+        skipped=skipped if job.skip_missing else (),
+        note=_empty_side(job, tables, _filled(record) if job.skip_missing else record.scenes),
+        notes=(*notes, *placement.notes, *sizes.notes()),
+        unannotated=tuple(sorted(tables.unannotated_scenes() & wanted.scenes.keys())),
         maps={location: found for location, found in maps.items() if isinstance(found, MapLayers)},
         seconds=time.monotonic() - started,
     )
@@ -120,25 +139,69 @@ def _resolve(job: PrepareJob) -> tuple[Tables, list[CameraFrame], PrepareRecord]
     """Open the tables, pick the frames, and name the settings."""
     if job.raster not in RASTERS:
         raise UsageError(f"unknown raster {job.raster!r}: choose {' or '.join(RASTERS)}")
+    require_annotations(job.nuscenes_root, find_version(job.nuscenes_root, job.version))
     tables = Tables.open(job.nuscenes_root, job.version, job.cache_dir)
     cameras = tuple(tables.cameras_present) if job.cameras is None else job.cameras
     sides = resolve_split(job.split, tables.scenes, tables.version)
     frames = tables.frames(cameras, scenes=sides)
     if not frames:
-        why = explain_empty_side(job.split, tables.scenes, sides) or "the chosen cameras have no key-frames."
+        why = _empty_side(job, tables, sides) or "the chosen cameras have no key frames."
         raise UsageError(f"nothing to prepare in {job.nuscenes_root}: {why}")
-    return tables, frames, PrepareRecord(tables.version, job.split, cameras, job.raster, scenes=sides)
+    record = PrepareRecord(tables.version, job.split, cameras, job.raster, scenes=sides)
+    return tables, frames, msgspec.structs.replace(record, image_sizes=table_sizes(frames))
 
 
-def _open_root(job: PrepareJob, wanted: PrepareRecord, frames: Sequence[CameraFrame]) -> DataRoot:
+def _open_root(job: PrepareJob, wanted: PrepareRecord, tables: Tables) -> tuple[DataRoot, list[str]]:
+    """The data root, free of labels of other settings, and what was removed for that."""
     root = DataRoot((job.output_dir or job.nuscenes_root).absolute())
-    for split in SPLITS:
-        make_writable_dir(root.image_dir(split), "image folder")
-        make_writable_dir(root.label_dir(split), "label folder")
+    try:
+        for split in SPLITS:
+            make_writable_dir(root.image_dir(split), "image directory")
+            make_writable_dir(root.label_dir(split), "label directory")
+    except DiffBEVError as error:
+        if job.output_dir is None:
+            raise DiffBEVError(
+                f"{error} For a read-only nuScenes root, write the data root elsewhere with --output-dir DIR "
+                "(and create the workspace with `diffbev-engine init … --data-root DIR`)."
+            ) from error
+        raise
+    notes = []
     if job.overwrite:
-        forget_earlier_labels(root, wanted, frames)
+        sides = {split: [s for s, side in wanted.scenes.items() if side == split] for split in SPLITS}
+        cameras = tables.cameras_present
+        tokens = {split: frozenset(tables.tokens(cameras, scenes)) for split, scenes in sides.items()}
+        if removed := forget_earlier_labels(root, wanted, tokens):
+            notes.append(
+                f"{removed} depth files of images that are now in the other part of the split were removed: "
+                "run `diffbev-engine prepare-depth` again"
+            )
     check_same_settings(root, wanted)
-    return root
+    return root, notes
+
+
+def _foreseen_failures(tasks: Sequence[FrameTask], maps: Mapping[str, MapLayers | DiffBEVError]) -> Failures:
+    """What cannot be prepared, before hours of work: no map of its location, or files that do not exist."""
+    failures, files = Failures(), SourceFiles()
+    for task in tasks:
+        if isinstance(problem := maps[task.frame.location], DiffBEVError):
+            failures.add(str(problem), task.frame.token)
+        elif lost := files.missing(source_paths(task.frame) if task.needs_label else [task.frame.image_path]):
+            failures.missing[task.frame.token] = lost
+    return failures
+
+
+def _filled(record: PrepareRecord) -> dict[str, str]:
+    """Scenes of this run by side, less those of which nothing could be prepared."""
+    return {scene: side for scene, side in record.scenes.items() if record.images.get(side)}
+
+
+def _per_scene(frames: Sequence[CameraFrame], tokens: Collection[str]) -> dict[str, int]:
+    return dict(sorted(Counter(frame.scene for frame in frames if frame.token in tokens).items()))
+
+
+def _empty_side(job: PrepareJob, tables: Tables, sides: Mapping[str, str]) -> str | None:
+    """What to do when train or val got no scene; unannotated scenes are no example to follow."""
+    return explain_empty_side(job.split, set(tables.scenes) - tables.unannotated_scenes(), sides)
 
 
 def _load_maps(nuscenes_root: Path, frames: Sequence[CameraFrame]) -> dict[str, MapLayers | DiffBEVError]:
@@ -169,16 +232,24 @@ def _missing(
 
 
 def _run(
-    job: PrepareJob, root: DataRoot, tables: Tables, tasks: Sequence[FrameTask], failures: Failures
+    job: PrepareJob,
+    places: Places,
+    tables: Tables,
+    tasks: Sequence[FrameTask],
+    failures: Failures,
+    sizes: StoredSizes,
 ) -> bool:
-    """Do the tasks and collect failures; True when Ctrl-C stopped it."""
+    """Do the tasks and collect what came of them; True when Ctrl-C stopped it."""
     workers = min(job.workers or os.cpu_count() or 1, len(tasks) // _FRAMES_A_PROCESS)
-    places = Places(job.nuscenes_root, root.root, job.raster)
     try:
         with closing(run_chunks(places, _chunks(tables, tasks), workers)) as outcomes:
             for outcome in track(outcomes, total=len(tasks), what="labels"):
-                if outcome.error is not None:
+                if outcome.missing is not None:
+                    failures.missing[outcome.token] = [outcome.missing]
+                elif outcome.error is not None:
                     failures.add(outcome.error, outcome.token)
+                else:
+                    sizes.add(outcome.token, outcome.stored)
     except KeyboardInterrupt:
         return True
     return False
@@ -205,7 +276,7 @@ def _register(
     record: PrepareRecord,
     frames: Sequence[CameraFrame],
     maps: Mapping[str, MapLayers | DiffBEVError],
-    complete: bool,
+    unannotated: Collection[str],
 ) -> PrepareRecord:
     """Write the three registers: exactly the images with a label, of this and of earlier runs."""
     entries = {entry.token: entry for entry in root.read_index()}
@@ -215,7 +286,8 @@ def _register(
         found = maps[frame.location]
         if isinstance(found, MapLayers):
             versions.add(found.version)
-            entries[frame.token] = _entry(frame, record.scenes[frame.scene], found.unlabelled)
+            unknown = (*found.unlabelled, *(OBJECT_CLASSES if frame.scene in unannotated else ()))
+            entries[frame.token] = _entry(frame, record.scenes[frame.scene], unknown)
             calib[frame.token] = as_rows(frame.intrinsics)
     whole = {split: root.images(split).keys() & root.labels(split).keys() for split in SPLITS}
     entries = {
@@ -226,9 +298,7 @@ def _register(
     root.write_index(list(entries.values()))
     root.write_calib({token: calib[token] for token in entries})
     images = {split: sum(entry.split == split for entry in entries.values()) for split in SPLITS}
-    record = msgspec.structs.replace(
-        record, map_version=",".join(sorted(versions)), images=images, complete=complete
-    )
+    record = msgspec.structs.replace(record, map_version=",".join(sorted(versions)), images=images)
     root.write_record(record)
     return record
 
@@ -244,12 +314,3 @@ def _entry(frame: CameraFrame, split: str, unlabelled: tuple[str, ...]) -> Index
         split=split,
         unlabelled=unlabelled,
     )
-
-
-def _write_failures(root: DataRoot, failures: Failures) -> None:
-    path = failures_path(root.root)
-    if failures.tokens:
-        lines = [f"{failure}: {' '.join(failure.tokens)}\n" for failure in failures.grouped()]
-        write_register(path, "".join(lines).encode())
-    else:
-        path.unlink(missing_ok=True)

@@ -22,9 +22,10 @@ from diffbev_engine.nuscenes.maps import load_map
 from diffbev_engine.nuscenes.tables import Boxes, CameraFrame
 from diffbev_engine.prepare.data_root import DataRoot, cannot_write
 from diffbev_engine.prepare.encoding import write_label
-from diffbev_engine.prepare.images import check_jpeg, place_image
+from diffbev_engine.prepare.images import ImageMode, check_image, place_image
 from diffbev_engine.prepare.labels import render_label
 from diffbev_engine.prepare.lidar import read_sweep
+from diffbev_engine.prepare.missing import MissingFile
 
 _CHUNKS_AHEAD = 3  # queued per process: keeps all busy without holding every frame in memory
 
@@ -59,6 +60,7 @@ class Places:
     nuscenes_root: Path
     output_dir: Path
     raster: str
+    images: ImageMode = "link"
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,10 @@ class Outcome:
 
     token: str
     error: str | None = None
+    missing: Path | None = None
+    """The file whose absence is the error."""
+    stored: tuple[int, int] = (0, 0)
+    """Width and height of the image on disk, where it could be read."""
 
 
 def run_chunks(places: Places, chunks: Iterable[Chunk], workers: int) -> Generator[Outcome, None, None]:
@@ -143,18 +149,19 @@ def _run_chunk(places: Places, chunk: Chunk) -> list[Outcome]:
 def _run_task(places: Places, task: FrameTask, boxes: Boxes) -> Outcome:
     token = task.frame.token
     try:
-        _prepare_frame(places, task, boxes)
+        return Outcome(token, stored=_prepare_frame(places, task, boxes))
     except OutputError:
         raise
+    except MissingFile as error:
+        return Outcome(token, str(error), missing=error.path)
     except DiffBEVError as error:
         return Outcome(token, str(error))
-    return Outcome(token)
 
 
-def _prepare_frame(places: Places, task: FrameTask, boxes: Boxes) -> None:
+def _prepare_frame(places: Places, task: FrameTask, boxes: Boxes) -> tuple[int, int]:
     """Label first, image last: an image in the data root always has its label."""
     frame, root = task.frame, DataRoot(places.output_dir)
-    check_jpeg(frame.image_path)
+    stored = check_image(frame)
     label = _draw(places, task.frame, boxes) if task.needs_label else None
     target = root.label(task.split, frame.token)
     try:
@@ -162,9 +169,10 @@ def _prepare_frame(places: Places, task: FrameTask, boxes: Boxes) -> None:
             write_label(target, label)
         if task.needs_image:
             target = root.image(task.split, frame.token)
-            place_image(frame.image_path, target)
+            place_image(frame.image_path, target, places.images)
     except OSError as error:
         raise OutputError(str(cannot_write(target, error))) from error
+    return stored
 
 
 def _draw(places: Places, frame: CameraFrame, boxes: Boxes) -> np.ndarray:

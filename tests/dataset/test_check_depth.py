@@ -74,7 +74,7 @@ def test_a_sample_without_points_among_others_is_a_note(config, root):
     _write(root, _files(root)[5].stem, [])
     result = _check(config)
     assert result.exit_code == 0
-    assert "note: 1 of 8 samples have no depth at all" in result.output
+    assert "note: 1 of 8 samples have no valid depth" in result.output
 
 
 def test_no_valid_pixel_fails_and_says_what_to_do(config, root):

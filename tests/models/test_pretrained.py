@@ -98,7 +98,7 @@ def test_foreign_names_load_by_order_and_say_so(tmp_path: Path, caplog: pytest.L
     torch.save(state, tmp_path / "w.pth")
     with caplog.at_level(logging.INFO):
         network = load("resnet10t", tmp_path / "w.pth")
-    assert f"{len(state)} tensors by order" in caplog.text
+    assert f"{len(state)} tensors matched by their order" in caplog.text
     wanted = whole.layer4[0].conv2.weight
     assert torch.equal(network.features.get_submodule("layer4.0.conv2").weight, wanted)
 

@@ -130,7 +130,7 @@ def test_a_missing_map_says_what_to_download_and_where(tmp_path: Path):
         (lambda text: text[: len(text) // 2], "truncated"),
         (lambda text: text.replace('"node-1"', '"gone"', 1), "'node-1' is not in the file"),
         (lambda text: text.replace('"x": 0.0', '"x": "zero"', 1), "Expected `float`"),
-        (lambda text: text.replace('"walkway"', '"pavement"'), "missing required field `walkway`"),
+        (lambda text: text.replace('"polygon"', '"shape"'), "missing required field `polygon`"),
     ],
 )
 def test_a_damaged_map_is_named(map_file: MapFile, damage, reason: str):

@@ -33,7 +33,7 @@ def test_intensity_and_ring_may_hold_anything(tmp_path: Path):
     ("points", "message"),
     [
         (np.zeros((0, 5)), "is empty"),
-        (np.zeros(13), r"52 bytes are no whole number of 20-byte points"),
+        (np.zeros(13), r"52 bytes, is not a multiple of 20 bytes per point"),
         (np.array([[1, 2, 3, 0, 0], [1, np.nan, 3, 0, 0]]), "1 of 2 points are NaN or infinite"),
         (np.array([[-np.inf, 2, 3, 0, 0]]), "1 of 1 points are NaN or infinite"),
     ],

@@ -181,7 +181,7 @@ def test_full_disk_stops_with_one_message_and_whole_files(job: DepthJob, monkeyp
 
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_depth", fail_on_third)
-        with pytest.raises(DiffBEVError, match=r"No space left on device.*run again"):
+        with pytest.raises(DiffBEVError, match=r"No space left on device.*to continue"):
             prepare_depth(job)
     assert len(times(job)) == 2
     assert counts(prepare_depth(job)) == (2, 2, 0)

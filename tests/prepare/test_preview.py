@@ -137,7 +137,7 @@ def test_good_labels_are_counted_over_visible_cells(root: DataRoot):
     assert classes["carpark"].share is None
     text = report.to_text()
     assert "labels are valid" in text
-    assert "annotated in no label, so never scored: carpark" in text
+    assert "not annotated in any label, so not scored: carpark" in text
     assert report.to_dict()["ok"] is True
 
 

@@ -12,9 +12,10 @@ from diffbev_engine.core.classes import NUM_CLASSES
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.progress import track
 from diffbev_engine.dataset.records import SampleRecord
-from diffbev_engine.findings.prediction.fov_consistency import Camera, View, view_of
+from diffbev_engine.findings.prediction.fov_consistency import View, view_of
 from diffbev_engine.findings.prediction.lidar_consistency import Sight, sight_of
 from diffbev_engine.prepare.encoding import IGNORE_BIT, IGNORE_FOV_BIT, read_label
+from diffbev_engine.prepare.fov import Camera
 
 _CLASS_BITS = (1 << NUM_CLASSES) - 1
 _VALUES = np.arange(1 << 16)
@@ -128,7 +129,7 @@ def survey_labels(records: Sequence[SampleRecord]) -> LabelSurvey:
         survey.histogram += np.bincount(label.ravel(), minlength=1 << 16)
         image = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE)
         if image is not None:  # a damaged image stops the model's part, with its own message
-            height, width = image.shape
+            width, height = record.size or image.shape[1::-1]
             camera = Camera(record.token, record.intrinsics, width, height)
             view = view_of(label, camera)
             survey.views += [view] if view else []

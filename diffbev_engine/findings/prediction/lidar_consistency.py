@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from diffbev_engine.core.grid import LABEL_GRID
-from diffbev_engine.findings.prediction.fov_consistency import TANGENT, Camera
 from diffbev_engine.prepare.encoding import IGNORE_BIT
+from diffbev_engine.prepare.fov import TANGENT, Camera
 
 _DIRECTIONS = 40
 """Into which the part of the view is divided that lies both in it and in its mirror image."""

@@ -39,7 +39,7 @@ def test_an_empty_folder_of_the_wrong_case_does_not_hide_the_right_one(look, roo
 
 def test_checks_without_data_say_that_they_did_not_look(look, tmp_path):
     found = look(data_root=tmp_path / "nowhere")
-    skipped = {each.id for each in found if "not looked at" in each.title.en}
+    skipped = {each.id for each in found if "skipped" in each.title.en}
     assert skipped == {"pairing", "splits", "depth", "samples", "labels", "schedule"} - {"depth"}
     assert [each.id for each in found if each.severity is Severity.ERROR] == ["data_root"]
 
@@ -77,7 +77,7 @@ def test_an_entry_of_the_index_without_image_is_named(look, root):
 
 def test_without_an_index_the_front_camera_cannot_be_told(look, root):
     (root / "index.jsonl").unlink()
-    assert "front camera" in look("pairing")[0].title.en
+    assert "the camera of each image is unknown" in look("pairing")[0].title.en
     assert look("splits")[0].severity is Severity.WARNING
 
 
@@ -141,7 +141,7 @@ def test_labels_without_a_visible_cell_or_without_road_are_told(look, root):
     said = "\n".join(each.title.en for each in look("labels"))
     assert "val: labels without a visible cell: 5" in said
     assert "train: labels without any bit set" in said
-    assert "train: drivable area is 0.0%" in said
+    assert "train: drivable area covers 0.0%" in said
     assert "train: 100.0% of the cells are visible" in said
 
 
