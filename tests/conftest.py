@@ -5,11 +5,17 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in parallel processes already
 
 import cv2
+import hypothesis
 import numpy as np
 import pytest
 
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.prepare.encoding import encode_label, write_label
+
+# The same few examples on every machine and in every run; `HYPOTHESIS_PROFILE=thorough` looks for new ones.
+hypothesis.settings.register_profile("few", max_examples=25, deadline=None, derandomize=True)
+hypothesis.settings.register_profile("thorough", max_examples=500, deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "few"))
 
 _DEFAULT_SAMPLE = Path(__file__).parents[2] / "shared" / "data" / "nuscenes"
 

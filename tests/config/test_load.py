@@ -254,7 +254,6 @@ def test_a_missing_file_lists_near_names_and_presets(tmp_path: Path) -> None:
     assert "no such file" in failure("a\0b")
 
 
-@settings(deadline=None, max_examples=40)
 @given(key=st.text(max_size=8), value=st.text(max_size=12))
 def test_any_override_is_settings_or_one_error(key: str, value: str) -> None:
     for name in (key, f"data.{key}", "data_root", "seed"):
@@ -288,7 +287,7 @@ _SETTINGS = st.fixed_dictionaries(
 )
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(values=_SETTINGS)
 def test_dumped_settings_load_as_they_were(tmp_path: Path, values: dict[str, object]) -> None:
     original = Settings.model_validate(values)

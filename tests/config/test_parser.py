@@ -10,7 +10,7 @@ from diffbev_engine.config.presets_index import PRESETS_DIR
 from diffbev_engine.config.values import Origin, plain
 from diffbev_engine.core.errors import UsageError
 
-FUZZ = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def write(folder: Path, text: str, name: str = "config.py") -> Path:
@@ -359,7 +359,6 @@ def _binary(parts: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 _SUMS = st.recursive(_ATOMS.map(repr), _binary, max_leaves=6)
 
 
-@settings(deadline=None)
 @given(source=_SUMS)
 def test_arithmetic_agrees_with_python_wherever_it_answers(source: str) -> None:
     try:
@@ -386,7 +385,6 @@ _DATA = st.recursive(
 )
 
 
-@settings(deadline=None)
 @given(value=_DATA)
 def test_every_literal_comes_back_as_it_was_written(value: object) -> None:
     assert plain(parse_literal(repr(value), Origin("test"))) == value

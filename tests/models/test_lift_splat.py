@@ -76,7 +76,7 @@ def splat_materialised(mode: LiftMode, depth: Tensor, context: Tensor, k: Tensor
 
 @pytest.mark.parametrize("mode", MODES)
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_splat_equals_the_triple_loop(mode: LiftMode, seed: int):
     lift = small_lift(mode)
     depth, context = random_volume(lift, 1, seed)
@@ -88,7 +88,7 @@ def test_splat_equals_the_triple_loop(mode: LiftMode, seed: int):
 
 @pytest.mark.parametrize("mode", MODES)
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_values_and_gradients_equal_the_materialised_frustum(mode: LiftMode, seed: int):
     lift = small_lift(mode)
     depth, context = (x.requires_grad_() for x in random_volume(lift, 3, seed))

@@ -162,7 +162,7 @@ def test_frames_of_takes_the_known_tokens(tiny_nuscenes: Path):
 # Reading JSON in pieces
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     names=st.lists(st.text(st.sampled_from('ab{}[],:" \\\n€'), max_size=12), max_size=8),
     piece=st.integers(1, 90),

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -124,7 +124,6 @@ def test_nearest_point_wins():
     assert depth[30, 40] == pytest.approx(4.0)
 
 
-@settings(deadline=None)
 @given(arrays(np.float64, (40, 3), elements=st.floats(-30, 60, width=32)), st.randoms())
 def test_every_pixel_holds_its_nearest_point_in_any_order(points: np.ndarray, random):
     frame = camera_at_lidar()

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from diffbev_engine.core.grid import LABEL_GRID
@@ -52,7 +52,6 @@ def test_the_farthest_point_of_a_ray_decides():
     assert middle[Z[:, 100] > 30].all()
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     st.lists(
         st.tuples(st.floats(-60, 60), st.floats(-3, 3), st.floats(-5, 80)),

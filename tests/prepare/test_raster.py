@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import shapely
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from diffbev_engine.core.grid import BEVGrid
@@ -66,7 +66,6 @@ def star_polygons(draw: st.DrawFn) -> shapely.Polygon:
     return parts[np.argmax(shapely.area(parts))]
 
 
-@settings(deadline=None)
 @given(st.lists(star_polygons(), min_size=1, max_size=4))
 def test_a_cell_is_set_exactly_when_its_corner_is_inside_a_polygon(polygons: list[shapely.Polygon]):
     union = shapely.union_all(polygons)
@@ -75,7 +74,6 @@ def test_a_cell_is_set_exactly_when_its_corner_is_inside_a_polygon(polygons: lis
     assert np.array_equal(fill(polygons)[clear], inside(union)[clear])
 
 
-@settings(deadline=None)
 @given(st.lists(star_polygons(), min_size=2, max_size=4), st.randoms())
 def test_the_order_of_polygons_does_not_matter(polygons: list[shapely.Polygon], random):
     shuffled = random.sample(polygons, len(polygons))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from diffbev_engine.core.classes import CATEGORY_TO_CLASS, CLASSES
@@ -20,7 +20,6 @@ def _thing(width: float = 1.0, length: float = 2.0) -> Body:
 
 
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(-3.2, 3.2))
-@settings(max_examples=100, deadline=None)
 def test_rectangles_overlap_when_they_share_a_point(x: float, y: float, heading: float):
     first = footprints(np.array([0.0, 0.0, 0.0]), (1.0, 2.0, 1.0))
     second = footprints(np.array([x, y, heading]), (0.8, 1.7, 1.0))

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from diffbev_engine.synth.centreline import Centreline
@@ -20,7 +20,6 @@ def test_ends_go_on_straight():
 
 
 @given(st.floats(-50, 200), st.floats(-8, 8), st.booleans())
-@settings(max_examples=60, deadline=None)
 def test_a_step_along_the_line_is_a_step_in_the_world(s: float, t: float, mirrored: bool):
     line = Centreline(BENDY.start, 0.0, BENDY.lengths, BENDY.curvatures, mirrored)
     step = 1e-4

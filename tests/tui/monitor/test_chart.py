@@ -3,7 +3,7 @@ from dataclasses import replace
 from math import inf, isfinite, nan
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
@@ -59,7 +59,6 @@ def test_any_size_is_drawn_or_left_empty(size):
 _poison = st.sampled_from([inf, -inf, nan, 1e308, -1e308, 0.0, -1.0, 5e-324, 1e-300, 1.0])
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.lists(_poison, max_size=40), st.booleans(), st.booleans())
 def test_a_poisoned_series_is_drawn(values, log_y, along):
     finite = [value for value in values if isfinite(value)]

@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from diffbev_engine.core.errors import DiffBEVError
@@ -63,7 +63,6 @@ _line = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=300)
 @given(
     st.lists(_line, max_size=25),
     st.booleans(),
