@@ -67,6 +67,7 @@ def test_it_survives_sigkill_of_its_parent(folder):
 def test_it_survives_its_terminal(folder):
     pid, terminal = pty.fork()
     if pid == 0:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where these tests run under nohup, it is inherited
         command = [sys.executable, "-c", LAUNCH_AND_WAIT, str(folder.path)]
         os.execv(sys.executable, [*command, json.dumps(pretend_training(folder))])
     wait_for(lambda: os.read(terminal, 1000))
