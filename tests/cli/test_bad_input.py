@@ -1,6 +1,7 @@
 """What users get wrong ends in one clear message, the right exit code and no traceback."""
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -8,10 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
+from diffbev_engine.cli.main import main
 from diffbev_engine.config.load import dump_config
-from tests.processes import engine
-
-pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -26,66 +25,83 @@ def config(tiny_settings, root, tmp_path):
     return path
 
 
-def _ends(code, *arguments):
-    """Run a command that must fail with ``code``, and return its message."""
-    process = engine(*arguments)
-    output = process.communicate(timeout=120)[0]
-    assert process.returncode == code, output
-    assert "Traceback" not in output
-    assert output.count("error:") + output.count("Error:") + output.count("failed:") == 1, output
-    return output
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Runs a command as the program does, in this process; an unexpected exception is the test's own."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["diffbev-engine", *map(str, arguments)])
+        monkeypatch.setenv("GOMP_SPINCOUNT", "2000")
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), "".join(capsys.readouterr())
+
+    return run
 
 
-def test_unknown_key(config, tmp_path):
+@pytest.fixture
+def ends(run):
+    """Runs a command that must fail with this code, and returns its message."""
+
+    def ends(code, *arguments):
+        ended, output = run(*arguments)
+        assert ended == code, output
+        assert output.count("error:") + output.count("Error:") + output.count("failed:") == 1, output
+        return output
+
+    return ends
+
+
+def test_unknown_key(ends, config, tmp_path):
     config.write_text(config.read_text() + "data = dict(sampels_per_gpu=2)\n")
-    output = _ends(2, "train", config, "--work-dir", tmp_path / "run")
+    output = ends(2, "train", config, "--work-dir", tmp_path / "run")
     assert f"{config}:" in output
     assert "samples_per_gpu" in output
 
 
-def test_wrong_type(config, tmp_path):
-    output = _ends(2, "train", config, "--work-dir", tmp_path / "run", "--set", "runner.max_iters=many")
+def test_wrong_type(ends, config, tmp_path):
+    output = ends(2, "train", config, "--work-dir", tmp_path / "run", "--set", "runner.max_iters=many")
     assert "runner.max_iters" in output
     assert "many" in output
 
 
-def test_missing_data_root(config, tmp_path):
+def test_missing_data_root(ends, config, tmp_path):
     missing = tmp_path / "nowhere"
-    output = _ends(1, "train", config, "--work-dir", tmp_path / "run", "--set", f"data_root={missing}")
+    output = ends(1, "train", config, "--work-dir", tmp_path / "run", "--set", f"data_root={missing}")
     assert str(missing) in output
 
 
-def test_empty_split(config, root, tmp_path):
+def test_empty_split(ends, config, root, tmp_path):
     for path in (root / "img_dir" / "val").iterdir():
         path.unlink()
-    assert "val split" in _ends(1, "train", config, "--work-dir", tmp_path / "run")
+    assert "val split" in ends(1, "train", config, "--work-dir", tmp_path / "run")
 
 
-def test_eight_bit_label(config, root, tmp_path):
+def test_eight_bit_label(ends, config, root, tmp_path):
     label = sorted((root / "ann_bev_dir" / "train").iterdir())[0]
     cv2.imwrite(str(label), np.zeros((196, 200), np.uint8))
-    output = _ends(1, "train", config, "--work-dir", tmp_path / "run")
+    output = ends(1, "train", config, "--work-dir", tmp_path / "run")
     assert label.name in output
     assert "16" in output
 
 
-def test_truncated_jpeg(config, root, tmp_path):
+def test_truncated_jpeg(ends, config, root, tmp_path):
     image = sorted((root / "img_dir" / "train").iterdir())[0]
     image.write_bytes(image.read_bytes()[:-200])
-    output = _ends(1, "train", config, "--work-dir", tmp_path / "run", "--set", "data.workers_per_gpu=1")
+    output = ends(1, "train", config, "--work-dir", tmp_path / "run", "--set", "data.workers_per_gpu=1")
     assert image.name in output
     assert "truncated" in output
     assert (tmp_path / "run" / "latest.pth").exists()
 
 
-def test_checkpoint_of_another_architecture(config, tmp_path):
+def test_checkpoint_of_another_architecture(ends, run, config, tmp_path):
     short = ("--set", "runner.max_iters=1")
-    assert engine("train", config, "--work-dir", tmp_path / "run", *short).wait(120) == 0
-    output = _ends(2, "evaluate", config, tmp_path / "run" / "latest.pth", "--set", "model.lift.channels=16")
+    assert run("train", config, "--work-dir", tmp_path / "run", *short)[0] == 0
+    output = ends(2, "evaluate", config, tmp_path / "run" / "latest.pth", "--set", "model.lift.channels=16")
     assert "another architecture" in output
 
 
-def test_checkpoint_that_would_run_code(config, tmp_path):
+def test_checkpoint_that_would_run_code(ends, config, tmp_path):
     class Evil:
         def __reduce__(self):
             return (os.system, (f"touch {tmp_path / 'was_run'}",))
@@ -94,35 +110,35 @@ def test_checkpoint_that_would_run_code(config, tmp_path):
 
     path = tmp_path / "evil.pth"
     path.write_bytes(pickle.dumps({"model": Evil()}))
-    assert str(path) in _ends(1, "evaluate", config, path)
+    assert str(path) in ends(1, "evaluate", config, path)
     assert not (tmp_path / "was_run").exists()
 
 
-def test_unwritable_work_dir(config, tmp_path):
+def test_unwritable_work_dir(ends, config, tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("a file, where a folder is asked for")
-    output = _ends(1, "train", config, "--work-dir", blocked / "run")
+    output = ends(1, "train", config, "--work-dir", blocked / "run")
     assert str(blocked) in output
     if os.geteuid() != 0:  # root may write anywhere
         locked = tmp_path / "locked"
         locked.mkdir(mode=0o500)
-        assert "ermission" in _ends(1, "train", config, "--work-dir", locked / "run")
+        assert "ermission" in ends(1, "train", config, "--work-dir", locked / "run")
 
 
 @pytest.mark.nuscenes
-def test_nan_in_a_point_cloud(nuscenes_sample, tmp_path):
+def test_nan_in_a_point_cloud(ends, nuscenes_sample, tmp_path):
     copy = _linked_copy(nuscenes_sample, tmp_path / "nuScenes")
     cloud = sorted((copy / "samples" / "LIDAR_TOP").iterdir())[0]
     points = np.fromfile(cloud, np.float32)
     points[7] = np.nan
     cloud.unlink()
     points.tofile(cloud)
-    output = _ends(
+    output = ends(
         *(1, "prepare", "--nuscenes-root", copy, "--output-dir", tmp_path / "root"),
         *("--split", "scene-0523=train,scene-0916=val", "--workers", "1"),
     )
     assert cloud.name in output
-    assert "80 images prepared, 0 were there, 1 failed" in output
+    assert re.search(r"80 images prepared, .*1 failed", output)
 
 
 def _linked_copy(source: Path, target: Path) -> Path:

@@ -1,6 +1,6 @@
 """Settings that one CPU core trains in seconds; only sizes and counts, appended as a user would."""
 
-ITERATIONS = 40
+ITERATIONS = 100
 
 SMALL_BASELINE = f"""
 data = dict(samples_per_gpu=1, workers_per_gpu=0, image_size=(64, 96))
