@@ -1,4 +1,4 @@
-"""The estimate before any measurement gives back what was measured on an H200."""
+"""The estimate before any measurement, against measurements that its constants were not taken from."""
 
 import pytest
 
@@ -8,21 +8,21 @@ from diffbev_engine.findings.memory.estimate import estimate_memory
 CONTEXT_GIB = 1.0
 
 
-@pytest.mark.parametrize(
-    ("config", "overrides", "batch", "gib"),
-    [
-        ("baseline/lss_swin_nuscenes", (), 4, 6.5),
-        ("baseline/lss_swin_nuscenes", (), 8, 12.6),
-        ("baseline/lss_swin_nuscenes", (), 32, 48.8),
-        ("baseline/lss_swin_nuscenes", ("compile=head",), 32, 32.5),
-        ("baseline/lss_swin_nuscenes", ("precision=fp32",), 8, 14.5),
-        ("diffbev/diffbev_lss_swin_nuscenes", (), 8, 14.8),
-        ("diffbev/diffbev_lss_swin_synth", (), 8, 11.2),
-    ],
-)
-def test_measured_peaks_are_met(config, overrides, batch, gib):
-    estimate = estimate_memory(load_settings(config, overrides))
-    assert estimate.at(batch) / 1024 - CONTEXT_GIB == pytest.approx(gib, rel=0.04)
+def _gib(config: str, batch: int, *overrides: str) -> float:
+    return estimate_memory(load_settings(config, overrides)).at(batch) / 1024
+
+
+def test_a_batch_four_times_as_large_as_any_that_it_was_fitted_to():
+    baseline = "baseline/lss_swin_nuscenes"
+    assert _gib(baseline, 32) - CONTEXT_GIB == pytest.approx(48.8, rel=0.04)
+    assert _gib(baseline, 32, "compile=all") - CONTEXT_GIB == pytest.approx(33.2, rel=0.04)
+
+
+def test_what_ran_out_of_memory_on_a_shared_gpu_and_what_then_fitted():
+    free = 79.2 - 52.8  # an H100 with another process; DiffBEV failed with 20 images and ran with 10
+    assert (
+        _gib("diffbev/diffbev_lss_swin_nuscenes", 20) > free > _gib("diffbev/diffbev_lss_swin_nuscenes", 10)
+    )
 
 
 def test_another_backbone_is_not_guessed():
