@@ -1,5 +1,6 @@
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in parallel processes already
@@ -9,6 +10,7 @@ import hypothesis
 import numpy as np
 import pytest
 
+from diffbev_engine.cli.main import main
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.prepare.encoding import encode_label, write_label
 
@@ -47,6 +49,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items += [*piece, *others[:rest]]
         del others[:rest]
     items += others
+
+
+Program = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def program(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Runs ``diffbev-engine ARGUMENTS`` in this process; returns its exit code and all that it printed.
+
+    An exception that users would see as a traceback is the test's own.
+    """
+
+    def run(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr("sys.argv", ["diffbev-engine", *map(str, arguments)])
+        monkeypatch.setenv("GOMP_SPINCOUNT", "2000")  # the program sets it; not for the tests that follow
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), "".join(capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 import pytest
 
-from diffbev_engine.cli.main import main
 from diffbev_engine.config.load import dump_config
 
 
@@ -26,25 +25,11 @@ def config(tiny_settings, root, tmp_path):
 
 
 @pytest.fixture
-def run(capsys, monkeypatch):
-    """Runs a command as the program does, in this process; an unexpected exception is the test's own."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["diffbev-engine", *map(str, arguments)])
-        monkeypatch.setenv("GOMP_SPINCOUNT", "2000")
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), "".join(capsys.readouterr())
-
-    return run
-
-
-@pytest.fixture
-def ends(run):
+def ends(program):
     """Runs a command that must fail with this code, and returns its message."""
 
     def ends(code, *arguments):
-        ended, output = run(*arguments)
+        ended, output = program(*arguments)
         assert ended == code, output
         assert output.count("error:") + output.count("Error:") + output.count("failed:") == 1, output
         return output
@@ -94,9 +79,9 @@ def test_truncated_jpeg(ends, config, root, tmp_path):
     assert (tmp_path / "run" / "latest.pth").exists()
 
 
-def test_checkpoint_of_another_architecture(ends, run, config, tmp_path):
+def test_checkpoint_of_another_architecture(ends, program, config, tmp_path):
     short = ("--set", "runner.max_iters=1")
-    assert run("train", config, "--work-dir", tmp_path / "run", *short)[0] == 0
+    assert program("train", config, "--work-dir", tmp_path / "run", *short)[0] == 0
     output = ends(2, "evaluate", config, tmp_path / "run" / "latest.pth", "--set", "model.lift.channels=16")
     assert "another architecture" in output
 

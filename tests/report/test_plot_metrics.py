@@ -6,7 +6,6 @@ import cv2
 import pytest
 
 from diffbev_engine.cli.main import cli
-from tests.processes import engine
 
 FIGURES = ["loss", "mIoU", "Lwce", "Ldepth", "Ldiff", "lr", "class_IoU"]
 
@@ -57,7 +56,6 @@ def test_json_alone_on_standard_output(runs, tmp_path):
     assert len(answer["files"]) == 8
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "words"),
     [
@@ -66,20 +64,16 @@ def test_json_alone_on_standard_output(runs, tmp_path):
         (lambda path: path.write_text(""), "is empty"),
     ],
 )
-def test_damage_is_one_message_and_exit_code_1(runs, tmp_path, damage, words):
+def test_damage_is_one_message_and_exit_code_1(runs, tmp_path, program, damage, words):
     damage(runs[1] / "metrics.csv")
-    process = engine("plot-metrics", *runs, "--output-dir", tmp_path / "out")
-    output = process.communicate(timeout=60)[0]
-    assert process.returncode == 1, output
-    assert "Traceback" not in output
+    code, output = program("plot-metrics", *runs, "--output-dir", tmp_path / "out")
+    assert code == 1, output
     assert output.count("error:") == 1
     assert words in output
     assert str(runs[1]) in output
 
 
-@pytest.mark.slow
-def test_wrong_number_of_names_is_wrong_usage(runs, tmp_path):
-    process = engine("plot-metrics", *runs, "--output-dir", tmp_path / "out", "--experiment-names", "A")
-    output = process.communicate(timeout=60)[0]
-    assert process.returncode == 2
+def test_wrong_number_of_names_is_wrong_usage(runs, tmp_path, program):
+    code, output = program("plot-metrics", *runs, "--output-dir", tmp_path / "out", "--experiment-names", "A")
+    assert code == 2
     assert "1 names for 2 runs" in output

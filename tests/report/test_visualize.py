@@ -29,7 +29,6 @@ from diffbev_engine.report.visualize import (
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.train.checkpoint import Best, Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from diffbev_engine.train.distributed import join_processes
-from tests.processes import engine
 
 FUSION = {"heads": 2, "key_stride": 8}
 DIFFUSION = {"widths": (8, 8, 8), "blocks": 1, "groups": 4, "steps": 2, "fusion": FUSION}
@@ -151,14 +150,14 @@ def test_a_machine_without_gpu_uses_the_cpu_and_says_so():
 
 
 @pytest.mark.slow
-def test_the_command_of_the_runbook_on_trained_models(tiny_settings, tmp_path):
+def test_the_command_of_the_runbook_on_trained_models(tiny_settings, tmp_path, program):
     content = tiny_settings.model_dump()
     content["model"]["diffusion"] = DIFFUSION
     arguments = []
     for name, settings in (("baseline", tiny_settings), ("diffbev", Settings.model_validate(content))):
         config = tmp_path / f"{name}.py"
         config.write_text(dump_config(settings))
-        assert engine("train", config, "--work-dir", tmp_path / name).wait(300) == 0
+        assert program("train", config, "--work-dir", tmp_path / name)[0] == 0
         arguments.append((config, tmp_path / name / "best_mIoU.pth"))
     command = ["visualize", *arguments[0], "--diffbev-config", arguments[1][0]]
     command += ["--diffbev-checkpoint", arguments[1][1], "--indices", "0", "1", "4"]

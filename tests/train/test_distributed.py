@@ -9,7 +9,7 @@ from tests.processes import engine
 
 
 @pytest.mark.slow
-def test_two_gloo_processes_equal_one(tiny_config, tmp_path):
+def test_two_gloo_processes_equal_one(tiny_config, tmp_path, program):
     common = (
         "--set",
         "data.photometric=False",
@@ -19,10 +19,9 @@ def test_two_gloo_processes_equal_one(tiny_config, tmp_path):
         "log_config.interval=2",
     )
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    one = engine(
-        "train", tiny_config, "--work-dir", tmp_path / "one", *common, "--set", "data.samples_per_gpu=4"
-    )
-    assert one.wait(180) == 0, one.stdout.read()
+    four = ("--set", "data.samples_per_gpu=4")
+    code, output = program("train", tiny_config, "--work-dir", tmp_path / "one", *common, *four)
+    assert code == 0, output
     two = engine("train", tiny_config, "--work-dir", tmp_path / "two", *common, launcher=launcher)
     assert two.wait(180) == 0, two.stdout.read()
 
@@ -43,9 +42,7 @@ def test_two_gloo_processes_equal_one(tiny_config, tmp_path):
     assert len(torch.load(tmp_path / "two" / "latest.pth", weights_only=True)["random"]) == 2
 
 
-@pytest.mark.slow
-def test_several_gpus_need_torchrun(tiny_config, tmp_path):
-    process = engine("train", tiny_config, "--work-dir", tmp_path / "run", "--gpu-ids", "0,1")
-    output = process.communicate(timeout=60)[0]
-    assert process.returncode == 2
+def test_several_gpus_need_torchrun(tiny_config, tmp_path, program):
+    code, output = program("train", tiny_config, "--work-dir", tmp_path / "run", "--gpu-ids", "0,1")
+    assert code == 2
     assert "torchrun --nproc-per-node 2" in output

@@ -12,6 +12,8 @@ from diffbev_engine.runbook.workspace_paths import find_roots
 from diffbev_tui.app import DiffBEVApp
 from diffbev_tui.i18n import set_language
 
+_POLL_S = 0.01
+
 
 @asynccontextmanager
 async def run_app(
@@ -34,5 +36,5 @@ async def until(pilot: Pilot[Any], holds: Any, seconds: float = 20.0) -> None:
     waited = 0.0
     while not holds():
         assert waited < seconds, f"not within {seconds} s: {holds}"
-        await pilot.pause(0.05)
-        waited += 0.05
+        await pilot.pause(_POLL_S)
+        waited += _POLL_S

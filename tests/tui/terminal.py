@@ -17,10 +17,12 @@ class Terminal:
     def __init__(self) -> None:
         self._tmux: list[str] = []
 
-    def open(self, *arguments: object, size: tuple[int, int] = (120, 36)) -> None:
+    def open(self, *arguments: object, size: tuple[int, int] = (120, 36), code: str = "") -> None:
+        """Start the UI with these arguments, or ``code`` of a test's own that starts it."""
         self.close()
         self._tmux = ["tmux", "-L", f"diffbev-{uuid.uuid4().hex[:8]}"]
-        command = [sys.executable, "-m", "diffbev_tui.main", *map(str, arguments)]
+        program = ("-c", code) if code else ("-m", "diffbev_tui.main")
+        command = [sys.executable, *program, *map(str, arguments)]
         width, height = map(str, size)
         self._run("new-session", "-d", "-s", "t", "-x", width, "-y", height, *command)
 

@@ -20,3 +20,11 @@ model = dict(
     diffusion=dict(widths=(8, 8, 8), blocks=1, groups=4, fusion=dict(heads=2, key_stride=8)),
 )
 """
+
+# The command line, its demo on a city of small images with one validation scene.
+SMALL_ENGINE = """
+import diffbev_engine.demo as demo
+from diffbev_engine.cli.main import main
+demo._IMAGE_SIZE, demo._SCENES = (90, 160), 2
+main()
+"""

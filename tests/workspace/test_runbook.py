@@ -14,15 +14,8 @@ import pytest
 from tests.processes import engine
 from tests.workspace.criteria import CRITERIA, MAY_FAIL, Result
 from tests.workspace.runbook_text import Step, read_runbook
-from tests.workspace.small import SMALL_BASELINE, SMALL_DIFFBEV
+from tests.workspace.small import SMALL_BASELINE, SMALL_DIFFBEV, SMALL_ENGINE
 
-# The demo as users start it, on a city of small images with one validation scene.
-_DEMO = """
-import diffbev_engine.demo as demo
-from diffbev_engine.cli.main import main
-demo._IMAGE_SIZE, demo._SCENES = (90, 160), 2
-main()
-"""
 OF_THE_DEMO = {"2.1", "2.2", "2.4", "3.2", "4.0", "4.1.1", "4.2", "5.2", "6.3"}
 """Steps that change something or take long: what the demo left of them is checked, they do not run again."""
 
@@ -62,7 +55,7 @@ class Shell:
 
 def _demo(out: Path, *options: str) -> tuple[str, int]:
     done = subprocess.run(
-        [sys.executable, "-c", _DEMO, "demo", "--out", out, "--lang", "en", *options],
+        [sys.executable, "-c", SMALL_ENGINE, "demo", "--out", out, "--lang", "en", *options],
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

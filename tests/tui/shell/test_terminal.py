@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from diffbev_engine.runs.inspect import RunCondition, inspect_run
-from tests.workspace.small import SMALL_BASELINE
+from tests.workspace.small import SMALL_BASELINE, SMALL_ENGINE
 
 STEP = """
 [[phase]]
@@ -18,6 +18,15 @@ title = { zh = "试", en = "Trial" }
 id = "9.1"
 title = { zh = "慢", en = "Slow" }
 run = "echo begun > begun; while [ ! -e go ]; do sleep 0.1; done; echo ended > ended"
+"""
+
+# `diffbev-tui demo` on a small city.
+SMALL_DEMO = f"""
+import sys
+import diffbev_tui.core.demo as demo
+from diffbev_tui.main import main
+demo.engine_command = lambda *arguments: [sys.executable, "-c", {SMALL_ENGINE!r}, *map(str, arguments)]
+main()
 """
 
 pytestmark = [
@@ -59,7 +68,7 @@ def test_ctrl_c_leaves_it_open_and_q_closes_it(workspace, terminal):
 
 def test_the_smoke_test_of_the_demo_goes_on_through_a_kill_and_a_closed_terminal(tmp_path, terminal):
     """From the key that starts phase 2 to the finished chart, as somebody on a bad line sees it."""
-    terminal.open("demo", "--out", tmp_path, "--lang", "en", size=(140, 44))
+    terminal.open("demo", "--out", tmp_path, "--lang", "en", size=(140, 44), code=SMALL_DEMO)
     workspace = tmp_path / "DiffBEV"
     terminal.shows("Next: run 2.1", seconds=600)
     with (workspace / "configs/_base_/demo.py").open("a") as file:
