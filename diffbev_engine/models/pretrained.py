@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.models.layouts import layouts, prefixes, same_order
+from diffbev_engine.models.weights_file import StateDict, read_state_dict
 
 _log = logging.getLogger(__name__)
 
-StateDict = dict[str, Tensor]
-_CONTAINERS = ("model", "state_dict")
 _SHOWN_MISMATCHES = 4
 
 
@@ -29,8 +29,7 @@ def load_weights(
     """Load published weights into ``features`` and, where they hold it, into the final ``norm``.
 
     A file may hold the state dict of the timm network, the layout of the network's authors where
-    timm can convert it (Swin, ConvNeXt and others), or, when no name agrees, the same tensors
-    in the same order.
+    timm can convert it (Swin, ConvNeXt and others), or one of ``layouts``, under any prefix.
 
     Args:
         features: timm's feature extractor.
@@ -44,47 +43,14 @@ def load_weights(
     """
     whole = _create_whole(name, source == "imagenet", model_args)
     published: Mapping[str, Tensor] = whole.state_dict()
-    targets = _targets(features, norm, published)
+    targets, own = _targets(features, norm, published)
     if source != "imagenet":
         state = read_state_dict(Path(source))
-        published = _rename(state, published, targets.keys(), whole, f"{source} does not fit {name}")
+        published = matched(state, whole, own, f"{source} does not fit {name}")
     with torch.no_grad():
         for key, target in targets.items():
             target.copy_(published[key])
     _log.info("backbone %s: %d tensors loaded from %s", name, len(targets), source)
-
-
-def read_state_dict(path: Path) -> StateDict:
-    """Read the tensors of a checkpoint without executing anything in it.
-
-    Raises:
-        DiffBEVError: a missing file, or one that is not a plain checkpoint of tensors.
-    """
-    if not path.is_file():
-        raise DiffBEVError(
-            f"model.backbone.pretrained: {path} does not exist. Set it to the path of a checkpoint."
-        )
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            checkpoint: Any = load_file(path)
-        else:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers raise many kinds on damaged files
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DiffBEVError(
-            f"{path} is not a checkpoint that can be read safely ({reason}). It must be a state dict of "
-            "tensors as written by torch.save, or a .safetensors file; download it again if it is damaged."
-        ) from error
-    for key in _CONTAINERS:
-        if isinstance(checkpoint, Mapping) and isinstance(checkpoint.get(key), Mapping):
-            checkpoint = checkpoint[key]
-    tensors = dict(checkpoint) if isinstance(checkpoint, Mapping) else {}
-    tensors = {key: value for key, value in tensors.items() if isinstance(value, Tensor)}
-    if not tensors:
-        raise DiffBEVError(f"{path} holds no state dict. Give a checkpoint of the backbone's weights.")
-    return tensors
 
 
 def _create_whole(name: str, pretrained: bool, model_args: dict[str, Any]) -> nn.Module:
@@ -103,37 +69,89 @@ def _create_whole(name: str, pretrained: bool, model_args: dict[str, Any]) -> nn
         ) from error
 
 
-def _targets(features: nn.Module, norm: nn.Module, whole: Mapping[str, Tensor]) -> StateDict:
-    """Tensors of the backbone under the names of the whole network."""
+def _targets(
+    features: nn.Module, norm: nn.Module, whole: Mapping[str, Tensor]
+) -> tuple[StateDict, dict[str, str]]:
+    """Tensors of the backbone under the names of the whole network, and their names in our checkpoints."""
     names = {key.replace(".", "_"): key for key in whole}
     targets: StateDict = {}
+    own: dict[str, str] = {}
     for key, tensor in features.state_dict(keep_vars=True).items():
         # timm's feature wrappers write layers_0 for layers.0, or put "model." in front.
         flat = key.removeprefix("model.").replace(".", "_")
         targets[names[flat]] = tensor
+        own[names[flat]] = f"features.{key}"
     for key, tensor in norm.state_dict(prefix="norm.", keep_vars=True).items():
         # The published norm belongs to the deepest stage; on any other it starts fresh.
         if key in whole and whole[key].shape == tensor.shape:
             targets[key] = tensor
-    return targets
+            own[key] = key
+    return targets, own
 
 
-def _rename(
-    state: StateDict, whole: Mapping[str, Tensor], required: Collection[str], model: nn.Module, what: str
+def matched(
+    state: StateDict, model: nn.Module, required: Mapping[str, str], what: str
 ) -> Mapping[str, Tensor]:
-    """``state`` under the names of the whole network, complete for ``required``."""
-    named = _convert(state, model)
-    mismatches = _mismatches(named, whole, required)
-    if not mismatches:
-        return named
+    """``state`` under the names of the timm network ``model``, complete for ``required``.
+
+    ``required`` holds timm's names of the tensors, each with its name in our own checkpoints.
+
+    Raises:
+        DiffBEVError: beginning with ``what``: no known layout gives all tensors.
+    """
+    whole = model.state_dict()
+    network = type(model).__name__
+    own = {ours: key for key, ours in required.items()}
+    nearest: tuple[list[str], StateDict] | None = None
+    fitting: dict[str, StateDict] = {}
+    for layout in layouts(network, next(iter(required)), own):
+        for prefix in prefixes(state, layout):
+            part = {key.removeprefix(prefix): state[key] for key in state if key.startswith(prefix)}
+            named = _convert(layout.convert(part), model)
+            mismatches = _mismatches(named, whole, required)
+            if not mismatches:
+                fitting.setdefault(prefix, named)
+            elif nearest is None or len(mismatches) < len(nearest[0]):
+                nearest = mismatches, named
+    if fitting:
+        return _only(fitting, required, what)
+    by_order = _by_order(state, whole, required) if same_order(network, state) else None
+    if by_order is not None:
+        return by_order
+    mismatches, named = nearest or (_mismatches(state, whole, required), state)
+    raise DiffBEVError(_misfit(mismatches, [key for key in named if key not in whole], len(required), what))
+
+
+def _only(fitting: Mapping[str, StateDict], required: Collection[str], what: str) -> StateDict:
+    """The one network of a file that fits; copies of it under several names are one."""
+    first, *others = fitting.values()
+    for other in others:
+        if not all(torch.equal(first[key], other[key]) for key in required):
+            names = ", ".join(prefix or "(no prefix)" for prefix in fitting)
+            raise DiffBEVError(f"{what}: it holds several networks ({names}). Save one of them alone.")
+    return first
+
+
+def _by_order(
+    state: StateDict, whole: Mapping[str, Tensor], required: Collection[str]
+) -> Mapping[str, Tensor] | None:
+    """Tensors matched one by one; ``None`` unless all shapes and last parts of names agree."""
     for keys in (list(whole), [key for key in whole if key in required]):
-        same_shapes = [value.shape for value in state.values()] == [whole[key].shape for key in keys]
-        if same_shapes and state.keys().isdisjoint(whole):
-            _log.warning("tensor names differ; matched %d tensors by order (all shapes agree)", len(keys))
-            return dict(zip(keys, state.values(), strict=True))
+        pairs = list(zip(keys, state, strict=False))
+        if len(keys) == len(state) and all(
+            whole[key].shape == state[other].shape and key.rpartition(".")[2] == other.rpartition(".")[2]
+            for key, other in pairs
+        ):
+            _log.info("names differ: %d tensors matched by their order, which is known", len(keys))
+            return {key: state[other] for key, other in pairs}
+    return None
+
+
+def _misfit(mismatches: list[str], unexpected: list[str], count: int, what: str) -> str:
     shown = "; ".join(mismatches[:_SHOWN_MISMATCHES])
-    raise DiffBEVError(
-        f"{what}: {len(mismatches)} of {len(required)} tensors are missing or of another shape ({shown}). "
+    more = f" The file has {', '.join(unexpected[:_SHOWN_MISMATCHES])} instead." if unexpected else ""
+    return (
+        f"{what}: {len(mismatches)} of {count} tensors are missing or of another shape ({shown}).{more} "
         "Set model.backbone.name to the network that this file belongs to, or give another file."
     )
 

@@ -1,8 +1,12 @@
 """Weights in the layouts that people have on disk."""
 
+import argparse
 import importlib.util
+import io
 import logging
 import pickle
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,14 +15,20 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+import torchvision
 from torch import Tensor, nn
+from torch.nn import functional
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.models.backbone import Backbone
+from diffbev_engine.models.layouts import layouts
+from diffbev_engine.models.pretrained import matched
 from diffbev_engine.models.settings import BackboneSettings
+from diffbev_engine.models.weights_file import read_state_dict
 
 SWIN = "swin_tiny_patch4_window7_224"
 LITE = "tf_efficientnet_lite0"
+OPENMMLAB = next(one for one in layouts("SwinTransformer", "", {"": ""}) if one.library == "OpenMMLab")
 
 
 def load(name: str, source: object, size: tuple[int, int] = (64, 96), stage: int = -1) -> Backbone:
@@ -92,23 +102,24 @@ def test_another_classifier_does_not_matter(tmp_path: Path):
     load("resnet10t", tmp_path / "w.pth")
 
 
-def test_foreign_names_load_by_order_and_say_so(tmp_path: Path, caplog: pytest.LogCaptureFixture):
-    whole = randomised("resnet10t")
-    state = {f"net.{i}": tensor for i, tensor in enumerate(whole.state_dict().values())}
+def test_names_of_no_known_layout_are_refused_though_order_and_shapes_agree(tmp_path: Path):
+    state = {f"net.{i}": tensor for i, tensor in enumerate(randomised("resnet10t").state_dict().values())}
     torch.save(state, tmp_path / "w.pth")
-    with caplog.at_level(logging.INFO):
-        network = load("resnet10t", tmp_path / "w.pth")
-    assert f"{len(state)} tensors matched by their order" in caplog.text
-    wanted = whole.layer4[0].conv2.weight
-    assert torch.equal(network.features.get_submodule("layer4.0.conv2").weight, wanted)
-
-
-def test_foreign_names_in_another_order_are_refused(tmp_path: Path):
-    tensors = list(randomised("resnet10t").state_dict().values())
-    state = {f"net.{i}": tensor for i, tensor in enumerate(reversed(tensors))}
-    torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(DiffBEVError, match="are missing or of another shape"):
+    with pytest.raises(DiffBEVError, match=r"are missing or of another shape .* The file has net\.0, net\.1"):
         load("resnet10t", tmp_path / "w.pth")
+
+
+def test_torchvisions_mobilenet_is_known_to_come_in_timms_order(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    torch.manual_seed(0)
+    published = torchvision.models.mobilenet_v2().eval()
+    torch.save(published.state_dict(), tmp_path / "w.pth")
+    images = torch.randn(1, 3, 64, 96)
+    with caplog.at_level(logging.INFO), torch.inference_mode():
+        features = load("mobilenetv2_100", tmp_path / "w.pth")(images)
+        torch.testing.assert_close(features, published.features[:-1](images))
+    assert "matched by their order" in caplog.text
 
 
 def test_real_efficientnet_lite_weights_tell_pictures_from_noise():
@@ -132,6 +143,158 @@ def test_real_efficientnet_lite_weights_tell_pictures_from_noise():
     assert same > 0.9 > 0.6 > other
     # Statistics gathered in training, not the initial zeros and ones.
     assert trained.features.bn1.running_mean.abs().max() > 0.1
+
+
+def mmseg_layout(authors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """OpenMMLab's names; its patch merging is ``unfold``, which puts the pixels of a channel side by side."""
+    state: dict[str, Tensor] = {}
+    for key, tensor in authors.items():
+        if key.startswith("head") or key.endswith(("index", "attn_mask")):
+            continue
+        if ".downsample." in key:
+            *rest, size = tensor.shape
+            # top left, bottom left, top right, bottom right to row by row
+            pixels = tensor.reshape(*rest, 2, 2, size // 4).transpose(-2, -3)
+            tensor = pixels.flatten(-3, -2).transpose(-1, -2).flatten(-2)
+        key = key.replace("attn.", "attn.w_msa.").replace("mlp.fc1", "ffn.layers.0.0")
+        key = key.replace("mlp.fc2", "ffn.layers.1").replace("layers.", "stages.", 1 if key[0] == "l" else 0)
+        state[key.replace("patch_embed.proj.", "patch_embed.projection.")] = tensor
+    return {re.sub(r"^norm\.", "norm3.", key): tensor for key, tensor in state.items()}
+
+
+def transformers_layout(authors: dict[str, Tensor]) -> dict[str, Tensor]:
+    names = {
+        "patch_embed.proj": "embeddings.patch_embeddings.projection",
+        "patch_embed.norm": "embeddings.norm",
+        "layers.": "encoder.layers.",
+        ".norm1": ".layernorm_before",
+        ".norm2": ".layernorm_after",
+        "attn.proj": "attention.output.dense",
+        "attn.rel": "attention.self.rel",
+        "mlp.fc1": "intermediate.dense",
+        "mlp.fc2": "output.dense",
+    }
+    state: dict[str, Tensor] = {}
+    for key, tensor in authors.items():
+        if key.startswith("norm."):
+            state[f"layer{key}"] = tensor
+            continue
+        for old, new in names.items():
+            key = key.replace(old, new)
+        if ".attn.qkv." in key:
+            for part, rows in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
+                state[key.replace("attn.qkv", f"attention.self.{part}")] = rows
+        else:
+            state[key] = tensor
+    return state
+
+
+def test_swin_files_of_every_library_give_the_same_tensors():
+    """Under the prefixes that people's files have."""
+    whole = randomised(SWIN)
+    wanted = {key: tensor for key, tensor in whole.state_dict().items() if not key.startswith("head")}
+    required = {key: f"features.{key.replace('layers.', 'layers_')}" for key in wanted}
+    authors = official_swin_layout(whole)["model"]
+    mmseg = mmseg_layout(authors)
+    files: dict[str, tuple[str, dict[str, Tensor]]] = {
+        "authors": ("", authors),
+        "timm": ("", whole.state_dict()),
+        "headless": ("module.", wanted),
+        "compiled": ("_orig_mod.encoder.", authors),
+        "mmseg": ("", mmseg),
+        "mmseg trained": ("module.backbone.", mmseg),
+        "transformers": ("swin.", transformers_layout(authors)),
+        "our own": ("backbone.", {required[key]: tensor for key, tensor in wanted.items()}),
+    }
+    for name, (prefix, state) in files.items():
+        state = {prefix + key: tensor for key, tensor in state.items()}
+        found = matched({**state, "decode_head.conv_seg.bias": torch.zeros(3)}, whole, required, name)
+        assert all(torch.equal(found[key], wanted[key]) for key in wanted), name
+        del state[next(key for key in state if key.endswith("norm1.weight") or "layernorm_before" in key)]
+        with pytest.raises(DiffBEVError, match=f"{name}: "):
+            matched(state, whole, required, name)
+
+
+def test_a_checkpoint_of_our_own_gives_its_backbone(tmp_path: Path):
+    torch.save(randomised("resnet10t").state_dict(), tmp_path / "w.pth")
+    first = load("resnet10t", tmp_path / "w.pth").state_dict()
+    model = {f"_orig_mod.backbone.{key}": tensor for key, tensor in first.items()}
+    torch.save({"format": 1, "model": model, "optimizer": {"state": {0: torch.zeros(3)}}}, tmp_path / "o.pth")
+    again = load("resnet10t", tmp_path / "o.pth").state_dict()
+    assert all(torch.equal(again[key], first[key]) for key in first)
+
+
+def test_patch_merging_by_unfold_is_converted():
+    torch.manual_seed(0)
+    merging = timm.create_model(SWIN).layers[1].downsample.eval()  # type: ignore[union-attr, index]
+    channels = merging.norm.normalized_shape[0] // 4
+    unfolded = {"stages.0.downsample.reduction.weight": torch.randn(2 * channels, 4 * channels)}
+    unfolded |= {f"stages.0.downsample.norm.{name}": torch.randn(4 * channels) for name in ("weight", "bias")}
+    converted = OPENMMLAB.convert(unfolded)
+    image = torch.randn(1, 8, 8, channels)
+    pixels = functional.unfold(image.permute(0, 3, 1, 2), 2, stride=2).transpose(1, 2)
+    weight, bias, reduction = (
+        unfolded[f"stages.0.downsample.{name}"] for name in ("norm.weight", "norm.bias", "reduction.weight")
+    )
+    wanted = functional.layer_norm(pixels, pixels.shape[-1:], weight, bias) @ reduction.T
+    merging.load_state_dict({key.split("downsample.")[1]: value for key, value in converted.items()})
+    with torch.inference_mode():
+        torch.testing.assert_close(merging(image).flatten(1, 2), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_torchvisions_swin_gives_its_features(tmp_path: Path):
+    torch.manual_seed(0)
+    published = torchvision.models.swin_t().eval()
+    torch.save(published.state_dict(), tmp_path / "w.pth")
+    images = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        wanted = published.norm(published.features(images)).permute(0, 3, 1, 2)
+        features = load(SWIN, tmp_path / "w.pth", (224, 224))(images)
+    torch.testing.assert_close(features, wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_two_networks_in_one_file_are_named(tmp_path: Path):
+    network = randomised("resnet10t").state_dict()
+    other = {key: tensor + 1 for key, tensor in network.items()}
+    torch.save({"student": network, "teacher": network}, tmp_path / "w.pth")
+    load("resnet10t", tmp_path / "w.pth")
+    torch.save({"student": network, "teacher": other}, tmp_path / "w.pth")
+    with pytest.raises(
+        DiffBEVError, match=r"several networks \((student\.|teacher\.), (student\.|teacher\.)\)"
+    ):
+        load("resnet10t", tmp_path / "w.pth")
+
+
+def test_files_that_are_no_weights_are_named(tmp_path: Path):
+    path = tmp_path / "w.pth"
+    torch.save({"a": torch.zeros(3)}, path)
+    whole = path.read_bytes()
+    other_zip = io.BytesIO()
+    with zipfile.ZipFile(other_zip, "w") as archive:
+        archive.writestr("swin.pth", whole)
+    namespace = io.BytesIO()
+    torch.save({"model": {"a": torch.zeros(3)}, "args": argparse.Namespace(a=1)}, namespace)
+    for content, named in (
+        (b"<!DOCTYPE html><html><title>Virus scan</title></html>", "an HTML page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:a\nsize 1\n", "a Git LFS pointer"),
+        (b"", "it is empty"),
+        (whole[: len(whole) // 2], "it is truncated"),
+        (other_zip.getvalue(), "a zip archive of other files"),
+        (b"\x1f\x8b" + whole, "a gzip archive; unpack it"),
+        (namespace.getvalue(), r"Python objects \(argparse\.Namespace\)"),
+    ):
+        path.write_bytes(content)
+        with pytest.raises(DiffBEVError, match=named) as caught:
+            read_state_dict(path)
+        assert "weights_only" not in str(caught.value)
+
+
+def test_the_content_decides_not_the_suffix(tmp_path: Path):
+    path = tmp_path / "w.pth"
+    safetensors.torch.save_file({"a": torch.ones(3)}, path)
+    assert read_state_dict(path)["a"].sum() == 3
+    torch.save({"a": torch.ones(3)}, tmp_path / "w.safetensors")
+    assert read_state_dict(tmp_path / "w.safetensors")["a"].sum() == 3
 
 
 def test_missing_file_is_named():

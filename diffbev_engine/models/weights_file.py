@@ -1,0 +1,123 @@
+"""Reads the tensors of a checkpoint of any origin; nothing in it is ever executed."""
+
+import re
+import tarfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.file_kind import HEAD_BYTES, kind_of
+
+StateDict = dict[str, Tensor]
+_CONTAINERS = (
+    "model",
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "net",
+    "network",
+    "module",
+    "backbone",
+)
+_MOST_LEVELS = 4
+
+
+def read_state_dict(path: Path) -> StateDict:
+    """Read the tensors of a checkpoint without executing anything in it.
+
+    Raises:
+        DiffBEVError: a missing file, or one that is not a plain checkpoint of tensors.
+    """
+    if not path.is_file():
+        raise DiffBEVError(
+            f"model.backbone.pretrained: there is no file {path}. Give the path of a checkpoint."
+        )
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            problem = _problem_of(path, head)
+            if problem:
+                raise ValueError(problem)
+            if head[8:9] == b"{":  # after the length of its header
+                from safetensors.torch import load_file
+
+                checkpoint: Any = load_file(path)
+            else:
+                file.seek(0)
+                checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers raise many kinds on damaged files
+        raise DiffBEVError(
+            f"{path} is not a checkpoint that can be read safely: {_reason(error)}. It must be a state dict "
+            "of tensors as written by torch.save, or a .safetensors file."
+        ) from error
+    tensors = _tensors(checkpoint)
+    if not tensors:
+        raise DiffBEVError(f"{path} holds no state dict. Give a checkpoint of the backbone's weights.")
+    return tensors
+
+
+def _problem_of(path: Path, head: bytes) -> str:
+    """Why a file cannot be a checkpoint, by its beginning; empty if it may be one."""
+    if not head:
+        return "it is empty; download it again"
+    kind = kind_of(head)
+    if kind == "a zip archive":
+        if not zipfile.is_zipfile(path):
+            return "it is truncated; download it again"
+        with zipfile.ZipFile(path) as archive:
+            names = [name.rpartition("/")[2] for name in archive.namelist()]
+        if "constants.pkl" in names:
+            return "it is a TorchScript program; save the state_dict() of the network alone"
+        return "" if "data.pkl" in names else "it is a zip archive of other files; unpack it"
+    if kind in ("", "a pickle", "a tar archive") and not _unpacks_to_files(path, kind):
+        return ""
+    return f"it is {kind}" + ("; unpack it" if kind.endswith("archive") else "")
+
+
+def _unpacks_to_files(path: Path, kind: str) -> bool:
+    """Whether a tar archive is one of files, not a checkpoint of an early torch, which was a tar as well."""
+    if kind != "a tar archive":
+        return False
+    with tarfile.open(path) as archive:
+        return "pickle" not in archive.getnames()
+
+
+def _reason(error: Exception) -> str:
+    """What a reader says about a file, without torch's advice to run whatever it holds."""
+    text = str(error).strip()
+    found = re.search(r"(?:GLOBAL|class|type) ([\w.]+\.\w+)", text) if "eights only" in text else None
+    if found:
+        return (
+            f"it holds Python objects ({found[1]}), which are never unpickled. Save the state_dict() alone "
+            "with the program that wrote it"
+        )
+    if "eights only" in text:
+        return "it is not a PyTorch checkpoint, or damaged; download it again"
+    return (text.splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _tensors(checkpoint: Any) -> StateDict:
+    """The tensors of a checkpoint; those in dicts that are not known to hold the network get their prefix."""
+    for _ in range(_MOST_LEVELS):
+        inner = [checkpoint[key] for key in _CONTAINERS if _holds_tensors(checkpoint, key)]
+        if not inner:
+            break
+        checkpoint = inner[0]
+    return dict(_flat(checkpoint, ""))
+
+
+def _holds_tensors(checkpoint: Any, key: str) -> bool:
+    return isinstance(checkpoint, Mapping) and any(True for _ in _flat(checkpoint.get(key), ""))
+
+
+def _flat(value: Any, prefix: str, levels: int = _MOST_LEVELS) -> Iterator[tuple[str, Tensor]]:
+    for key, item in value.items() if isinstance(value, Mapping) and levels else ():
+        if isinstance(item, Tensor):
+            yield f"{prefix}{key}", item
+        else:
+            yield from _flat(item, f"{prefix}{key}.", levels - 1)
