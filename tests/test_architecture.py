@@ -100,3 +100,35 @@ def test_only_the_reader_of_gpus_opens_the_driver():
         }
         owner = path.parent == ENGINE / "core" and path.name.startswith("gpu")
         assert owner or "pynvml" not in modules, path
+
+
+def test_only_the_metrics_modules_take_lines_of_metrics_apart():
+    """A second parser would accept other files than the first."""
+    for path in [*MODULES, *(ROOT / "diffbev_tui").rglob("*.py")]:
+        if path.parent == ENGINE / "runs" and path.stem.startswith("metrics"):
+            continue
+        nodes = list(ast.walk(ast.parse(path.read_text())))
+        near = any(
+            (isinstance(node, ast.Attribute) and node.attr == "metrics")
+            or (isinstance(node, ast.Constant) and node.value == "metrics.csv")
+            for node in nodes
+        )
+        apart = any(
+            (isinstance(node, ast.Import) and any(alias.name == "csv" for alias in node.names))
+            or (
+                isinstance(node, ast.Attribute)
+                and node.attr in ("split", "partition")
+                and _by_comma(node, nodes)
+            )
+            for node in nodes
+        )
+        assert not (near and apart), f"{path} takes lines of metrics.csv apart"
+
+
+def _by_comma(method: ast.Attribute, nodes: list[ast.AST]) -> bool:
+    return any(
+        isinstance(node, ast.Call)
+        and node.func is method
+        and any(isinstance(given, ast.Constant) and given.value in (",", b",") for given in node.args)
+        for node in nodes
+    )

@@ -35,9 +35,8 @@ from diffbev_engine.core.errors import DiffBEVError, ExitCode, UsageError
 from diffbev_engine.core.files import make_writable_dir, write_text
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.synth.job import SynthJob
-from diffbev_engine.train.distributed import Processes, join_processes
+from diffbev_engine.train.distributed import Processes, device_name, join_processes
 from diffbev_engine.train.signals import stop_on_signals
-from diffbev_engine.train.train import device_name
 
 _SPEED_ITERATIONS, _SPEED_ROUNDS = 10, 3
 

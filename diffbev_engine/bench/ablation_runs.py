@@ -1,6 +1,5 @@
 """The runs of an ablation: their command lines, their folders, and what finished ones found."""
 
-import csv
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.manifest import decode_manifest, read_manifest
+from diffbev_engine.runs.metrics import read_metrics
+from diffbev_engine.runs.metrics_table import Row
 from diffbev_engine.runs.status import RunState, read_status
 
 _MAY_DIFFER = ("log_config", "checkpoint_config")
@@ -49,7 +50,9 @@ class Training:
         """The command line after ``diffbev-engine``; it starts the training or continues it."""
         sets = [part for override in self.overrides for part in ("--set", override)]
         device = [] if gpu is None else ["--gpu-ids", str(gpu)]
-        return ["train", self.config, "--work-dir", str(self.folder.path), *sets, *device, "--resume"]
+        # What was killed before its first checkpoint has nothing to resume from, and starts over.
+        resume = ["--resume"] if self.folder.checkpoint_files() else []
+        return ["train", self.config, "--work-dir", str(self.folder.path), *sets, *device, *resume]
 
 
 @dataclass(frozen=True)
@@ -106,11 +109,11 @@ def read_outcome(training: Training) -> Outcome | None:
     if status is None or manifest is None or (status.state, status.step) != (RunState.FINISHED, last):
         return None
     row = _last_evaluation(folder.metrics)
-    if row is None or row["step"] != str(last):
+    if row is None or row.step != last or "mIoU" not in row.values:
         return None
     return Outcome(
-        miou=float(row["mIoU"]),
-        iou={name: float(text) if (text := row[f"IoU/{name}"]) else None for name in CLASSES},
+        miou=row.values["mIoU"],
+        iou={name: row.values.get(f"IoU/{name}") for name in CLASSES},
         minutes=(status.updated - manifest.started_at) / 60,
         device=", ".join(manifest.devices),
         depth=_last_depth(folder),
@@ -161,11 +164,10 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _last_evaluation(path: Path) -> dict[str, str] | None:
+def _last_evaluation(path: Path) -> Row | None:
     if not path.exists():
         return None
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["mode"] == "eval" and row["mIoU"]]
+    rows = read_metrics(path, columns=()).evaluations()
     return rows[-1] if rows else None
 
 

@@ -12,8 +12,7 @@ from diffbev_engine.bench.variants import BASELINE_OVERRIDES
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import UsageError
-from diffbev_engine.train.distributed import Processes
-from diffbev_engine.train.train import device_name
+from diffbev_engine.train.distributed import Processes, device_name
 
 DDIM_STEPS = (1, 3, 5)
 TRAINING_LIMIT = 1.6

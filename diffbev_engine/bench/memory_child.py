@@ -45,9 +45,9 @@ def _measure(request: Request) -> dict[str, Any]:
     from diffbev_engine.bench.speed import random_batch
     from diffbev_engine.config.load import load_settings
     from diffbev_engine.evaluate.run import predictor
-    from diffbev_engine.train.distributed import join_processes
+    from diffbev_engine.train.distributed import device_name, join_processes
     from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory
-    from diffbev_engine.train.train import build_step, device_name
+    from diffbev_engine.train.train import build_step
 
     started = time.perf_counter()
     batch_of_request = f"data.samples_per_gpu={request.batch}"

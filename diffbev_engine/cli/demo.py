@@ -35,10 +35,11 @@ def command(out: Path, setup_only: bool, language: "Language | None") -> None:
     """
     from diffbev_engine.cli.runbook_terminal import terminal_reporter
     from diffbev_engine.demo import SETUP_PHASES, run_demo, set_up_demo
+    from diffbev_engine.runbook.load import load_runbook
 
     started, spoken = time.monotonic(), or_default(language)
     roots = set_up_demo(out.absolute(), click.echo)
-    reporter = terminal_reporter(roots, spoken, to_stderr=False)
+    reporter = terminal_reporter(load_runbook(roots), roots, spoken, to_stderr=False)
     summary = run_demo(roots, reporter, spoken, SETUP_PHASES if setup_only else None)
     click.echo(f"\nfinished in {time.monotonic() - started:.0f} s; workspace: {roots.workspace}")
     if setup_only:

@@ -34,6 +34,10 @@ class _Cameras(click.ParamType):
 
 config_argument = click.argument("config")
 
+anyway_option = click.option(
+    "--anyway", is_flag=True, help="Start although a precondition is not met; recorded in run.json."
+)
+
 set_option = click.option(
     "--set",
     "overrides",

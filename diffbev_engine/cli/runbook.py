@@ -49,8 +49,8 @@ def list_steps(
 ) -> None:
     """Show the steps with their commands and criteria, and the known problems.  Works anywhere."""
     from diffbev_engine.runbook.load import load_runbook
-    from diffbev_engine.runbook.present import runbook_json
-    from diffbev_engine.runbook.workspace_paths import WorkspacePaths, find_roots
+    from diffbev_engine.runbook.present import NO_ROOTS, runbook_json
+    from diffbev_engine.runbook.workspace_paths import find_roots
 
     try:
         roots = find_roots(workspace)
@@ -58,7 +58,7 @@ def list_steps(
     except UsageError:
         if workspace is not None:
             raise
-        roots, runbook = WorkspacePaths(Path("WORKSPACE"), Path("NUSCENES_ROOT")), load_runbook()
+        roots, runbook = NO_ROOTS, load_runbook()
     chosen = chosen_steps(runbook, phase, steps)
     if as_json:
         print_json(runbook_json(runbook, roots, chosen))
@@ -211,24 +211,25 @@ def doctor(ctx: click.Context, target: Path | None, language: "Language | None",
 
     Exit code 1 if a problem was found.
     """
-    from diffbev_engine.runbook.consult import consult
-    from diffbev_engine.runbook.finding import named
+    from diffbev_engine.findings.finding import Certainty
+    from diffbev_engine.runbook.doctor import consult, named
+    from diffbev_engine.runbook.present import finding_json
 
     consultation = consult(target)
-    findings, roots = consultation.findings, consultation.roots
+    findings, roots, runbook = consultation.findings, consultation.roots, consultation.runbook
     cause = named(findings)
     if as_json:
-        found = [finding.to_json(roots) for finding in findings]
-        problem = cause.problem.id if cause else None
+        found = [finding_json(finding, runbook, roots) for finding in findings]
+        problem = cause.id if cause else None
         print_json({"about": consultation.about.to_json(), "problem": problem, "findings": found})
     else:
         click.echo(consultation.about[or_default(language)])
         for finding in findings:
-            show_finding(finding, roots, or_default(language))
+            show_finding(finding_json(finding, runbook, roots), or_default(language))
         if cause is None:
             text = {"zh": "没有匹配的已知问题", "en": "no known problem matches"}
             click.echo(text[or_default(language)])
-    if cause is not None:
+    if any(finding.certainty > Certainty.CIRCUMSTANCE for finding in findings):
         ctx.exit(ExitCode.FAILED)
 
 

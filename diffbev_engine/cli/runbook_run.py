@@ -59,8 +59,8 @@ def command(
     if a step failed.  With --json the result goes to stdout, the output of the steps to stderr.
     """
     from diffbev_engine.cli.runbook_terminal import terminal_reporter
-    from diffbev_engine.runbook.finding import named
-    from diffbev_engine.runbook.present import roots_json, state_json
+    from diffbev_engine.runbook.doctor import named
+    from diffbev_engine.runbook.present import finding_json, roots_json, state_json
     from diffbev_engine.runbook.runner import Selection, exit_code_of, run_steps, select
     from diffbev_engine.runbook.state import StateStore
     from diffbev_engine.runbook.view import view_runbook
@@ -68,7 +68,10 @@ def command(
     roots, runbook = open_workspace(workspace)
     selection = Selection(phase, steps, start, again, anyway, adopt)
     ran = run_steps(
-        runbook, roots, selection, terminal_reporter(roots, or_default(language), to_stderr=as_json)
+        runbook,
+        roots,
+        selection,
+        terminal_reporter(runbook, roots, or_default(language), to_stderr=as_json),
     )
     code = exit_code_of(ran)
     view = view_runbook(runbook, StateStore(roots).read(), roots)
@@ -79,9 +82,9 @@ def command(
             **roots_json(roots),
             "exit_code": int(code),
             "failed": ran[-1].step.id if code else None,
-            "problem": cause.problem.id if cause else None,
+            "problem": cause.id if cause else None,
             "fix": (roots.command(ran[-1].step.fix) or None) if code else None,
-            "findings": [finding.to_json(roots) for finding in findings],
+            "findings": [finding_json(finding, runbook, roots) for finding in findings],
             "steps": [state_json(view[one.step.id]) for one in ran],
             "next": view.next.step.id if view.next else None,
         }

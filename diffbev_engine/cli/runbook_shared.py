@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
     from diffbev_engine.core.bilingual import Language
-    from diffbev_engine.runbook.finding import Finding
     from diffbev_engine.runbook.model import Runbook, Step
     from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
@@ -56,12 +58,9 @@ def indented(text: str, indent: str, *, dim: bool = False) -> None:
         click.secho((indent if number == 0 else " " * len(indent)) + line, dim=dim)
 
 
-def show_finding(
-    finding: "Finding", roots: "WorkspacePaths | None", language: "Language", *, err: bool = False
-) -> None:
-    """Print a known problem with its evidence, locating command and remedies."""
-    words = {"zh": ("问题", "定位", "办法"), "en": ("problem", "locate", "remedy")}[language]
-    problem = finding.to_json(roots)
+def show_finding(problem: "Mapping[str, Any]", language: "Language", *, err: bool = False) -> None:
+    """Print a known problem, as ``finding_json`` gives it: evidence, locating command, fixes."""
+    words = {"zh": ("问题", "定位", "方案"), "en": ("problem", "check with", "fix")}[language]
     if problem["certainty"] == "circumstance":
         also = {
             "zh": "当前存在此情况，但不一定是失败原因",
@@ -70,14 +69,18 @@ def show_finding(
         click.echo(f"\n  ({also}) {problem['id']}: {problem['evidence'][0][language]}", err=err)
         return
     part_of = f" → {problem['belongs_to']}" if problem["belongs_to"] else ""
-    click.secho(f"\n! {words[0]} {problem['id']}{part_of}: {problem['title'][language]}", bold=True, err=err)
+    possible = "" if problem["match"] else {"zh": "可能的", "en": "possible "}[language]
+    mark = "!" if problem["match"] else "?"
+    head = f"{mark} {possible}{words[0]} {problem['id']}{part_of}: {problem['title'][language]}"
+    click.secho(f"\n{head}", bold=True, err=err)
     for text in problem["evidence"]:
         click.echo(f"  {text[language]}", err=err)
     click.echo(f"  {problem['explanation'][language]}", err=err)
     for block in problem["locate"]:
         click.echo(f"  {words[1]}: {block['run']}", err=err)
     for number, remedy in enumerate(problem["remedies"], start=1):
-        extra = remedy["command"] or (f"--set {remedy['setting']}" if remedy["setting"] else "")
+        settings = " ".join(f"--set {override}" for override in remedy["overrides"])
+        extra = remedy["command"] or settings
         click.echo(
             f"  {words[2]} {number}: {remedy['text'][language]}" + (f"  [{extra}]" if extra else ""), err=err
         )

@@ -6,8 +6,8 @@ import click
 
 from diffbev_engine.cli.runbook_shared import show_finding
 from diffbev_engine.core.bilingual import Bilingual, Language
-from diffbev_engine.runbook.model import Step
-from diffbev_engine.runbook.present import STATE_WORDS, duration
+from diffbev_engine.runbook.model import Runbook, Step
+from diffbev_engine.runbook.present import STATE_WORDS, duration, finding_json
 from diffbev_engine.runbook.record import GLYPHS
 from diffbev_engine.runbook.runner import Ran, Reporter
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -15,7 +15,9 @@ from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 _FIX = Bilingual("修复命令", "fix it with")
 
 
-def terminal_reporter(roots: WorkspacePaths, language: Language, *, to_stderr: bool) -> Reporter:
+def terminal_reporter(
+    runbook: Runbook, roots: WorkspacePaths, language: Language, *, to_stderr: bool
+) -> Reporter:
     """A reporter that prints each step, its output as it comes, and how it ended."""
     stream = sys.stderr if to_stderr else sys.stdout
 
@@ -44,6 +46,6 @@ def terminal_reporter(roots: WorkspacePaths, language: Language, *, to_stderr: b
                 [one for one in ran.findings if one.certainty > 1] if record.state.value == "failed" else []
             )
             for finding in shown[:1]:
-                show_finding(finding, roots, language, err=to_stderr)
+                show_finding(finding_json(finding, runbook, roots), language, err=to_stderr)
 
     return Terminal()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from diffbev_engine.cli.options import json_option, set_option
+from diffbev_engine.cli.options import anyway_option, json_option, set_option
 from diffbev_engine.core.plain_text import plain
 
 if TYPE_CHECKING:
@@ -47,9 +47,8 @@ def command() -> None:
 def list_command(root: Path, set_aside: bool, as_json: bool) -> None:
     """List all runs in ROOT and its subdirectories (default: the current directory)."""
     from diffbev_engine.runs.find import find_runs
-    from diffbev_engine.runs.inspect import inspect_run
 
-    reports = [inspect_run(path) for path in find_runs(root, set_aside=set_aside)]
+    reports = [report for path in find_runs(root, set_aside=set_aside) if (report := _inspected(path))]
     if as_json:
         click.echo(json.dumps([report.to_json() for report in reports], indent=1))
         return
@@ -104,8 +103,9 @@ def stop(directory: Path, timeout_s: float, kill: bool, yes: bool, as_json: bool
 @command.command()
 @_directory
 @set_option
+@anyway_option
 @json_option
-def resume(directory: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+def resume(directory: Path, overrides: tuple[str, ...], anyway: bool, as_json: bool) -> None:
     """Continue the run in DIR, detached, with the configuration and arguments it was started with.
 
     The configuration file is read again. Settings that differ from those of the earlier start, by
@@ -113,7 +113,7 @@ def resume(directory: Path, overrides: tuple[str, ...], as_json: bool) -> None:
     """
     from diffbev_engine.runs.actions import resume_run
 
-    print_started(resume_run(directory, overrides), as_json)
+    print_started(resume_run(directory, overrides, anyway=anyway), as_json)
 
 
 def print_started(started: "Started", as_json: bool) -> None:
@@ -128,6 +128,16 @@ def print_started(started: "Started", as_json: bool) -> None:
     click.echo(f"output: {plain(str(started.console))}")
     click.echo(f"watch:  diffbev-engine runs show {work_dir}")
     click.echo(f"stop:   diffbev-engine runs stop {work_dir}")
+
+
+def _inspected(path: Path) -> "RunReport | None":
+    from diffbev_engine.core.errors import DiffBEVError
+    from diffbev_engine.runs.inspect import inspect_run
+
+    try:
+        return inspect_run(path)
+    except DiffBEVError:  # it was removed a moment ago
+        return None
 
 
 def _describe(report: "RunReport") -> str:

@@ -2,10 +2,20 @@
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
+from diffbev_engine.cli.options import (
+    anyway_option,
+    config_argument,
+    gpu_ids_option,
+    json_option,
+    set_option,
+)
+
+if TYPE_CHECKING:
+    from diffbev_engine.train.job import TrainingJob
 
 
 @click.command(short_help="Train, with evaluation and checkpoints.")
@@ -20,12 +30,13 @@ from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_opt
     flag_value="latest",
     default=None,
     metavar="[PATH]",
-    help="Resume from latest.pth in the work dir, or from the checkpoint PATH.",
+    help="Resume from the newest usable checkpoint in the work dir, or from the checkpoint PATH.",
 )
 @set_option
 @click.option(
     "--detach", is_flag=True, help="Run in the background; training continues when this terminal closes."
 )
+@anyway_option
 @json_option
 def command(
     config: str,
@@ -34,13 +45,16 @@ def command(
     resume: str | None,
     overrides: tuple[str, ...],
     detach: bool,
+    anyway: bool,
     as_json: bool,
 ) -> None:
     """Train the model of CONFIG, with evaluation and checkpoints.
 
     CONFIG is a configuration file or the name of a preset, such as baseline/lss_swin_nuscenes.
     Without --resume, an earlier run in the work dir is moved to a subdirectory, never overwritten.
-    SIGINT or SIGTERM saves a checkpoint and exits with code 5.
+    With it, nothing is moved: damaged checkpoints are passed over, and that is said.
+    What `diffbev-engine preflight` finds at error level is refused before anything is written.
+    SIGINT, SIGTERM, SIGHUP or SIGUSR1 saves a checkpoint and exits with code 5.
     With --detach, `diffbev-engine runs` watches, stops and resumes it; --json prints how it was started.
 
     Several GPUs: torchrun --nproc-per-node 4 -m diffbev_engine train CONFIG --work-dir DIR,
@@ -49,13 +63,15 @@ def command(
     from diffbev_engine.config.load import load_settings
 
     settings = load_settings(config, overrides)
-    if detach:
-        _start_detached(config, work_dir, gpu_ids, resume, overrides, as_json)
-        return
-    if as_json:
+    if as_json and not detach:
         raise click.UsageError("--json requires --detach; without it, results are written to the work dir")
+    if detach and "RANK" in os.environ:
+        raise click.UsageError(
+            "--detach starts torchrun itself: run it without torchrun and pass --gpu-ids 0,1,…"
+        )
     from diffbev_engine.evaluate.run import evaluation_in_training
-    from diffbev_engine.train.train import TrainingJob, train
+    from diffbev_engine.train.job import TrainingJob
+    from diffbev_engine.train.train import train
 
     job = TrainingJob(
         settings=settings,
@@ -65,27 +81,35 @@ def command(
         resume=resume is not None,
         resume_from=Path(resume) if resume not in (None, "latest") else None,
         overrides=overrides,
+        anyway=anyway,
     )
-    train(job, evaluation_in_training)
+    if detach:
+        _start_detached(job, resume, as_json)
+    else:
+        train(job, evaluation_in_training)
 
 
-def _start_detached(
-    config: str,
-    work_dir: Path,
-    gpu_ids: tuple[int, ...],
-    resume: str | None,
-    overrides: tuple[str, ...],
-    as_json: bool,
-) -> None:
+def _start_detached(job: "TrainingJob", resume: str | None, as_json: bool) -> None:
+    """Refuse here what the training would refuse, where the message is seen; then start it."""
     from diffbev_engine.cli.runs import print_started
     from diffbev_engine.runs.actions import start_run
+    from diffbev_engine.runs.folder import RunFolder
     from diffbev_engine.runs.launch import TrainingArguments
+    from diffbev_engine.runs.lock import refuse_if_held
+    from diffbev_engine.train.resume import find_start
+    from diffbev_engine.train.train import check_job
 
-    if "RANK" in os.environ:
-        raise click.UsageError(
-            "--detach starts torchrun itself: run it without torchrun and pass --gpu-ids 0,1,…"
-        )
+    folder, processes = RunFolder(job.work_dir.resolve()), max(1, len(job.gpu_ids))
+    refuse_if_held(folder)
+    check_job(job)
+    find_start(job, folder, processes)
     arguments = TrainingArguments(
-        config, work_dir.resolve(), gpu_ids, overrides, resume, processes=max(1, len(gpu_ids))
+        job.config_path,
+        folder.path,
+        tuple(job.gpu_ids),
+        tuple(job.overrides or ()),
+        resume,
+        processes=processes,
+        anyway=job.anyway,
     )
     print_started(start_run(arguments), as_json)

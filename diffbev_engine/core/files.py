@@ -1,13 +1,16 @@
 """Atomic file writes: write to a temporary name, then rename."""
 
 import os
+import re
 import secrets
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
+
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 
 
 @contextmanager
@@ -15,8 +18,8 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path`` and rename it there on success.
 
     On any error the temporary file is removed and ``path`` is left as it was.  With
-    ``durable`` the content reaches the disk before the rename, so that a power cut leaves
-    the old or the new file, never an empty one.
+    ``durable`` the content reaches the disk before the rename and the name after it, so that a
+    power cut leaves the old file or, once this has returned, the new one; never an empty one.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -24,8 +27,33 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
         if durable:
             _flush_to_disk(temporary)
         temporary.replace(path)
+        if durable:
+            _flush_directory(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep_temporaries(directory: Path, ours: Callable[[str], bool]) -> tuple[int, int]:
+    """Remove what killed writers left of :func:`atomic_path`; only the sole writer may call this.
+
+    Args:
+        directory: the files right in it are swept, not those of subdirectories.
+        ours: whether a file of this name is written by the caller alone.
+
+    Returns:
+        Number and bytes of the files that were removed.
+    """
+    count = size = 0
+    for path in directory.iterdir():
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and ours(match[1]) and path.is_file() and not path.is_symlink():
+            try:
+                freed = path.stat().st_size
+                path.unlink()
+            except OSError:  # it costs space, nothing else
+                continue
+            count, size = count + 1, size + freed
+    return count, size
 
 
 def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
@@ -125,3 +153,13 @@ def _children(folder: Path) -> list[Path]:
         return sorted(folder.iterdir())
     except OSError:  # not a directory, or not readable
         return []
+
+
+def _flush_directory(path: Path) -> None:
+    """Make a rename in ``path`` last; file systems that cannot do so do without."""
+    with suppress(OSError):
+        directory = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)

@@ -18,6 +18,7 @@ from diffbev_engine.dataset.order import ALONE, Shard, TrainingOrder, evaluation
 from diffbev_engine.dataset.records import SampleRecord
 from diffbev_engine.dataset.sample import Batch, Sample, collate, load_sample
 from diffbev_engine.dataset.settings import DataSettings
+from diffbev_engine.runs.process import STOP_SIGNALS
 
 _PREFETCHED_BATCHES = 4
 
@@ -111,8 +112,8 @@ def _end_workers() -> None:
 def _start_worker(worker: int, seed: int) -> None:
     # Ctrl+C and a scheduler's SIGTERM reach the whole process group; the training process
     # decides, and closes its loaders when it leaves.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
     cv2.setNumThreads(0)
     random.seed(f"{seed}/{worker}")
     np.random.seed([seed % 2**32, worker])

@@ -22,10 +22,9 @@ from diffbev_engine.models.model import BEVModel, ModelOutput, build_model
 from diffbev_engine.models.photometric import normalise
 from diffbev_engine.models.settings import DiffusionSettings
 from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
-from diffbev_engine.train.distributed import Processes
+from diffbev_engine.train.distributed import Processes, device_name
 from diffbev_engine.train.recorder import logger
 from diffbev_engine.train.step import autocast
-from diffbev_engine.train.train import device_name
 
 DEFAULT_SEED = 0
 """Seed of the denoising noise wherever nobody chooses one, evaluation in training included."""

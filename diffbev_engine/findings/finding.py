@@ -55,6 +55,8 @@ class Remedy:
     """Variables to set before the program starts."""
     changes: Bilingual = EMPTY
     """What it changes or costs."""
+    when: tuple[str, ...] = ()
+    """Wordings of which the evidence must have one for this to apply; empty: always."""
     id: str = ""
     saving: Bilingual = EMPTY
     """Memory that it saves, in words."""

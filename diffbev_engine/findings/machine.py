@@ -1,15 +1,18 @@
-"""Limits of the machine for loader processes: open files, shared memory, RAM, cores."""
+"""Limits of the machine: open files, shared memory, RAM and cores for loaders, a compiler for compile=."""
 
 import os
 import resource
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.core.host_memory import HostMemory, host_memory
+from diffbev_engine.findings.compiler import OFF, missing_for_compile, missing_libcuda
 from diffbev_engine.findings.finding import Finding, error, gib, ok, warning
+from diffbev_engine.findings.gpu import torch_can_use_cuda
 from diffbev_engine.findings.memory.estimate import WORKER_MIB
 from diffbev_engine.findings.plan import Plan
 
@@ -151,6 +154,22 @@ def cores(plan: Plan) -> Iterator[Finding]:
         yield warning("cores", what, "data.workers_per_gpu", Bilingual(fewer, fewer))
     else:
         yield ok("cores", what)
+
+
+def compiler(plan: Plan) -> Iterator[Finding]:
+    """The compiler that ``compile=`` calls; nothing where nothing is compiled."""
+    if plan.settings.compile == "off":
+        return
+    on_gpu, _ = torch_can_use_cuda()
+    missing = missing_for_compile(on_gpu=on_gpu) or (missing_libcuda() if on_gpu else None)
+    where = f"compile={plan.settings.compile}"
+    if missing is None:
+        yield ok(
+            "compiler", Bilingual("编译器与 Python.h 可用", "compiler and Python.h are available"), where
+        )
+        return
+    what, install = missing
+    yield replace(error("compiler", what, where, install), remedies=(install, OFF))
 
 
 def schedule(plan: Plan) -> Iterator[Finding]:

@@ -1,13 +1,24 @@
-"""The out-of-memory messages of torch, in all the forms that its versions and platforms write."""
+"""The figures in out-of-memory messages of GPUs, in the forms that libraries and platforms write."""
 
+import math
 import re
 from dataclasses import asdict, dataclass
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.gpu_processes import GpuProcess, own_among
 
-_SIZE = r"([\d.]+) ?(bytes|B|KiB|MiB|GiB|TiB)"
-_MIB = {"bytes": 2**-20, "B": 2**-20, "KiB": 2**-10, "MiB": 1.0, "GiB": 1024.0, "TiB": 1024.0**2}
+_SIZE = r"(?<![\d.,])(\d{1,3}(?:,\d{3}){1,6}|\d{1,20}(?:\.\d{1,6})?) ?(bytes|B|[KMGT]i?B)\b"
+_MIB = {"bytes": 2**-20, "B": 2**-20, "K": 2**-10, "M": 1.0, "G": 1024.0, "T": 1024.0**2}
+_REQUESTED = (
+    r"Tried to allocate ",
+    r"Requested {1,20}: ",  # cudaMallocAsync
+    r"Failed to CUDA [cm]alloc (?:async )?",  # NCCL
+    r"(?:while trying to allocate|Failed to allocate request for|Out of memory allocating) ",  # XLA, CuPy
+)
+_TENSOR = re.compile(
+    r"OOM when allocating tensor with shape\[(\d+(?:,\d+)*)\] and type (\w+) on \S*GPU:(\d+)", re.I
+)
+_ITEM = {"half": 2, "bfloat16": 2, "float": 4, "double": 8, "int32": 4, "int64": 8}
 _OTHERS_MATTER = 0.05
 _FRAGMENTED = 0.10
 
@@ -27,6 +38,8 @@ class OutOfMemory:
     private_pools: float | None = None
     """Part of ``allocated`` that CUDA graphs hold."""
     reserved_unallocated: float | None = None
+    allowed: float | None = None
+    """What a memory fraction allows PyTorch, where it is less than the GPU has."""
 
     @property
     def spilled(self) -> bool:
@@ -85,6 +98,14 @@ class OutOfMemory:
                 f"{gpu}: asked for {asked}, {free} free of {total}, torch holds {_shown(self.allocated)}",
             )
         ]
+        if self.allowed is not None:
+            limit = _shown(self.allowed)
+            lines.append(
+                Bilingual(
+                    f"PyTorch 被限制为 {limit}（显存比例），GPU 仍有空闲",
+                    f"a memory fraction limits PyTorch to {limit}; the GPU itself has room",
+                )
+            )
         if self.others_matter:
             zh = "、".join(f"进程 {pid} 占用 {_shown(size)}" for pid, size in self.others)
             en = ", ".join(f"process {pid} holds {_shown(size)}" for pid, size in self.others)
@@ -108,47 +129,81 @@ class OutOfMemory:
 
 
 def parse_oom(text: str) -> OutOfMemory | None:
-    """The last out-of-memory message in ``text``; ``None`` if there is none."""
-    starts = [match.start() for match in re.finditer(r"Tried to allocate " + _SIZE, text)]
-    if not starts:
+    """The last out-of-memory message with figures in ``text``; ``None`` if there is none."""
+    found = [match for form in _REQUESTED for match in re.finditer(form + _SIZE, text)]
+    tensors = list(_TENSOR.finditer(text))
+    last = max((*found, *tensors), key=lambda match: match.start(), default=None)
+    if last is None:
         return None
-    message = text[starts[-1] :][:2000]
-    again = re.search(r"\n\d{4}-\d\d-\d\d |\nTraceback", message)
-    message = message[: again.start()] if again else message
-    requested = _size(r"Tried to allocate " + _SIZE, message)
-    gpu = re.search(r"GPU (\d+)", message)
-    listed = tuple(
-        (int(pid), float(number) * _MIB[unit])
-        for pid, number, unit in re.findall(r"Process (\d+) has " + _SIZE, message)
+    if last in tensors:
+        return OutOfMemory(_tensor_mib(last), gpu=int(last[3]))
+    message = _message_around(text, last.start())
+    gpu = re.search(r"GPU (\d+)|on device (\d+)", message)
+    listed = re.findall(r"Process (\d+) has " + _SIZE, message)
+    capacity = _size(
+        message, r"total capac\w{1,9} of " + _SIZE, _SIZE + r" total capac", r"Device limit {1,20}: " + _SIZE
+    )
+    allowed = _size(
+        message, _SIZE + r" allowed", r"max allowed: " + _SIZE, r"memory fraction\)\s{1,40}: " + _SIZE
     )
     return OutOfMemory(
-        requested=requested or 0.0,
-        gpu=int(gpu[1]) if gpu else None,
-        capacity=_size(r"total capac\w+ of " + _SIZE, message, _SIZE + r" total capac\w+"),
-        free=_size(r"of which " + _SIZE + r" is free", message, _SIZE + r" free"),
-        listed=listed,
-        this_process=_size(r"this process has " + _SIZE, message),
-        allocated=_size(_SIZE + r" is allocated by PyTorch", message, _SIZE + r" already allocated"),
-        private_pools=_size(r"with " + _SIZE + r" allocated in private pools", message),
+        requested=_mib(last[1], last[2]),
+        gpu=int(gpu[1] or gpu[2]) if gpu else None,
+        capacity=capacity,
+        free=_size(
+            message, r"of which " + _SIZE + r" is free", _SIZE + r" free", r"Free \(.{1,40}\): " + _SIZE
+        ),
+        listed=tuple((int(pid), _mib(number, unit)) for pid, number, unit in listed),
+        this_process=_size(message, r"this process has " + _SIZE),
+        allocated=_size(
+            message,
+            _SIZE + r" is allocated by PyTorch",
+            _SIZE + r" already allocated",
+            r"Currently allocated {1,20}: " + _SIZE,
+            r"MPS allocated: " + _SIZE,
+            r"allocated so far: " + _SIZE,
+        ),
+        private_pools=_size(message, r"with " + _SIZE + r" allocated in private pools"),
         reserved_unallocated=_unallocated(message),
+        allowed=None if allowed is None or allowed > (capacity or allowed) else allowed,
     )
+
+
+def _message_around(text: str, start: int) -> str:
+    """One message: from the line that begins it to the next line of a log or traceback."""
+    begin = text.rfind("\n", 0, start) + 1
+    block = text.rfind("Allocation on device", max(0, start - 400), start)
+    if "Tried to allocate" not in text[begin : start + 20] and block >= 0:
+        begin = block
+    message = text[max(begin, start - 400) :][:2400]
+    again = re.search(r"\n\d{4}-\d\d-\d\d |\nTraceback", message)
+    return message[: again.start()] if again else message
+
+
+def _tensor_mib(match: re.Match[str]) -> float:
+    return math.prod(map(int, match[1].split(","))) * _ITEM.get(match[2].lower(), 4) / 2**20
 
 
 def _unallocated(message: str) -> float | None:
     """Reserved but unallocated; before torch 2.1 the difference of two figures."""
-    size = _size(_SIZE + r" is reserved by PyTorch but unallocated", message)
+    size = _size(message, _SIZE + r" is reserved by PyTorch but unallocated")
     if size is not None:
         return size
-    reserved = _size(_SIZE + r" reserved in total by PyTorch", message)
-    allocated = _size(_SIZE + r" already allocated", message)
+    reserved = _size(message, _SIZE + r" reserved in total by PyTorch")
+    allocated = _size(message, _SIZE + r" already allocated")
     return None if reserved is None or allocated is None else max(0.0, reserved - allocated)
 
 
-def _size(pattern: str, message: str, *older: str) -> float | None:
-    for form in (pattern, *older):
+def _size(message: str, *forms: str) -> float | None:
+    """The first of these figures that the message has, in MiB."""
+    for form in forms:
         if match := re.search(form, message):
-            return float(match[1]) * _MIB[match[2]]
+            return _mib(match[1], match[2])
     return None
+
+
+def _mib(number: str, unit: str) -> float:
+    return float(number.replace(",", "")) * _MIB[unit if unit in _MIB else unit[0]]
 
 
 def _shown(mib: float | None) -> str:

@@ -25,11 +25,20 @@ class SplitFiles:
 class Plan:
     """What a training would use; nothing is changed."""
 
-    def __init__(self, settings: Settings, config: str, work_dir: Path, gpu_ids: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        config: str,
+        work_dir: Path,
+        gpu_ids: Sequence[int] = (),
+        *,
+        resuming: bool = False,
+    ) -> None:
         self.settings = settings
         self.config = config
         self.folder = RunFolder(work_dir)
         self.gpu_ids = tuple(gpu_ids)
+        self.resuming = resuming
         self.root = DataRoot(settings.data_root)
 
     @property

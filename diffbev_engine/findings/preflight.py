@@ -1,12 +1,13 @@
 """Run all checks; a failing check does not stop the others, and none has side effects."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.findings import data, gpu, gpu_memory, machine, samples, storage, weights
 from diffbev_engine.findings.finding import Finding, NotLooked, Severity, error, warning
 from diffbev_engine.findings.plan import Plan
@@ -30,8 +31,72 @@ CHECKS: dict[str, Check] = {
     "shared_memory": machine.shared_memory,
     "ram": machine.ram,
     "cores": machine.cores,
+    "compiler": machine.compiler,
 }
 """Name of a check, which its findings carry, and its function."""
+
+
+PRECONDITIONS = (
+    *("data_root", "pairing", "depth", "labels", "disk", "cuda", "gpu_memory"),
+    *("open_files", "shared_memory"),
+)
+"""Checks that take a second or two, and without which a training run is not started.
+
+To make a check a precondition, add its name: what it finds at error level refuses, its warnings are logged.
+"""
+_LOGGED = ("splits", "ram")
+"""Checks of which even an error is only logged at a start: the run works, or the figure is a guess."""
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Preconditions:
+    """What the preconditions of a start have found."""
+
+    failed: tuple[Finding, ...] = ()
+    """Errors that refuse the start."""
+    warnings: tuple[Finding, ...] = ()
+
+    def require(self) -> None:
+        """Refuse the start if a precondition is not met.
+
+        Raises:
+            DiffBEVError: naming each, and what to do.
+        """
+        if self.failed:
+            lines = [f"  {each.id}: {_line(each)}" for each in self.failed[:_SHOWN]]
+            count = len(self.failed)
+            raise DiffBEVError(
+                f"training is not started: {count} precondition{'s are' if count > 1 else ' is'} not met.\n"
+                + "\n".join(lines)
+                + "\nNothing was changed. Fix this first, or start with --anyway; `diffbev-engine preflight` "
+                "shows all checks."
+            )
+
+    def notes(self, *, overruled: bool) -> list[str]:
+        """Lines for the log: the warnings, and the errors where they were ``overruled``."""
+        failed = [f"{each.id}: {_line(each)} (overruled by --anyway)" for each in self.failed if overruled]
+        return failed + [f"{each.id}: {_line(each)}" for each in self.warnings]
+
+
+def check_preconditions(plan: Plan) -> Preconditions:
+    """Run the checks that decide whether a training run may start; nothing is changed.
+
+    Raises:
+        UsageError: the configuration names what does not exist, such as a model.
+    """
+    told: set[str] = set()
+    names = (*PRECONDITIONS, *_LOGGED)
+    found = [finding for name in names for finding in _guarded(name, CHECKS[name], plan, told, usage=True)]
+    failed = [each for each in found if each.severity is Severity.ERROR and each.id not in _LOGGED]
+    others = [each for each in found if each.severity is not Severity.OK and each not in failed]
+    return Preconditions(tuple(failed), tuple(others))
+
+
+def _line(finding: Finding) -> str:
+    where = f" [{finding.where}]" if finding.where else ""
+    advice = finding.advice.en if finding.remedies else ""
+    return f"{finding.title.en}{where}" + (f" → {advice}" if advice else "")
 
 
 def preflight(
@@ -44,12 +109,17 @@ def preflight(
         yield from _guarded(name, check, plan, told)
 
 
-def _guarded(name: str, check: Check, plan: Plan, told: set[str]) -> Iterator[Finding]:
+def _guarded(
+    name: str, check: Check, plan: Plan, told: set[str], *, usage: bool = False
+) -> Iterator[Finding]:
+    """The findings of a check, its errors among them; wrong usage is raised if ``usage`` says so."""
     try:
         yield from check(plan)
     except NotLooked as reason:
         yield _not_looked(name, reason.why)
     except (DiffBEVError, OSError) as problem:
+        if usage and isinstance(problem, UsageError):
+            raise
         words = str(problem)
         if words in told:  # one damaged file, met again
             yield _not_looked(name, Bilingual("原因见上", "for the reason above"))

@@ -63,13 +63,15 @@ def work_dir(plan: Plan) -> Iterator[Finding]:
 def disk(plan: Plan) -> Iterator[Finding]:
     """Room for checkpoints, metrics and log, and for depth that is still to be made."""
     size, kept = checkpoint_bytes(plan), plan.settings.checkpoint_config.max_keep_ckpts
-    # Besides those kept: the best, which may be an old one, and the next while it is being written.
+    # latest and best are files of their own; while they are replaced, the next iter_<n> is there already.
+    count = kept + 4
     runner, log = plan.settings.runner, plan.settings.log_config
-    needs = {_device(plan.folder.path): size * (kept + 2) + runner.max_iters // log.interval * _ROW}
+    need = size * count + runner.max_iters // log.interval * _ROW - (_saved(plan) if plan.resuming else 0)
+    needs = {_device(plan.folder.path): max(need, 2 * size)}
     places = {_device(plan.folder.path): existing(plan.folder.path)}
     detail = Bilingual(
-        f"保留 {kept} 个，加最佳与正在写的：{kept + 2} × {gib(size)}",
-        f"{kept} kept, the best, the one being written: {kept + 2} × {gib(size)}",
+        f"保留 {kept} 个，加 latest、best 与正在写入的：{count} × {gib(size)}",
+        f"{kept} kept, latest, best, those being written: {count} × {gib(size)}",
     )
     missing = _missing_depth(plan)
     if missing:
@@ -83,11 +85,22 @@ def disk(plan: Plan) -> Iterator[Finding]:
 
 def checkpoint_bytes(plan: Plan) -> int:
     """Size of a checkpoint: weights, buffers, and the two means of AdamW for each weight."""
+    import torch
+
     from diffbev_engine.models.model import build_model
 
-    model = build_model(plan.settings.model.without_pretrained(), plan.settings.data.image_size)
+    with torch.device("meta"):  # sizes without values
+        model = build_model(plan.settings.model.without_pretrained(), plan.settings.data.image_size)
     weights = sum(each.numel() * each.element_size() for each in model.parameters())
     return 3 * weights + sum(each.numel() * each.element_size() for each in model.buffers())
+
+
+def _saved(plan: Plan) -> int:
+    """Bytes of the checkpoints that this run has already, and will replace."""
+    files = {
+        path.stat().st_ino: path.stat().st_size for path in plan.folder.checkpoint_files() if path.is_file()
+    }
+    return sum(files.values())
 
 
 def existing(path: Path) -> Path:

@@ -11,7 +11,9 @@ from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunReport, inspect_run
 from diffbev_engine.runs.manifest import read_manifest
-from diffbev_engine.runs.metrics_reader import Metrics, Row, read_metrics
+from diffbev_engine.runs.metrics import read_metrics
+from diffbev_engine.runs.metrics_integrity import remarks
+from diffbev_engine.runs.metrics_table import MetricsTable, Row
 
 LOSSES = ("loss", "Lwce", "Ldepth", "Ldiff")
 LAST_ROWS = 100
@@ -33,7 +35,9 @@ class Experiment:
 
     name: str
     folder: RunFolder
-    metrics: Metrics
+    source: Path
+    """The ``metrics.csv``."""
+    metrics: MetricsTable
 
     @cached_property
     def best(self) -> Row | None:
@@ -42,7 +46,7 @@ class Experiment:
         if not series.values:
             return None
         step = series.steps[series.values.index(max(series.values))]
-        return next(row for row in self.metrics.evaluation if row.step == step)
+        return next(row for row in self.metrics.evaluations() if row.step == step)
 
     @property
     def best_miou(self) -> float | None:
@@ -88,14 +92,8 @@ class Experiment:
     @property
     def notes(self) -> list[str]:
         """What a reader of the numbers has to know, one sentence each."""
-        metrics, found = self.metrics, []
-        if metrics.unreadable:
-            found.append(
-                f"{len(metrics.unreadable)} unreadable lines of metrics.csv are left out, "
-                f"the first is line {metrics.unreadable[0]}."
-            )
-        if metrics.superseded:
-            found.append(f"{metrics.superseded} rows are left out that a resumed run logged again.")
+        metrics = self.metrics
+        found = [remark.en for remark in remarks(metrics)]
         for name in LOSSES:
             step = metrics.first_not_finite(name)
             if step is not None:
@@ -131,7 +129,9 @@ def load_experiments(runs: Sequence[Path], names: Sequence[str] = ()) -> list[Ex
         )
     folders = [run.parent if run.is_file() else run for run in runs]
     return [
-        Experiment(name, RunFolder(folder), read_metrics(run))
+        Experiment(
+            name, RunFolder(folder), folder / "metrics.csv" if folder == run else run, read_metrics(run)
+        )
         for run, folder, name in zip(runs, folders, names, strict=True)
     ]
 

@@ -43,7 +43,7 @@ def _run_json(run: Experiment) -> dict[str, Any]:
     losses = {name: run.last_loss(name) for name in LOSSES}
     return {
         "name": run.name,
-        "metrics": str(run.metrics.path),
+        "metrics": str(run.source),
         "state": run.state,
         "last_step": run.metrics.last_step,
         "best_mIoU": run.best_miou,
@@ -58,7 +58,7 @@ def _run_json(run: Experiment) -> dict[str, Any]:
 
 
 def _sources(runs: Sequence[Experiment]) -> list[str]:
-    return [f"- **{_cell(run.name)}**: `{run.metrics.path}`, {_state(run)}" for run in runs]
+    return [f"- **{_cell(run.name)}**: `{run.source}`, {_state(run)}" for run in runs]
 
 
 def _state(run: Experiment) -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Literal
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual, join, same
-from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.gpu import read_gpus
 from diffbev_engine.runbook.checks import Check, Outcome, Seen, check_type
 from diffbev_engine.runbook.files import count_matches, one_file_per_sample
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.manifest import read_manifest
+from diffbev_engine.runs.metrics import read_metrics
+from diffbev_engine.runs.metrics_integrity import MetricsError, damage
 from diffbev_engine.runs.status import read_status
 
 _LARGEST_TEXT = 64 * 1024 * 1024
@@ -102,13 +103,10 @@ class CsvReachesStep(Check):
                     "没有 run.json，不知道训练多少次迭代", "run.json does not tell the number of iterations"
                 ),
             )
-        from diffbev_engine.runbook.damage import why_unreadable
-        from diffbev_engine.runs.metrics_reader import read_metrics
-
         try:
-            last = read_metrics(path).last_step
-        except DiffBEVError as error:
-            return Seen(False, why_unreadable(path, error))
+            last = read_metrics(path, columns=()).last_step
+        except MetricsError as error:
+            return Seen(False, error.text)
         return Seen(last >= wanted, Bilingual(f"最后一行：第 {last} 次迭代", f"last row: step {last}"))
 
 
@@ -128,19 +126,16 @@ class CsvHasValues(Check):
         path = roots.path(self.path)
         if not path.exists():
             return _MISSING
-        from diffbev_engine.runbook.damage import damage_of, why_unreadable
-        from diffbev_engine.runs.metrics_reader import read_metrics
-
         try:
-            metrics = read_metrics(path)
-        except DiffBEVError as error:
-            return Seen(False, why_unreadable(path, error))
-        if damage := damage_of(metrics):
-            return Seen(False, damage)
+            metrics = read_metrics(path, columns=self.columns)
+        except MetricsError as error:
+            return Seen(False, error.text)
+        if found := damage(path, metrics):
+            return Seen(False, found)
         empty = ", ".join(column for column in self.columns if not len(metrics.series(column)))
         if empty:
             return Seen(False, Bilingual(f"没有值：{empty}", f"no value of {empty}"))
-        rows, bad = len(metrics.training) + len(metrics.evaluation), len(metrics.unreadable)
+        rows, bad = len(metrics), metrics.unreadable
         zh, en = (f"，另有 {bad} 行不可读", f", and {bad} that cannot be read") if bad else ("", "")
         last = metrics.last_step
         return Seen(True, Bilingual(f"{rows} 行{zh}，到第 {last} 次迭代", f"{rows} rows{en}, to step {last}"))

@@ -6,13 +6,11 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import ExitCode
-from diffbev_engine.runbook.case import Case, case_of_run, read_tail
+from diffbev_engine.findings.failure import read_tail
 from diffbev_engine.runbook.checks import CheckResult, Outcome, look_at
 from diffbev_engine.runbook.checks_of_files import PathExists
 from diffbev_engine.runbook.checks_of_output import ExitCodeIs
-from diffbev_engine.runbook.doctor import diagnose
 from diffbev_engine.runbook.files import fingerprints
-from diffbev_engine.runbook.finding import Finding
 from diffbev_engine.runbook.model import Runbook, Step
 from diffbev_engine.runbook.record import CheckRecord, StepRecord, StepState
 from diffbev_engine.runbook.view import watched
@@ -69,15 +67,6 @@ def judge(
         checks=tuple(CheckRecord(one.description, one.passed, one.seen.detail) for one in results),
         lines=_proof(results, outcome) if passed else _last_lines(outcome),
     )
-
-
-def find_problem(runbook: Runbook, step: Step, roots: WorkspacePaths, outcome: Outcome) -> list[Finding]:
-    """The known problems that match the failure of a step."""
-    case = Case(roots, log=outcome.output or "", exit_code=outcome.exit_code, step=step)
-    if step.run_dir and (roots.workspace / step.run_dir / "status.json").exists():
-        of_run = case_of_run(roots.workspace / step.run_dir, roots, step)
-        case = replace(of_run, log=outcome.output or "", exit_code=outcome.exit_code)
-    return diagnose(runbook, case)
 
 
 def adopt(step: Step, roots: WorkspacePaths, runbook: Runbook) -> StepRecord | None:

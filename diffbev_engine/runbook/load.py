@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from diffbev_engine.core.toml import read_toml
+from diffbev_engine.findings.catalogue import kinds
 from diffbev_engine.runbook.model import Phase, Runbook, Step
 from diffbev_engine.runbook.parse import Place, Table, parse_loose_steps, parse_phases, parse_problems
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -86,6 +87,11 @@ def _validate(runbook: Runbook, place: Place) -> None:
     problems = {problem.id for problem in runbook.problems}
     if len(problems) < len(runbook.problems):
         raise place.error("two problems have the same id; give each its own")
+    for problem in runbook.problems:
+        for kind in problem.kinds:
+            if kind not in kinds():
+                here = place.inside(f"problem {problem.id}").inside("kinds")
+                raise here.error(f"names the kind of failure {kind!r}, which does not exist")
     for step in runbook.steps:
         here = place.inside(f"step {step.id}")
         for name in (*step.after, *filter(None, [step.put_off_until])):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.runbook.checks import Check
 
 
@@ -95,17 +96,6 @@ class Phase:
 
 
 @dataclass(frozen=True)
-class Remedy:
-    """Something to do about a problem."""
-
-    text: Bilingual
-    command: str = ""
-    """Shell that does it, if one line can."""
-    setting: str = ""
-    """The ``key=value`` of the configuration that does it."""
-
-
-@dataclass(frozen=True)
 class Problem:
     """A known problem: how it shows, how to locate it, what to do."""
 
@@ -119,13 +109,15 @@ class Problem:
     note: Bilingual = EMPTY
     belongs_to: str = ""
     """The problem of the runbook that this one is a case of."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of failure of the catalogue (``findings/failures.toml``) that show the problem."""
     logs: tuple[str, ...] = ()
-    """Regular expressions; a line of the log that matches one is a sign of the problem."""
+    """Regular expressions of a workspace's own problems; a line of the log that matches one shows it."""
     states: tuple[str, ...] = ()
     """States of ``status.json`` that mean this problem."""
     exit_codes: tuple[int, ...] = ()
     signs: tuple[str, ...] = ()
-    """Looks at files and the machine, by name: see ``signs.py``."""
+    """Detectors in files and on the machine, by name: see ``detectors.py``."""
     weight: int = 0
     """The more specific of two that match has the greater weight and comes first."""
 

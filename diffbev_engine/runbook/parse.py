@@ -20,6 +20,7 @@ The packaged files (``data/*.toml``) and ``runbook.toml`` of a workspace have th
 
 import difflib
 import re
+import shlex
 import types
 from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -28,14 +29,18 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 
 from diffbev_engine.core.bilingual import Bilingual, same
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.runbook import checks_of_files, checks_of_output  # noqa: F401 – they register checks
 from diffbev_engine.runbook.checks import CHECK_TYPES, Check
-from diffbev_engine.runbook.model import Command, Equivalent, Phase, Problem, Remedy, Step
+from diffbev_engine.runbook.model import Command, Equivalent, Phase, Problem, Step
 
 T = TypeVar("T")
 Table = Mapping[str, Any]
 _REGULAR_EXPRESSIONS = ("pattern", "logs")
 _GLOBS = ("files_at_least",)
+_PROGRAM = "diffbev-engine "
+_OF_THE_SHELL = "|&;<>$`*?\\\n"
+"""Characters of a command that only a shell understands."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def parse_problems(content: Table, place: Place) -> list[Problem]:
         own = {
             "commands": tuple(_commands(table, here)),
             "remedies": tuple(
-                build(Remedy, remedy, here.inside(f"remedy {number}"))
+                _remedy(remedy, here.inside(f"remedy {number}"))
                 for number, remedy in enumerate(tables(table, "remedy", here), start=1)
             ),
         }
@@ -123,6 +128,31 @@ def build(kind: type[T], table: Table, place: Place, given: Mapping[str, Any] | 
         elif field.default is MISSING and field.default_factory is MISSING:
             raise place.error(f"{name} is missing")
     return kind(**values)
+
+
+@dataclass(frozen=True)
+class _RemedyTable:
+    """``[[problem.remedy]]``."""
+
+    text: Bilingual
+    command: str = ""
+    """Shell that does it, if one line can."""
+    setting: str = ""
+    """The ``key=value`` of the configuration that does it."""
+    when: tuple[str, ...] = ()
+
+
+def _remedy(table: Table, place: Place) -> Remedy:
+    """A command of this program is run without a shell; other commands are for a person to paste."""
+    given = build(_RemedyTable, table, place)
+    own = given.command.startswith(_PROGRAM) and not set(given.command) & set(_OF_THE_SHELL)
+    return Remedy(
+        given.text,
+        argv=tuple(shlex.split(given.command)) if own else (),
+        shell="" if own else given.command,
+        overrides=(given.setting,) if given.setting else (),
+        when=given.when,
+    )
 
 
 def _phase(table: Table, place: Place) -> Phase:

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual, Language
+from diffbev_engine.findings.finding import Certainty, Finding, Remedy
 from diffbev_engine.runbook.checks import CHECK_TYPES, CheckResult
-from diffbev_engine.runbook.finding import problem_json
-from diffbev_engine.runbook.model import Runbook, Step
+from diffbev_engine.runbook.model import Problem, Runbook, Step
 from diffbev_engine.runbook.record import GLYPHS, StepState
 from diffbev_engine.runbook.view import RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -41,6 +42,56 @@ def runbook_json(runbook: Runbook, roots: WorkspacePaths, steps: Iterable[Step])
         **roots_json(roots),
         "phases": phases,
         "problems": [problem_json(problem, roots) for problem in runbook.problems],
+    }
+
+
+NO_ROOTS = WorkspacePaths(Path("WORKSPACE"), Path("NUSCENES_ROOT"))
+"""What commands show where there is no workspace: names to fill in."""
+_TO_FILL_IN = {"RUN_DIR", "TRAINING_STEP", str(NO_ROOTS.workspace), str(NO_ROOTS.nuscenes_root)}
+
+
+def problem_json(
+    problem: Problem, roots: WorkspacePaths, remedies: Iterable[Remedy] | None = None
+) -> dict[str, Any]:
+    """A known problem; with ``remedies`` those of one failure instead of all."""
+    return {
+        "id": problem.id,
+        "belongs_to": problem.belongs_to or None,
+        "title": roots.words(problem.title).to_json(),
+        "explanation": roots.words(problem.explanation).to_json(),
+        "note": roots.words(problem.note).to_json() if problem.note else None,
+        "locate": [
+            {"run": roots.command(command.run), "label": roots.words(command.label).to_json()}
+            for command in problem.commands
+        ],
+        "remedies": [
+            filled(remedy, roots).to_json() for remedy in (problem.remedies if remedies is None else remedies)
+        ],
+    }
+
+
+def filled(remedy: Remedy, roots: WorkspacePaths) -> Remedy:
+    """A remedy with the roots filled in; what has a name still to be filled in cannot be run."""
+    argv = tuple(roots.fill(argument) for argument in remedy.argv)
+    shell = roots.command(remedy.shell)
+    if any(_TO_FILL_IN & set(argument.split("/")) for argument in argv):
+        argv, shell = (), " ".join(argv)
+    return replace(remedy, text=roots.words(remedy.text), argv=argv, shell=shell)
+
+
+def finding_json(finding: Finding, runbook: Runbook, roots: WorkspacePaths | None) -> dict[str, Any]:
+    """A finding of the doctor with its known problem."""
+    problem = runbook.problem(finding.id)
+    assert problem is not None, "the doctor finds known problems"
+    return {
+        **problem_json(problem, roots or NO_ROOTS, finding.remedies),
+        "certainty": finding.certainty.name.lower(),
+        "match": finding.certainty is Certainty.SHOWN,
+        "severity": finding.severity.value,
+        "subject": finding.subject,
+        "where": finding.where or None,
+        "evidence": [text.to_json() for text in finding.evidence],
+        "oom": finding.figures.get("oom"),
     }
 
 

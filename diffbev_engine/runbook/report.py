@@ -19,7 +19,7 @@ from diffbev_engine.runbook.view import RunbookView, view_runbook
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.manifest import git_state, package_versions
-from diffbev_engine.runs.metrics_reader import read_metrics
+from diffbev_engine.runs.metrics import read_metrics
 
 _FIGURES = (
     "reports/comparison/plots/mIoU*.png",
@@ -113,7 +113,7 @@ def _runs(roots: WorkspacePaths) -> Sequence[RunSummary]:
         if not (folder / "metrics.csv").exists() and not (folder / "status.json").exists():
             continue
         try:
-            metrics = read_metrics(folder / "metrics.csv")
+            metrics = read_metrics(folder / "metrics.csv", columns=())
             miou, step = metrics.series("mIoU"), metrics.last_step
         except DiffBEVError:
             miou, step = None, None

@@ -8,10 +8,11 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError, ExitCode, UsageError
+from diffbev_engine.findings.finding import Finding
 from diffbev_engine.runbook.checks import Outcome
+from diffbev_engine.runbook.doctor import find_problem, named
 from diffbev_engine.runbook.files import fingerprints
-from diffbev_engine.runbook.finding import Finding, named
-from diffbev_engine.runbook.judge import adopt, find_problem, judge, read_output
+from diffbev_engine.runbook.judge import adopt, judge, read_output
 from diffbev_engine.runbook.model import Command, Runbook, Step
 from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.shell import Shell, compose, is_available, read_exit_code, stop_requests
@@ -235,9 +236,9 @@ class _OneStep:
             if self._stands_in and not stop():
                 record = self._stood_in(record, outcome)
             if record.state is StepState.FAILED and not record.interrupted:
-                findings = find_problem(self._runbook, step, roots, outcome)
+                findings = find_problem(self._runbook, step, roots, outcome, record)
                 cause = named(findings)
-                record = replace(record, problem=cause.problem.id if cause else None)
+                record = replace(record, problem=cause.id if cause else None)
                 if may_put_off and self._may_wait():
                     record = self._put_off(record)
         except BaseException:
@@ -283,7 +284,7 @@ class _OneStep:
         )
         lines = tuple((outcome.output or "").strip().splitlines()[-3:])
         cause = named(find_problem(self._runbook, self._step, self._roots, outcome))
-        problem = cause.problem.id if cause and cause.problem.id in self._step.problems else None
+        problem = cause.id if cause and cause.id in self._step.problems else None
         return replace(
             record, state=StepState.SKIPPED, reason=reason, lines=lines, checks=(), problem=problem
         )

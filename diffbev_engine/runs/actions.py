@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from diffbev_engine.core.changes import changes
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import write_text
 from diffbev_engine.runs.folder import RunFolder
@@ -82,7 +83,11 @@ def start_run(arguments: TrainingArguments) -> Started:
 
 
 def resume_run(
-    path: Path, overrides: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    path: Path,
+    overrides: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+    *,
+    anyway: bool = False,
 ) -> Started:
     """Continue a run in the background, as it was started.
 
@@ -93,6 +98,7 @@ def resume_run(
         path: the run directory.
         overrides: further ``key=value`` settings.
         environment: further variables.
+        anyway: start although a precondition is not met, even if the earlier start did not.
 
     Raises:
         DiffBEVError: it runs, has finished, left no checkpoint, or cannot be started.
@@ -110,14 +116,14 @@ def resume_run(
     if manifest is None or not manifest.config:
         why = found.problem or f"{folder.manifest} is missing"
         raise DiffBEVError(f"{why}. Continue with `train --resume`.")
-    arguments, changes = _arguments_again(folder, manifest, overrides)
+    arguments, changed = _arguments_again(folder, manifest, overrides, anyway=anyway)
     earlier = read_launch(folder)
     kept = dict(earlier.environment) if earlier else {}
     kept = {name: value for name, value in kept.items() if name not in os.environ}
     launch = start_detached(
         folder, arguments.command(), cwd=Path(manifest.cwd), environment={**kept, **(environment or {})}
     )
-    return Started(folder.path, launch, changes)
+    return Started(folder.path, launch, changed)
 
 
 def apply_remedy(path: Path, overrides: Sequence[str], environment: Mapping[str, str]) -> Started:
@@ -181,7 +187,7 @@ def what_is_left(path: Path) -> Stopped:
 
 
 def _arguments_again(
-    folder: RunFolder, manifest: Manifest, overrides: Sequence[str]
+    folder: RunFolder, manifest: Manifest, overrides: Sequence[str], *, anyway: bool = False
 ) -> tuple[TrainingArguments, tuple[str, ...]]:
     """The arguments of the earlier start with ``overrides``, and the settings that differ now."""
     from diffbev_engine.config.load import load_settings
@@ -196,11 +202,12 @@ def _arguments_again(
         overrides=(*recorded.overrides, *overrides),
         resume="latest",
         processes=manifest.world_size,
+        anyway=anyway or recorded.anyway,
     )
     in_its_folder = Path(manifest.cwd) / recorded.config  # else it is the name of a preset
     config = in_its_folder if in_its_folder.exists() else recorded.config
     settings = load_settings(config, arguments.overrides)
-    return arguments, tuple(_changes(manifest.config, settings.model_dump(mode="json")))
+    return arguments, tuple(map(str, changes(manifest.config, settings.model_dump(mode="json"))))
 
 
 def _recorded_settings(folder: RunFolder, manifest: Manifest) -> RecordedArguments:
@@ -227,18 +234,6 @@ def _is_directory(path: str) -> bool:
         return Path(path).is_dir()
     except ValueError:  # a null byte
         return False
-
-
-def _changes(before: Any, after: Any, key: str = "") -> list[str]:
-    """``a.b: old → new`` for every setting that differs."""
-    if isinstance(before, dict) and isinstance(after, dict):
-        names = list(dict.fromkeys([*before, *after]))
-        return [
-            line
-            for name in names
-            for line in _changes(before.get(name), after.get(name), f"{key}.{name}".lstrip("."))
-        ]
-    return [] if before == after else [f"{key}: {before} → {after}"]
 
 
 def _running(path: Path) -> ProcessIdentity:

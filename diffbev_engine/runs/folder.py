@@ -1,5 +1,6 @@
 """The files of a run directory and their names."""
 
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -60,6 +61,11 @@ class RunFolder:
         """What there is to say after the GPU ran out of memory; of the newest start."""
         return self.path / "oom_report.json"
 
+    @property
+    def failed_start(self) -> Path:
+        """Why the newest start failed before training began; the files of the run before it are intact."""
+        return self.path / "failed_start.json"
+
     def console(self, started: datetime) -> Path:
         """What the detached start at ``started`` wrote to stdout and stderr."""
         return self.path / f"console_{started:%Y%m%d_%H%M%S}.log"
@@ -77,19 +83,37 @@ class RunFolder:
         found = ((_ITERATION_CHECKPOINT.fullmatch(path.name), path) for path in self.path.glob("iter_*.pth"))
         return sorted((int(match[1]), path) for match, path in found if match)
 
+    def checkpoint_files(self) -> list[Path]:
+        """Every name under which there is a checkpoint, sound or not: latest, newest first, best."""
+        newest_first = [path for _, path in reversed(self.checkpoints())]
+        return [path for path in (self.latest, *newest_first, self.best) if os.path.lexists(path)]
+
     def holds_a_run(self) -> bool:
         """Whether an earlier run left a checkpoint or metrics here."""
-        return self.metrics.exists() or self.latest.exists() or bool(self.checkpoints())
+        return self.metrics.exists() or bool(self.checkpoint_files())
+
+    def is_written_by_training(self, name: str) -> bool:
+        """Whether the holder of the lock is the only one to write a file of this name here."""
+        fixed = (self.manifest, self.status, self.metrics, self.latest, self.best, self.oom_report)
+        return name in {path.name for path in (*fixed, self.failed_start)} or bool(
+            _ITERATION_CHECKPOINT.fullmatch(name)
+        )
+
+    def earlier_runs(self) -> list[Path]:
+        """The directories of runs that later starts have set aside, newest first."""
+        return sorted((path for path in self.path.glob("previous_*") if path.is_dir()), reverse=True)
 
     def set_aside(self, now: datetime, keep: Collection[Path] = ()) -> Path:
-        """Move the files of an earlier run, but for ``keep``, into a dated subfolder for a new one."""
+        """Move the files of an earlier run, but for ``keep``, into a dated subdirectory for a new one."""
         archive = self.path / f"previous_{now:%Y%m%d_%H%M%S}"
+        while archive.exists():  # another start in the same second
+            archive = archive.with_name(f"{archive.name}_2")
         archive.mkdir()
-        mine = [self.manifest, self.status, self.metrics, self.latest, self.best, self.launch]
-        mine += [self.oom_report]
-        mine += [path for _, path in self.checkpoints()]
+        mine = [self.manifest, self.status, self.metrics, self.launch, self.oom_report, self.failed_start]
+        mine += self.checkpoint_files()
         mine += [*self.path.glob("train_*.log"), *self.path.glob("console_*.log")]
+        mine += self.path.glob("metrics.*_*.csv")
         for path in mine:
-            if path.exists() and path not in keep:
+            if os.path.lexists(path) and path not in keep:
                 path.rename(archive / path.name)
         return archive

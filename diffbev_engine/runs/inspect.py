@@ -5,6 +5,7 @@ believed that a killed process could no longer correct: a status of "training" c
 while its process lives.
 """
 
+import os
 import signal
 import time
 from dataclasses import asdict, dataclass, replace
@@ -92,6 +93,8 @@ class RunReport:
     """Why it failed, was ended or stalled: its own words, else the signal, else the last error logged."""
     stalled: bool = False
     """Whether it runs without progress; also while it is asked to stop."""
+    suspended: bool = False
+    """Whether its process was stopped by SIGSTOP: it is stalled, too."""
     age_s: float | None = None
     """Of a running run: seconds since its last progress (an iteration, an evaluated batch)."""
     step: int | None = None
@@ -131,7 +134,7 @@ def inspect_run(path: Path) -> RunReport:
         DiffBEVError: if there is no run.
     """
     folder = RunFolder(path)
-    if not any(path.exists() for path in (folder.manifest, folder.status, folder.launch, folder.lock)):
+    if not any(map(os.path.lexists, (folder.manifest, folder.status, folder.launch, folder.lock))):
         raise DiffBEVError(f"there is no run in {path}: neither run.json, status.json nor launch.json.")
     return _report(gather(folder))
 
@@ -199,6 +202,7 @@ def _with_activity(report: RunReport, evidence: Evidence) -> RunReport:
         report,
         activity="stopping" if stopping else STALLED if why else activity,
         stalled=bool(why),
+        suspended=process is not None and process.suspended,
         reason=why,
         message=f"{why}; {report.message}" if why else report.message,
         age_s=None if ended_before or status is None else no_progress_for(status),
@@ -304,4 +308,5 @@ def _newest_checkpoint(folder: RunFolder) -> str | None:
     saved = folder.checkpoints()
     if saved:
         return saved[-1][1].name
-    return folder.latest.name if folder.latest.exists() else None
+    files = folder.checkpoint_files()
+    return files[0].name if files else None

@@ -63,6 +63,8 @@ class TrainingArguments:
     resume: str | None = None
     """``latest``, the path of a checkpoint, or ``None`` for a new run."""
     processes: int = 1
+    anyway: bool = False
+    """Start although a precondition is not met."""
 
     def command(self) -> list[str]:
         """The command line, through torchrun where it takes several processes."""
@@ -74,6 +76,8 @@ class TrainingArguments:
             command += ["--gpu-ids", ",".join(map(str, self.gpu_ids))]
         for override in self.overrides:
             command += ["--set", override]
+        if self.anyway:
+            command += ["--anyway"]
         if self.resume:
             command += ["--resume"] if self.resume == "latest" else ["--resume", self.resume]
         return command

@@ -32,6 +32,8 @@ class RecordedArguments:
     config: str
     gpu_ids: tuple[int, ...] = ()
     overrides: tuple[str, ...] = ()
+    anyway: bool = False
+    """Whether preconditions that were not met were overruled."""
 
 
 @dataclass(frozen=True)
@@ -88,10 +90,12 @@ def write_manifest(
     world_size: int,
     resumed_from: str | None,
     arguments: Mapping[str, Any] | None = None,
+    overruled: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """Write ``run.json``; on resume it describes the newest start.
 
     ``arguments`` are those of ``diffbev-engine train``, ``None`` for settings made in Python.
+    ``overruled`` are the findings at error level of a start with ``--anyway``.
     """
     manifest = {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -99,6 +103,8 @@ def write_manifest(
         "cwd": str(Path.cwd()),
         "config_path": config_path,
         "arguments": arguments,
+        "anyway": overruled is not None,
+        "overruled": list(overruled or ()),
         "config": config,
         "seed": seed,
         "resumed_from": resumed_from,

@@ -1,22 +1,83 @@
-"""``metrics.csv``: a fixed header, one flushed row a logged step or evaluation."""
+"""``metrics.csv``: read whole, appended to, continued after a resume. Light.
+
+Everything that reads, checks or writes such a file goes through here or, while it grows, through
+:mod:`metrics_tail`; a row means the same to all of them.
+"""
 
 import csv
 import io
-from collections.abc import Mapping
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 
-from diffbev_engine.core.classes import CLASSES
-from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import write_text
-
-COLUMNS: tuple[str, ...] = (
-    *("step", "mode", "phase", "loss", "Lwce", "Ldepth", "Ldiff", "lr", "mIoU"),
-    *(f"IoU/{name}" for name in CLASSES),
-    *("grad_norm", "images_per_s", "gpu_mem_mb"),
+from diffbev_engine.runs.metrics_dialect import (
+    COLUMNS,
+    LineParser,
+    column_names,
+    encoding_of,
+    lines_of,
+    whole_lines,
 )
+from diffbev_engine.runs.metrics_integrity import not_opened
+from diffbev_engine.runs.metrics_rows import RowReader
+from diffbev_engine.runs.metrics_table import MetricsTable, Rows
+
+logger = logging.getLogger("diffbev_engine")
 _HEADER = ",".join(COLUMNS)
+_PIECE = 1 << 20
 
 Value = int | float | str | None
+
+
+def read_metrics(path: Path, most: int | None = None, columns: Iterable[str] | None = None) -> MetricsTable:
+    """Read a ``metrics.csv``.
+
+    A row that goes back in ``step`` is taken as the sign of a resumed run: it replaces the earlier
+    rows from that step on. A last line without its newline is still being written and is left out.
+
+    Args:
+        path: the file, or the run directory that holds it.
+        most: bytes to read at most, half of them from each end of a larger file: enough to judge it,
+            not to plot it.
+        columns: the training columns to keep; all unless given. Scores are always kept.
+
+    Raises:
+        MetricsError: no such file, nothing in it, or no row of it can be read.
+    """
+    path = path / "metrics.csv" if path.is_dir() or path.suffix != ".csv" else path
+    reader = RowReader(MetricsTable(columns))
+    try:
+        for lines in _lines(path, most):
+            reader.take(lines)
+        if fault := reader.fault(path):
+            raise fault
+    except OSError as error:
+        raise not_opened(path, error) from error
+    return reader.table
+
+
+def _lines(path: Path, most: int | None) -> Iterator[list[str]]:
+    """The complete lines of the file, or those at both ends of a larger one."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        encoding = encoding_of(file.read(4))
+        file.seek(0)
+        left, rest = size if most is None or size <= most else most // 2, b""
+        while left > 0 and (piece := file.read(min(_PIECE, left))):
+            left -= len(piece)
+            content = rest + piece
+            end = whole_lines(content, encoding)
+            rest = content[end:]
+            yield lines_of(content[:end], encoding)
+        if most is not None and size > most:
+            file.seek((size - most // 2) // 4 * 4)
+            content = file.read()
+            yield lines_of(content[: whole_lines(content, encoding)], encoding)[1:]
 
 
 class MetricsWriter:
@@ -25,11 +86,22 @@ class MetricsWriter:
     def __init__(self, path: Path, *, keep_until_step: int = 0) -> None:
         """Continue the file after ``keep_until_step``: later rows and a torn last row are dropped.
 
+        A file with more to lose than that is kept under another name, which a warning in the log gives:
+        one that is damaged, or whose header is of another version or program.
+
         Raises:
-            DiffBEVError: if the file has another header, or a row without its step.
+            MetricsError: the file cannot be read.
         """
-        rows = _rows_until(path, keep_until_step) if path.exists() else []
-        write_text(path, "".join(f"{line}\n" for line in [_HEADER, *rows]))
+        rows: list[str] = []
+        if path.exists():
+            rows, lost = _rows_until(path, keep_until_step)
+            if lost:
+                kept = _keep_aside(path, "original" if lost in (_CONVERTED, _FOREIGN) else "damaged")
+                logger.warning(
+                    f"{path.name}: {lost}. {kept}Training continues with {len(rows):,} of its rows, "
+                    f"up to iteration {keep_until_step:,}."
+                )
+        write_text(path, "".join(f"{line}\n" for line in [_HEADER, *rows]), durable=True)
         self._file = path.open("a", encoding="utf-8", newline="")
 
     def write(self, row: Mapping[str, Value]) -> None:
@@ -47,29 +119,70 @@ class MetricsWriter:
         self._file.close()
 
 
-def _rows_until(path: Path, step: int) -> list[str]:
-    text = path.read_text(encoding="utf-8", errors="replace")
-    lines = text.split("\n")[:-1]  # what follows the last newline is a torn row
-    if not lines:
-        return []
-    if lines[0] != _HEADER:
-        raise DiffBEVError(
-            f"{path} was not written by this version: its header differs. "
-            "Move the file away or choose another work dir."
-        )
-    whole = [line for line in lines[1:] if line.count(",") == len(COLUMNS) - 1]
-    return [line for line in whole if _step_of(line, path) <= step]
+_CONVERTED = "converted, because its columns are those of another version or program"
+_FOREIGN = "written by another program, without a step column"
 
 
-def _step_of(line: str, path: Path) -> int:
-    cell = line.split(",", 1)[0]
+def _rows_until(path: Path, step: int) -> tuple[list[str], str]:
+    """The rows up to ``step``, and what would be lost without the file they are from; "" for nothing."""
     try:
-        return int(cell)
-    except ValueError:
-        raise DiffBEVError(
-            f"{path} is damaged: {cell[:20]!r} stands in place of a step. "
-            "Restore the file from a copy, or move it away: a new one is begun."
-        ) from None
+        content = path.read_bytes()
+    except OSError as error:
+        raise not_opened(path, error) from error
+    encoding = encoding_of(content[:4])
+    lines = lines_of(content[: whole_lines(content, encoding)], encoding)
+    parser, kept = LineParser(), []
+    for line in lines:
+        row = parser.parse(line)
+        if parser.header is not None and (not parser.header.own or '"' in line):
+            return _converted(lines, step), _CONVERTED
+        if row is not None and row[0] <= step:
+            kept.append(",".join(row[1]))
+    if parser.header is None:
+        foreign = any(column_names(line) for line in lines[:1])
+        return [], _FOREIGN if foreign else "no row of it can be read"
+    if parser.unreadable:
+        return kept, f"{parser.unreadable:,} of its lines cannot be read"
+    return kept, f"{parser.wider:,} of its rows are wider than the header" if parser.wider else ""
+
+
+def _converted(lines: list[str], step: int) -> list[str]:
+    """The rows up to ``step`` of a file with other columns, as far as they are known by name."""
+    reader = RowReader(MetricsTable())
+    reader.take(lines)
+    rows = [
+        *((at, 0, cells) for at, cells in _cells_until(reader.table.training, "train", step).items()),
+        *((at, 1, cells) for at, cells in _cells_until(reader.table.evaluation, "eval", step).items()),
+    ]
+    rows.sort(key=lambda row: row[:2])
+    return [",".join(cells.get(column, "") for column in COLUMNS) for _, _, cells in rows]
+
+
+def _cells_until(rows: Rows, mode: str, step: int) -> dict[int, dict[str, str]]:
+    found = {at: {"step": str(at), "mode": mode, "phase": mode} for at in rows.steps if at <= step}
+    for name in rows.columns:
+        series = rows.series(name)
+        values = [*zip(series.steps, map(repr, series.values), strict=True)]
+        for at, value in values + [(at, "nan") for at in rows.not_finite(name)]:
+            if at in found:
+                found[at][name] = value
+    return found
+
+
+def _keep_aside(path: Path, why: str) -> str:
+    """Give the content of ``path``, which is replaced afterwards, a second name; says which."""
+    if not path.stat().st_size:
+        return ""
+    name = f"{path.stem}.{why}_{datetime.now():%Y%m%d_%H%M%S}"
+    aside, number = path.with_name(f"{name}.csv"), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{name}_{number}.csv")
+    try:
+        os.link(path, aside)
+    except OSError:  # a file system without hard links
+        shutil.copy2(path, aside)
+    return f"The original is kept as {aside.name}. "
 
 
 def _text(value: Value) -> str:

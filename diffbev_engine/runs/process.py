@@ -7,6 +7,7 @@ for good.
 
 import getpass
 import os
+import signal
 import socket
 from dataclasses import dataclass
 from enum import Enum
@@ -17,6 +18,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from diffbev_engine.core.state_file import convert
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""What asks a training run to save and stop: people, schedulers (SLURM, submitit), a closing terminal."""
 
 _PROC = Path("/proc")
 _START_TIME = 19  # of the fields after the command's name in /proc/<pid>/stat; field 22 in proc(5)

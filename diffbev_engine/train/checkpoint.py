@@ -1,9 +1,11 @@
-"""Checkpoints: written atomically, loaded with weights_only, validated against the model."""
+"""Checkpoints: written atomically, loaded with weights_only, verified before they are used."""
 
-import pickle
+import math
+import os
 import shutil
+import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from diffbev_engine.runs.folder import RunFolder
 
 _FORMAT = 1
 _SHOWN_MISMATCHES = 3
+_WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 
 
 @dataclass
@@ -40,17 +43,64 @@ class Checkpoint:
     scaler: dict[str, Any]
     meter: dict[str, Any]
     random: list[Any]
-    """One entry a process, see ``random_state``."""
+    """One entry per process, see ``random_state``."""
     best: Best
     evaluated: bool
     """Whether the evaluation due at this iteration has been done."""
     settings: dict[str, Any]
 
 
-def save_checkpoint(folder: RunFolder, checkpoint: Checkpoint, *, is_best: bool, keep: int) -> Path:
-    """Write ``iter_<n>.pth`` and point ``latest.pth`` (and ``best_mIoU.pth``) at it.
+_KINDS: dict[str, type] = {
+    **{"iteration": int, "evaluated": bool, "random": list},
+    **dict.fromkeys(("model", "optimizer", "scaler", "meter", "best", "settings"), dict),
+}
+_KEYS = {"optimizer": ("state", "param_groups"), "meter": ("sums", "count"), "best": ("miou", "step")}
+assert _KINDS.keys() == {field.name for field in fields(Checkpoint)}, "every field is checked"
 
-    Older ``iter_<n>.pth`` beyond the newest ``keep`` are removed.
+
+@dataclass(frozen=True)
+class Rejected:
+    """A checkpoint that cannot be used."""
+
+    path: Path
+    reason: str
+    """The end of a sentence that the name begins, such as "is truncated"."""
+
+    def __str__(self) -> str:
+        return f"{self.path.name} {self.reason}"
+
+
+@dataclass(frozen=True)
+class Usable:
+    """The newest checkpoint of a run that can be resumed from, and the newer ones that cannot."""
+
+    path: Path
+    checkpoint: Checkpoint
+    rejected: tuple[Rejected, ...] = ()
+
+    @property
+    def note(self) -> str:
+        """Why this one was taken; empty where the newest is sound."""
+        if not self.rejected:
+            return ""
+        return f"{'; '.join(map(str, self.rejected))}; resuming from {self.path.name}"
+
+
+class UnusableCheckpointError(DiffBEVError):
+    """A checkpoint that is damaged, incomplete or not a checkpoint."""
+
+    def __init__(
+        self, path: Path, reason: str, advice: str = "Use an earlier checkpoint from the same directory."
+    ) -> None:
+        self.reason = reason
+        super().__init__(f"{path} cannot be read as a checkpoint: it {reason}. {advice}")
+
+
+def save_checkpoint(folder: RunFolder, checkpoint: Checkpoint, *, is_best: bool, keep: int) -> Path:
+    """Write ``iter_<n>.pth``, then copy it to ``latest.pth`` and, if it is the best, ``best_mIoU.pth``.
+
+    The copies share no blocks with it, so that one bad block takes one file.  Only when all are
+    written are ``iter_<n>.pth`` of earlier iterations beyond the newest ``keep`` removed.
 
     Raises:
         DiffBEVError: when the disk is full or cannot be written; earlier checkpoints are intact.
@@ -61,8 +111,10 @@ def save_checkpoint(folder: RunFolder, checkpoint: Checkpoint, *, is_best: bool,
         with atomic_path(path, durable=True) as temporary:
             torch.save(content, temporary)
         for name in [folder.latest, *([folder.best] if is_best else [])]:
-            _same_content(path, name)
-        for _, old in folder.checkpoints()[:-keep]:
+            copy_checkpoint(path, name)
+        # Later iterations are of a branch that was left, or damaged: they must not push out sound ones.
+        earlier = [old for iteration, old in folder.checkpoints() if iteration < checkpoint.iteration]
+        for old in earlier[: max(0, len(earlier) - (keep - 1))]:
             old.unlink()
     except (OSError, RuntimeError) as error:
         raise DiffBEVError(
@@ -71,30 +123,75 @@ def save_checkpoint(folder: RunFolder, checkpoint: Checkpoint, *, is_best: bool,
     return path
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint onto the CPU; tensors and plain values only, nothing is executed.
+def copy_checkpoint(path: Path, name: Path) -> None:
+    """Give ``name`` the content of ``path`` in blocks of its own."""
+    # Read and written: the system's own ways to copy a file share its blocks on some file systems.
+    with (
+        atomic_path(name, durable=True) as temporary,
+        path.open("rb") as reading,
+        temporary.open("wb") as writing,
+    ):
+        shutil.copyfileobj(reading, writing, 1 << 24)
+
+
+def newest_usable(directory: Path) -> Usable | None:
+    """The newest sound checkpoint in ``directory``; ``None`` where there is no checkpoint at all.
+
+    Every candidate is verified: readable as a zip file without CRC errors, complete, of finite
+    weights.  ``best_mIoU.pth`` is taken only when none of the others can be used.
 
     Raises:
-        DiffBEVError: a missing or damaged file.
-        UsageError: a file that is no checkpoint of this program.
+        DiffBEVError: there are checkpoints, but none can be used; each reason is given.
     """
-    if not path.is_file():
+    folder = RunFolder(directory)
+    candidates = folder.checkpoint_files()
+    if not candidates:
+        return None
+    rejected = [] if os.path.lexists(folder.latest) else [Rejected(folder.latest, "is missing")]
+    for path in sorted(candidates, key=lambda path: _age(folder, path)):
+        try:
+            return Usable(path, load_checkpoint(path, finite=True), tuple(rejected))
+        except UnusableCheckpointError as error:
+            rejected.append(Rejected(path, error.reason))
+        except UsageError:
+            rejected.append(Rejected(path, "is not a checkpoint of this program"))
+    reasons = "; ".join(
+        f"{each.path.name} cannot be read as a checkpoint: it {each.reason}" for each in rejected
+    )
+    raise DiffBEVError(
+        f"no usable checkpoint in {directory}: {reasons}. Nothing was changed. Restore one from a backup, or "
+        "start without --resume: the files of this run are then moved to a subdirectory."
+    )
+
+
+def load_checkpoint(path: Path, *, finite: bool = False) -> Checkpoint:
+    """Read a checkpoint onto the CPU; tensors and plain values only, nothing is executed.
+
+    Args:
+        path: the file.
+        finite: refuse weights that are NaN or infinite, from which nothing can be trained.
+
+    Raises:
+        DiffBEVError: a missing, damaged or incomplete file, or one of a newer version.
+        UsageError: a file that is not a checkpoint of this program.
+    """
+    if not os.path.lexists(path):
         raise DiffBEVError(
             f"no checkpoint {path}. Name an existing iter_<n>.pth, latest.pth or best_mIoU.pth."
         )
+    damage = _damage(path)
+    if damage:
+        raise UnusableCheckpointError(path, damage)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
-        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise DiffBEVError(
-            f"{path} cannot be read as a checkpoint: {first_line} Use an earlier one from the same folder."
-        ) from error
-    if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
-        raise UsageError(
-            f"{path} is not a checkpoint of this program. To load backbone weights, set "
-            f"model.backbone.pretrained; --resume accepts only checkpoints written by this program."
-        )
-    return Checkpoint(**{**content, "best": Best(**content["best"])})
+    except Exception as error:  # whatever the decoder meets in a file from outside
+        # torch's own words advise to load it with weights_only=False, which would run code from the file.
+        reason = "holds objects other than tensors and plain values, which are never loaded"
+        raise UnusableCheckpointError(path, reason) from error
+    checkpoint = _checkpoint(path, content)
+    if finite:
+        _require_finite(path, checkpoint)
+    return checkpoint
 
 
 def load_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: Path) -> None:
@@ -121,9 +218,85 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: Path) 
     model.load_state_dict(dict(weights))
 
 
-def _same_content(path: Path, name: Path) -> None:
-    with atomic_path(name) as temporary:
-        try:
-            temporary.hardlink_to(path)
-        except OSError:  # a file system without hard links
-            shutil.copyfile(path, temporary)
+def _damage(path: Path) -> str:
+    """What is wrong with the bytes of a file, as the end of a sentence; empty if nothing is."""
+    if not path.exists():
+        return "is a link to a file that does not exist"
+    if not path.is_file():
+        return "is not a file"
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+        if not head:
+            return "is empty"
+        if not head.strip(b"\0"):
+            return "contains only zeros"
+        if not head.startswith(b"PK"):
+            return "is not a file that torch.save wrote"
+        if not zipfile.is_zipfile(path):
+            return "is truncated"
+        with zipfile.ZipFile(path) as archive:
+            bad = archive.testzip()  # torch.load does not compare checksums
+    except OSError as error:
+        return f"cannot be read: {error.strerror or error}"
+    except Exception as error:  # whatever zipfile meets in damaged bytes
+        return f"is damaged ({type(error).__name__})"
+    return f"is damaged (checksum error in {bad})" if bad else ""
+
+
+def _checkpoint(path: Path, content: object) -> Checkpoint:
+    """Check the fields of what was loaded; those that this version does not know are left out."""
+    version = content.get("format") if isinstance(content, dict) else None
+    if not isinstance(content, dict) or not isinstance(version, int):
+        raise UsageError(
+            f"{path} is not a checkpoint of this program{_other_kind(content)}. To load backbone weights, "
+            "set model.backbone.pretrained; --resume accepts only checkpoints written by this program."
+        )
+    if version > _FORMAT:
+        reason = f"was written by a newer version (format {version}; this version reads {_FORMAT})"
+        raise UnusableCheckpointError(path, reason, "Update diffbev-engine to use it.")
+    missing = [name for name in _KINDS if name not in content]
+    missing += [
+        f"{name}.{key}" for name, keys in _KEYS.items() for key in keys if key not in content.get(name, ())
+    ]
+    if missing:
+        raise UnusableCheckpointError(path, f"lacks the field {missing[0]!r}")
+    wrong = next((name for name, kind in _KINDS.items() if not isinstance(content[name], kind)), None)
+    if wrong or not all(isinstance(tensor, Tensor) for tensor in content["model"].values()):
+        raise UnusableCheckpointError(path, f"has a damaged field {wrong or 'model'!r}")
+    values = {name: content[name] for name in _KINDS}
+    best = Best(**{key: content["best"][key] for key in _KEYS["best"]})
+    return Checkpoint(**{**values, "model": _unwrapped(content["model"]), "best": best})
+
+
+def _other_kind(content: object) -> str:
+    if isinstance(content, dict) and "pytorch-lightning_version" in content:
+        return ": it was written by PyTorch Lightning"
+    if isinstance(content, dict) and content and all(isinstance(value, Tensor) for value in content.values()):
+        return f": it holds {len(content)} tensors and no training state"
+    return ""
+
+
+def _unwrapped(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The names without the prefix that a wrapper has given to all of them."""
+    for prefix in _WRAPPERS:
+        if weights and all(name.startswith(prefix) for name in weights):
+            return _unwrapped({name.removeprefix(prefix): tensor for name, tensor in weights.items()})
+    return weights
+
+
+def _require_finite(path: Path, checkpoint: Checkpoint) -> None:
+    for name, tensor in checkpoint.model.items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise UnusableCheckpointError(path, f"holds NaN or infinite weights ({name})")
+
+
+def _age(folder: RunFolder, path: Path) -> tuple[bool, float, bool, bool]:
+    """Sorts the newest checkpoint first, and what cannot be read where its name puts it."""
+    try:  # mapped, so that little more than the names is read
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        iteration, evaluated = float(content["iteration"]), bool(content["evaluated"])
+    except Exception:  # met again, with its reason, when it is verified
+        number = path.stem.removeprefix("iter_")
+        iteration, evaluated = float(number) if number.isdecimal() else math.inf, False
+    return path == folder.best, -iteration, not evaluated, path != folder.latest

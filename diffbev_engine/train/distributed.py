@@ -71,6 +71,13 @@ def join_processes(gpu_ids: Sequence[int]) -> Processes:
     return Processes(device, shard, control)
 
 
+def device_name(device: torch.device) -> str:
+    """What the device is called: the GPU's name, or the CPU with its threads."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads (no GPU found)"
+
+
 def leave_processes() -> None:
     """Leave the group of processes, if there is one."""
     if distributed.is_initialized():

@@ -1,7 +1,7 @@
 """The training loop: step, log, save, evaluate; stop cleanly on a signal, a NaN or a damaged file."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from diffbev_engine.train.meter import Meter
 from diffbev_engine.train.recorder import Recorder, Scores, logger
 from diffbev_engine.train.signals import StopRequest
 from diffbev_engine.train.step import TrainingStep, loss_names
+from diffbev_engine.train.workers import WorkerWatch, dead_worker, is_dead_worker
 
 Evaluate = Callable[[BEVModel, Callable[[int], None]], Scores]
 """Scores the model; calls back with the number of images done, which may raise to stop it."""
@@ -52,16 +53,17 @@ class TrainingLoop:
         processes: Processes,
         evaluate: Evaluate,
         stop: StopRequest,
-        recorder: Recorder | None,
     ) -> None:
-        """Wire the parts; ``recorder`` is there in the main process alone."""
+        """Wire the parts."""
         self._step = step
         self._settings = settings
         self._folder = folder
         self._processes = processes
         self._evaluate = evaluate
         self._stop = stop
-        self._recorder = recorder
+        self._recorder: Recorder | None = None
+        self._workers = WorkerWatch()
+        self._without_depth = 0
         self._meter = Meter(
             loss_names(settings.model), processes.device, guard_grad_norm=settings.precision != "fp16"
         )
@@ -71,22 +73,27 @@ class TrainingLoop:
     def restore(self, checkpoint: Checkpoint, origin: Path) -> None:
         """Continue from ``checkpoint`` to the bit: weights, optimizer, random numbers, running means."""
         load_weights(self._step.model, checkpoint.model, origin)
-        self._step.optimizer.load_state_dict(checkpoint.optimizer)
-        self._step.scaler.load_state_dict(checkpoint.scaler)
+        self._step.load_state(checkpoint.optimizer, checkpoint.scaler, origin)
         self._meter.load_state(checkpoint.meter)
         rank = self._processes.shard.rank
         if rank < len(checkpoint.random):
             random_state.restore(checkpoint.random[rank])
         self.progress = Progress(checkpoint.iteration, checkpoint.evaluated, checkpoint.best)
 
-    def run(self, batches: Iterator[Batch]) -> None:
+    def run(self, batches: Iterator[Batch], recorder: Recorder | None) -> None:
         """Train until ``max_iters``.
 
+        Args:
+            batches: of this process, in order.
+            recorder: of the run directory; the main process alone has one.
+
         Raises:
-            InterruptedTraining: on SIGINT or SIGTERM, after a checkpoint was written.
+            InterruptedTraining: on a signal that asks to stop, after a checkpoint was written.
             DivergedError: when a loss is not finite; no checkpoint is written.
-            DiffBEVError: a damaged file (after a checkpoint was written), or a full disk.
+            DiffBEVError: a damaged file or a killed loader process (after a checkpoint was written),
+                or a full disk.
         """
+        self._recorder = recorder
         gc.collect()
         gc.freeze()  # what lives now lives to the end; later collections need not look at it
         try:
@@ -98,6 +105,7 @@ class TrainingLoop:
         except StopEvaluation:
             self._leave_if_asked()
         finally:
+            self._workers.release()
             gc.unfreeze()
 
     def _iterate(self, batches: Iterator[Batch]) -> None:
@@ -105,6 +113,7 @@ class TrainingLoop:
         with self._clock.waiting():
             drawn, damage = self._draw(batches)
         self._leave_if_asked(damage)
+        self._watch_depth(drawn)
         losses, grad_norm = self._step.run(iteration, [batch.to(device) for batch in drawn])
         self.progress.iteration = iteration + 1
         self.progress.evaluated = not self._evaluation_due()
@@ -118,10 +127,32 @@ class TrainingLoop:
             gc.collect(1)
 
     def _draw(self, batches: Iterator[Batch]) -> tuple[list[Batch], DiffBEVError | None]:
+        """The batches of one iteration, or why there are none."""
+        if self._workers.failure:
+            return [], dead_worker(self._workers.failure)
         try:
-            return [next(batches) for _ in range(self._settings.optimizer_config.cumulative_iters)], None
+            drawn = [next(batches) for _ in range(self._settings.optimizer_config.cumulative_iters)]
         except DiffBEVError as damage:
             return [], damage
+        except RuntimeError as error:
+            if not is_dead_worker(error):
+                raise
+            return [], dead_worker(self._workers.failure or error)
+        self._workers.hold()
+        return drawn, None
+
+    def _watch_depth(self, drawn: Sequence[Batch]) -> None:
+        """Warn once of images without depth ground truth, whose depth loss is 0."""
+        if self._settings.model.depth_loss is None:
+            return
+        without = [token for batch in drawn for token in _tokens_without_depth(batch)]
+        if without and not self._without_depth:
+            images = sum(len(batch.tokens) for batch in drawn)
+            logger.warning(
+                f"{len(without)} of {images} images of this iteration have no depth ground truth, such as "
+                f"{without[0]}: they add nothing to Ldepth. Run `diffbev-engine check-depth`."
+            )
+        self._without_depth += len(without)
 
     def _write_readings(self, *, wait: bool = False) -> None:
         for reading in self._meter.readings(wait=wait):
@@ -153,7 +184,14 @@ class TrainingLoop:
         step = self.progress.iteration
         if self._recorder:
             self._recorder.status.update(state=RunState.EVALUATING, step=step)
-        scores = self._evaluate(self._step.model, self._after_evaluated_batch)
+        try:
+            scores = self._evaluate(self._step.model, self._after_evaluated_batch)
+        except RuntimeError as error:
+            if not is_dead_worker(error):
+                raise
+            told = dead_worker(self._workers.failure or error)
+            where = f"evaluating iteration {step}; resuming from it repeats the evaluation"
+            raise DiffBEVError(f"{told} Training stopped while {where}.") from error
         self.progress.evaluated = True
         is_best = self.progress.best.beaten_by(scores.miou)
         if is_best:
@@ -210,6 +248,13 @@ class TrainingLoop:
         """At every interval, and at the end of a run that is longer than one."""
         interval, last = self._settings.evaluation.interval, self._settings.runner.max_iters
         return self.progress.iteration % interval == 0 or self.progress.iteration == last > interval
+
+
+def _tokens_without_depth(batch: Batch) -> list[str]:
+    if batch.depth is None:
+        return list(batch.tokens)
+    there = batch.depth.flatten(1).any(dim=1).tolist()  # of B
+    return [token for token, found in zip(batch.tokens, there, strict=True) if not found]
 
 
 def _memory(device: torch.device) -> dict[str, float | None]:

@@ -114,7 +114,9 @@ class Meter:
         return {"sums": sums.cpu(), "count": self._count}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        """Continue from ``state``."""
+        """Continue from ``state``; sums of other terms, of a run with another loss, begin again at 0."""
+        if len(state["sums"]) != len(self._names):
+            return
         self._sums = state["sums"].to(self._device)
         self._count = state["count"]
 

@@ -1,10 +1,13 @@
 """AdamW whose weight decay leaves norms and position tables alone."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
 from diffbev_engine.train.settings import OptimizerSettings
 
+_CONFIGURED = ("weight_decay", "betas")
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 _POSITION_TABLES = ("relative_position_bias_table", "pos_embed", "absolute_pos_embed")
 
@@ -35,6 +38,14 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.opti
     ]
     on_gpu = next(model.parameters()).is_cuda
     return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=on_gpu)
+
+
+def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
+    """Continue from ``state`` with the decay and momentum of the settings, not with those that it holds."""
+    configured = [{name: group[name] for name in _CONFIGURED} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, settings in zip(optimizer.param_groups, configured, strict=True):
+        group.update(settings)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -10,6 +10,7 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.gpu import GpuReading, read_gpus
 from diffbev_engine.core.gpu_select import by_uuid
 from diffbev_engine.dataset.sample import Batch
+from diffbev_engine.findings.catalogue import Strength, says
 from diffbev_engine.findings.memory.oom_report import MemoryFailure, write_oom_report
 from diffbev_engine.findings.memory.remedies import ALLOCATOR_VARIABLES
 from diffbev_engine.runs.folder import RunFolder
@@ -19,23 +20,37 @@ from diffbev_engine.train.recorder import logger
 from diffbev_engine.train.step import TrainingStep
 
 _MIB = 2**20
-# cuBLAS, cuDNN and the driver report it as other errors than torch's own allocator.
-_GPU_WORDS = ("CUDA out of memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
-_HOST_WORDS = ("DefaultCPUAllocator: can't allocate memory", "DefaultCPUAllocator: not enough memory")
+_NEARLY_FULL = 0.05
+"""Share of a GPU below which a library's vague error is taken for lack of memory."""
 
 
 def is_out_of_gpu_memory(error: BaseException) -> bool:
-    """Whether the GPU had no memory left; by type first, then by the words of other libraries."""
+    """Whether the GPU had no memory left: by type, by wording, or by a vague wording while it is full."""
     if isinstance(error, torch.OutOfMemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _GPU_WORDS)
+    if not isinstance(error, RuntimeError):
+        return False
+    if says("gpu-memory", str(error)):
+        return True
+    return says("gpu-memory", str(error), Strength.OFTEN) and _nearly_full()
+
+
+def _nearly_full() -> bool:
+    """Whether the current GPU has hardly any memory left; after a fault of the GPU nobody can tell."""
+    if not torch.cuda.is_initialized():
+        return False
+    try:
+        free, total = torch.cuda.mem_get_info()
+    except RuntimeError:
+        return False
+    return free < _NEARLY_FULL * total
 
 
 def is_out_of_host_memory(error: BaseException) -> bool:
     """Whether the host refused an allocation; mostly it kills the process instead."""
     if isinstance(error, MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in _HOST_WORDS)
+    return isinstance(error, Exception) and says("host-memory", str(error))
 
 
 def phase_of(error: BaseException) -> str:

@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.metrics import MetricsWriter
-from diffbev_engine.runs.metrics_reader import read_metrics
+from diffbev_engine.runs.metrics import MetricsWriter, read_metrics
 from diffbev_engine.runs.status import Phase, RunState, StatusWriter
 from diffbev_engine.train.checkpoint import Best
 from diffbev_engine.train.meter import Reading
@@ -34,6 +33,33 @@ class Scores(Protocol):
         """IoU by class name; ``None`` for a class that does not occur."""
 
 
+class RunLog:
+    """The log of one start: the console and ``train_<time>.log``."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.path = folder.log(datetime.now())
+        self._file = logging.FileHandler(self.path, encoding="utf-8")
+        self._handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout), self._file]
+        line = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+        for handler in self._handlers:
+            handler.setFormatter(line)
+            logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+
+    def note(self, message: str) -> None:
+        """Write an error to the file alone, for a message that the console gets in another way."""
+        self._file.handle(logger.makeRecord(logger.name, logging.ERROR, "", 0, message, (), None))
+
+    def close(self) -> None:
+        """Close the file, and give the logger back as it was to whoever trains inside a longer process."""
+        for handler in self._handlers:
+            logger.removeHandler(handler)
+            handler.close()
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
+
+
 class Recorder:
     """Writes the files of one run directory."""
 
@@ -51,7 +77,6 @@ class Recorder:
         self._metrics = MetricsWriter(folder.metrics, keep_until_step=start)
         known = _known_at(folder, start, best or Best()) if start else {}
         self.status = StatusWriter(folder.status, max_iters, **known)
-        self._handlers = _log_to(folder)
 
     def iterated(self, step: int, usual_s: float) -> None:
         """Note that an iteration is done; ``usual_s`` is the usual time of one."""
@@ -110,12 +135,6 @@ class Recorder:
         """Write the final state and close the files."""
         self.status.update(state=state, message=message, eta_s=None)
         self._metrics.close()
-        for handler in self._handlers:
-            logger.removeHandler(handler)
-            handler.close()
-        # Whoever trains inside a longer process gets the logger back as it was.
-        logger.setLevel(logging.NOTSET)
-        logger.propagate = True
 
 
 def _known_at(folder: RunFolder, start: int, best: Best) -> dict[str, Any]:
@@ -124,26 +143,12 @@ def _known_at(folder: RunFolder, start: int, best: Best) -> dict[str, Any]:
     if folder.checkpoint(start).exists():
         known["last_checkpoint"] = folder.checkpoint(start).name
     try:
-        evaluations = read_metrics(folder.metrics).series("mIoU")
+        evaluations = read_metrics(folder.metrics, columns=()).series("mIoU")
     except DiffBEVError:  # no rows, as in a new work dir
         return known
     if len(evaluations):
         known |= {"last_miou": evaluations.values[-1], "last_miou_step": evaluations.steps[-1]}
     return known
-
-
-def _log_to(folder: RunFolder) -> list[logging.Handler]:
-    handlers: list[logging.Handler] = [
-        logging.StreamHandler(sys.stdout),
-        logging.FileHandler(folder.log(datetime.now()), encoding="utf-8"),
-    ]
-    line = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
-    for handler in handlers:
-        handler.setFormatter(line)
-        logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
-    logger.propagate = False
-    return handlers
 
 
 def _duration(seconds: float) -> str:

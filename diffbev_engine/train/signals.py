@@ -1,33 +1,59 @@
-"""SIGINT and SIGTERM as a request: the loop finishes its step, saves and leaves."""
+"""Signals that ask to stop as a request: the loop finishes its iteration, saves and leaves."""
 
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+from diffbev_engine.runs.process import STOP_SIGNALS
+
+_AT_ONCE_WHEN_REPEATED = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopRequest:
     """Remembers the first signal that asked to stop."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, announce: bool = True) -> None:
         self.signal_name: str | None = None
+        self._announce = announce
 
     def __bool__(self) -> bool:
         return self.signal_name is not None
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
-        """Take note; a second signal gets the default treatment and ends the process at once."""
-        self.signal_name = signal.Signals(number).name
-        signal.signal(number, signal.SIG_DFL)
+        """Take note; a second SIGINT or SIGTERM gets the default treatment and ends the process at once."""
+        if self._announce and not self:
+            self._say(number)
+        self.signal_name = self.signal_name or signal.Signals(number).name
+        if number in _AT_ONCE_WHEN_REPEATED:
+            signal.signal(number, signal.SIG_DFL)
+
+    def _say(self, number: int) -> None:
+        again = "; press Ctrl+C again to end without saving" if number == signal.SIGINT else ""
+        line = f"{signal.Signals(number).name}: saving a checkpoint after this iteration{again}\n"
+        try:
+            os.write(2, line.encode())  # a buffered stream may be in the middle of a write
+        except OSError:  # the terminal is gone
+            self._announce = False
 
 
 @contextmanager
-def stop_on_signals() -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a ``StopRequest`` while the block runs."""
-    request = StopRequest()
-    before = {number: signal.signal(number, request.receive) for number in _SIGNALS}
+def stop_on_signals(*, announce: bool = True) -> Iterator[StopRequest]:
+    """Turn the signals that ask to stop into a ``StopRequest`` while the block runs.
+
+    SIGHUP stays ignored where it is, as under nohup.
+
+    Args:
+        announce: say on stderr that the first signal has been heard.
+    """
+    request = StopRequest(announce=announce)
+    heeded = [
+        number
+        for number in STOP_SIGNALS
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+    ]
+    before = {number: signal.signal(number, request.receive) for number in heeded}
     try:
         yield request
     finally:

@@ -4,12 +4,14 @@ Dimension letters: B batch, H W image rows and columns, Z X BEV rows and columns
 """
 
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.models.depth import depth_loss, depth_target
 from diffbev_engine.models.diffbev import Draws
@@ -19,7 +21,7 @@ from diffbev_engine.models.photometric import distort, draw_distortion, normalis
 from diffbev_engine.models.seeding import seeded_generator
 from diffbev_engine.models.settings import ModelSettings
 from diffbev_engine.train.distributed import Processes
-from diffbev_engine.train.optimizer import build_optimizer, set_learning_rate
+from diffbev_engine.train.optimizer import build_optimizer, load_optimizer_state, set_learning_rate
 from diffbev_engine.train.schedule import learning_rate
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
@@ -136,6 +138,22 @@ class TrainingStep:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
+
+    def load_state(self, optimizer: dict[str, Any], scaler: dict[str, Any], origin: Path) -> None:
+        """Continue the optimizer and the loss scaler; the settings of this start apply.
+
+        Raises:
+            UsageError: the state belongs to other parameters.
+        """
+        try:
+            load_optimizer_state(self.optimizer, optimizer)
+            if scaler and self.scaler.is_enabled():  # empty where the checkpoint was not trained in fp16
+                self.scaler.load_state_dict(scaler)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise UsageError(
+                f"{origin}: the optimizer state does not fit the model ({error}). Use the configuration it "
+                "was trained with (see run.json in the same directory)."
+            ) from error
 
     def state(self) -> dict[str, Any]:
         """Weights and optimizer state, for a checkpoint."""

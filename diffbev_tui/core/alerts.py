@@ -3,24 +3,19 @@
 ``Alarm.look`` reads a little and may block: it is for threads.  Each thing is said once.
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise
 from pathlib import Path
 from shutil import disk_usage
 from statistics import median
 
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.metrics_table import Series
+from diffbev_engine.runs.metrics_tail import MetricsTail
 from diffbev_tui.core.host import disk_is_low, size_of
-from diffbev_tui.core.metrics_tail import MetricsTail
 
-QUIET_S = 60.0
-"""A run is never called stalled before."""
-INTERVALS = 3
-"""Nor before so many usual times between two rows."""
 SILENT_EVALUATION_S = 300.0
 DIVERGED_FACTOR = 3.0
 _RECENT, _BEFORE = 11, 200
@@ -50,7 +45,7 @@ class Alert:
     step: int | None = None
     column: str = ""
     seconds: float = 0.0
-    """Since the last row."""
+    """Since the last progress."""
     values: tuple[float, float] = (0.0, 0.0)
     """The usual loss before, and now."""
     message: str = ""
@@ -62,9 +57,7 @@ class Alert:
 class Alarm:
     """Watches one run at a time; all calls from one thread at a time."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        """``clock`` gives Unix time."""
-        self._clock = clock
+    def __init__(self) -> None:
         self._said: set[object] = set()
         self._tail: MetricsTail | None = None
         self._alive: set[str] = set()
@@ -85,7 +78,7 @@ class Alarm:
         """A death is said whenever it is found; other ends only to who has seen the run alive."""
         seen = run.path in self._alive
         if run.state is RunCondition.DEAD or (seen and run.state in _BAD_ENDS):
-            step = run.status.step if run.status else None
+            step = run.step
             return Alert(Concern.ENDED, Path(run.path), step, message=run.message)
         return None
 
@@ -99,26 +92,18 @@ class Alarm:
         bad = [(table.first_not_finite(column), column) for column in _WATCHED]
         step, column = min(((step, column) for step, column in bad if step is not None), default=(None, ""))
         not_finite = Alert(Concern.NOT_FINITE, Path(run.path), step, column) if column else None
-        stall, divergence = self._stall(run, self._tail), self._divergence(run, table.curve("loss"))
+        stall, divergence = _stall(run), self._divergence(run, table.series("loss"))
         return [not_finite, stall, divergence, _disk(run)]
 
-    def _stall(self, run: RunReport, tail: MetricsTail) -> Alert | None:
-        now, status = self._clock(), run.status
-        if run.activity == "evaluating" and status is not None:
-            silence = now - status.updated
-            stalled = silence > SILENT_EVALUATION_S
-        elif run.activity == "training" and status is not None and tail.modified is not None:
-            # The first rows after a start may wait for compilation; the heartbeat goes on then.
-            silence = now - max(tail.modified, run.started or 0.0)
-            usual = usual_interval(tail.table.training.steps[-_BEFORE:], status.it_per_s)
-            stalled = silence > max(INTERVALS * (usual or 0.0), QUIET_S)
-        else:
-            return None
-        return Alert(Concern.STALLED, Path(run.path), status.step, seconds=silence) if stalled else None
+    def _divergence(self, run: RunReport, loss: Series) -> Alert | None:
+        values = divergence(loss.values)
+        return Alert(Concern.DIVERGING, Path(run.path), loss.steps[-1], values=values) if values else None
 
-    def _divergence(self, run: RunReport, loss: tuple[Sequence[int], Sequence[float]]) -> Alert | None:
-        values = divergence(loss[1])
-        return Alert(Concern.DIVERGING, Path(run.path), loss[0][-1], values=values) if values else None
+
+def _stall(run: RunReport) -> Alert | None:
+    age = run.age_s or 0.0
+    silent = run.stalled or (run.activity == "evaluating" and age > SILENT_EVALUATION_S)
+    return Alert(Concern.STALLED, Path(run.path), run.step, seconds=age) if silent else None
 
 
 def _disk(run: RunReport) -> Alert | None:
@@ -128,13 +113,7 @@ def _disk(run: RunReport) -> Alert | None:
         return None
     if not disk_is_low(free, size_of(RunFolder(Path(run.path)).latest)):
         return None
-    return Alert(Concern.DISK, Path(run.path), run.status.step if run.status else None, free=free)
-
-
-def usual_interval(steps: Sequence[int], it_per_s: float | None) -> float | None:
-    """Seconds between two rows, from the steps between them and the speed; ``None`` if not known."""
-    gaps = [later - earlier for earlier, later in pairwise(steps)]
-    return median(gaps) / it_per_s if gaps and it_per_s else None
+    return Alert(Concern.DISK, Path(run.path), run.step, free=free)
 
 
 def divergence(losses: Sequence[float]) -> tuple[float, float] | None:

@@ -1,17 +1,17 @@
 """Per-class IoU of a run's evaluations, and what changed since."""
 
-import csv
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 from diffbev_engine.core.classes import CLASSES
-from diffbev_engine.runs.metrics_reader import Row
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.metrics_table import Row
+from diffbev_engine.runs.metrics_tail import MetricsTail, Notice
+from diffbev_tui.i18n import language
 
 _TREND = 12
-_MARKS = (b",eval,", b",val,", b",test,")
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,11 @@ class ClassTable:
 
 def class_table(run: Path, other: Path | None = None) -> ClassTable | str:
     """The table, or in words why there is none; "" for a run that was not evaluated yet."""
-    try:
-        rows = evaluations(run / "metrics.csv")
-    except OSError as error:
-        return f"{run / 'metrics.csv'}: {error.strerror or error}"
+    rows, notice = evaluations(RunFolder(run).metrics)
     if not rows:
-        return ""
-    try:
-        compared = evaluations(other / "metrics.csv")[-1] if other is not None else None
-    except (OSError, IndexError):
-        compared = None
+        return notice.detail[language()] if notice is not None else ""
+    others = evaluations(RunFolder(other).metrics)[0] if other is not None else []
+    compared = others[-1] if others else None
     newest, before = rows[-1], rows[-2] if len(rows) > 1 else None
 
     def score(name: str, column: str) -> ClassScore:
@@ -71,44 +66,24 @@ def class_table(run: Path, other: Path | None = None) -> ClassTable | str:
     )
 
 
-def evaluations(path: Path) -> tuple[Row, ...]:
-    """The evaluations in a ``metrics.csv``, steps increasing; training rows are passed over unparsed.
+def evaluations(path: Path) -> tuple[list[Row], Notice | None]:
+    """The evaluations in a ``metrics.csv``, steps increasing, and what has happened to the file.
 
-    Raises:
-        OSError: no such file, or it cannot be read.
+    Files that were read before are followed: only what is new is read.
     """
-    stat = path.stat()
-    return _evaluations(path, stat.st_mtime_ns, stat.st_size)
+    with _lock:
+        tail = _followed.pop(path, None) or MetricsTail(path, ())
+        _followed[path] = tail
+        while len(_followed) > _MOST_FOLLOWED:
+            del _followed[next(iter(_followed))]
+        while tail.advance():
+            pass
+        return tail.table.evaluations(), tail.notice
 
 
-@lru_cache(maxsize=8)
-def _evaluations(path: Path, _changed: int, _size: int) -> tuple[Row, ...]:
-    rows: dict[int, Row] = {}
-    with path.open("rb") as file:
-        header = next(csv.reader([file.readline().decode(errors="replace")]), [])
-        for line in file:
-            if line.endswith(b"\n") and any(mark in line for mark in _MARKS):
-                row = _row(header, next(csv.reader([line.decode(errors="replace")]), []))
-                if row is not None:
-                    rows = {step: one for step, one in rows.items() if step < row.step} | {row.step: row}
-    return tuple(rows.values())
-
-
-def _row(header: list[str], cells: list[str]) -> Row | None:
-    named = dict(zip(header, cells, strict=False))
-    try:
-        step = int(float(named.pop("step")))
-    except (KeyError, ValueError):
-        return None
-    values = {}
-    for name, cell in named.items():
-        try:
-            number = float(cell)
-        except ValueError:
-            continue
-        if math.isfinite(number):
-            values[name] = number
-    return Row(step, values)
+_lock = Lock()
+_followed: dict[Path, MetricsTail] = {}
+_MOST_FOLLOWED = 8
 
 
 def _minus(value: float | None, row: Row | None, column: str) -> float | None:

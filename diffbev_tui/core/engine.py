@@ -1,9 +1,8 @@
 """Starting the engine's command line: the only way in which the UI does heavy work."""
 
-import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +31,6 @@ def ask_engine(
     *arguments: str | Path,
     cwd: Path | None = None,
     timeout_s: float | None = None,
-    environment: Mapping[str, str] | None = None,
 ) -> Answer:
     """Run a command to its end, in a session of its own; to be called from a thread.
 
@@ -42,7 +40,6 @@ def ask_engine(
     ended = subprocess.run(
         engine_command(*arguments),
         cwd=cwd,
-        env={**os.environ, **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.runs.metrics_integrity import remarks
+from diffbev_engine.runs.metrics_table import is_score
+from diffbev_engine.runs.metrics_tail import Notice
 from diffbev_tui.core.chart import ChartFigure, ChartSpec, draw
-from diffbev_tui.core.metrics_table import is_evaluation_column
-from diffbev_tui.core.metrics_tail import Notice
 from diffbev_tui.core.run_series import RunSeries, best_of
 from diffbev_tui.core.view_window import Span, ViewWindow
 
@@ -70,8 +72,8 @@ class RunFacts:
     rows: int
     last_step: int | None
     notice: Notice | None
-    unreadable: int
-    superseded: int
+    remarks: tuple[Bilingual, ...]
+    """What a reader of the numbers has to know."""
     resumes: tuple[int, ...]
     grad_norm: float | None
     first_bad: tuple[str, int] | None
@@ -198,8 +200,8 @@ class MonitorDesk:
         runs: list[tuple[str, RunSeries]],
         window: tuple[float, float],
     ) -> ChartView:
-        log_y = wish.log_y and not is_evaluation_column(column)
-        beta = 0.0 if is_evaluation_column(column) else wish.smoothing
+        log_y = wish.log_y and not is_score(column)
+        beta = 0.0 if is_score(column) else wish.smoothing
         having = [(letter, series) for letter, series in runs if series.tail.table.has(column)]
         versions = tuple((letter, str(series.folder.path), series.version) for letter, series in having)
         key = (column, size, window, beta, log_y, wish.cursor, wish.letters_along, versions)
@@ -233,7 +235,7 @@ def _value(series: RunSeries, column: str, beta: float, cursor: float | None) ->
     place = len(curve.values) - 1
     if cursor is not None:
         place = bisect_right(curve.steps, cursor) - 1
-        if place < 0 or cursor > (series.tail.table.last_step or 0):
+        if place < 0 or cursor > series.tail.table.last_step:
             return float("nan"), float("nan")
     return float(curve.steps[place]), series.smoothed_value(column, beta, place)
 
@@ -247,10 +249,9 @@ def _facts(letter: str, series: RunSeries) -> RunFacts:
         letter,
         tail.progress,
         len(table),
-        table.last_step,
+        table.last_step if len(table) else None,
         tail.notice,
-        table.unreadable,
-        table.superseded,
+        tuple(remarks(table)),
         tuple(series.resumes),
         table.newest_value("grad_norm"),
         (first_bad[1], first_bad[0]) if first_bad else None,

@@ -1,31 +1,20 @@
 """What is known of a run that ran out of memory: from its report, else from the message it left."""
 
-import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.state_file import decode_file
+from diffbev_engine.findings.failure import read_tail
+from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MEMORY_FILE, MemoryCurve, read_curve
-from diffbev_engine.findings.memory.host_remedies import rank_host_remedies
-from diffbev_engine.findings.memory.remedies import Circumstances, rank_remedies
+from diffbev_engine.findings.memory.oom_report import remedies_of
+from diffbev_engine.findings.memory.remedies import Circumstances, rank_host_remedies, rank_remedies
 from diffbev_engine.findings.oom_message import OutOfMemory, parse_oom
-from diffbev_engine.runbook.case import read_tail
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import Cause, RunCondition, RunReport
 from diffbev_engine.runs.manifest import Manifest, read_manifest
-
-
-@dataclass(frozen=True)
-class Remedy:
-    """One thing to change, in both languages."""
-
-    title: Bilingual
-    saving: Bilingual
-    cost: Bilingual
-    overrides: tuple[str, ...]
-    environment: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -42,7 +31,7 @@ class MemoryCase:
 
     run: RunReport
     kind: str
-    """``gpu``, ``host`` or ``none``."""
+    """``gpu``, ``host``, ``killed`` (nothing shows that memory ran out) or ``none``."""
     report: Mapping[str, Any]
     parsed: OutOfMemory | None
     remedies: tuple[Remedy, ...]
@@ -65,23 +54,24 @@ class MemoryCase:
 def memory_case(run: RunReport) -> MemoryCase:
     """Look at the files of a run; what is missing or damaged is as if it were not there."""
     folder = RunFolder(Path(run.path))
-    report = _read_json(folder.oom_report)
+    report = decode_file(folder.oom_report, dict[str, Any]).value or {}
     stale = bool(report) and run.started is not None and report.get("written", 0.0) < run.started
     report = {} if stale else report
     message = report.get("message") or (_logged(folder) if run.state is RunCondition.OOM else "")
     parsed = parse_oom(str(message)) if message else None
     curve = read_curve(folder.path / MEMORY_FILE)
     kind = "gpu" if report or parsed else "none"
-    if run.cause is Cause.HOST_MEMORY or (run.state is RunCondition.DEAD and run.signal == "SIGKILL"):
-        kind = "host"
-    if kind != "none" and not report:
-        report = _reconstructed(run, parsed, curve, kind)
+    if run.state is RunCondition.DEAD:
+        kind = "host" if run.cause is Cause.HOST_MEMORY else "killed"
+    remedies: Sequence[Remedy] = remedies_of(report)
+    if kind in ("gpu", "host") and not report:
+        report, remedies = _reconstructed(run, parsed, curve, kind)
     return MemoryCase(
         run,
         kind,
         report,
         parsed,
-        tuple(_remedy(one) for one in report.get("remedies", ()) if isinstance(one, dict)),
+        tuple(remedies),
         curve,
         folder.latest.name if folder.latest.exists() else None,
     )
@@ -89,7 +79,7 @@ def memory_case(run: RunReport) -> MemoryCase:
 
 def _reconstructed(
     run: RunReport, parsed: OutOfMemory | None, curve: MemoryCurve | None, kind: str
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], Sequence[Remedy]]:
     """What the run would have reported, from its settings and what it wrote into its log."""
     manifest = read_manifest(RunFolder(Path(run.path))) or Manifest()
     config = manifest.config
@@ -98,38 +88,16 @@ def _reconstructed(
     else:
         line = curve.line if curve and curve.kind == "gpu" else None
         remedies = rank_remedies(Circumstances(config, parsed, line=line))
-    return {
+    facts = {
         "batch": {"samples_per_gpu": manifest.setting("data.samples_per_gpu")},
         "precision": config.get("precision"),
         "compile": config.get("compile"),
         "others": [{"pid": pid, "mib": mib} for pid, mib in (parsed.others if parsed else ())],
-        "remedies": [remedy.to_json() for remedy in remedies],
         **({"step": run.status.step} if run.status else {}),
     }
-
-
-def _remedy(data: Mapping[str, Any]) -> Remedy:
-    def words(name: str) -> Bilingual:
-        text = data.get(name) or {}
-        return Bilingual(str(text.get("zh", "")), str(text.get("en", "")))
-
-    return Remedy(
-        words("title"),
-        words("saving"),
-        words("cost"),
-        tuple(map(str, data.get("overrides", ()))),
-        {str(key): str(value) for key, value in (data.get("environment") or {}).items()},
-    )
+    return facts, remedies
 
 
 def _logged(folder: RunFolder) -> str:
     logs = sorted(folder.path.glob("*.log"), key=lambda path: path.stat().st_mtime)
     return read_tail(logs[-1]) if logs else ""
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}

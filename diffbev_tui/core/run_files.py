@@ -4,13 +4,13 @@ import os
 import re
 from pathlib import Path
 
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.folder import RunFolder
 
 _RESUMED = re.compile(rb"resuming after iteration (\d+)")
 _HEAD_BYTES = 1 << 15
 _TAIL_BYTES = 1 << 14
 _LONGEST_LINE = 400
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 
 class RunFiles:
@@ -66,13 +66,12 @@ class RunFiles:
         assert self._log_seen is not None
         start = max(self._log_seen[1] - _TAIL_BYTES, 0)
         lines = _read(self._folder.path / name, start, _TAIL_BYTES).decode("utf-8", "replace").split("\n")
-        self.log = tuple(_plain(line) for line in lines[1 if start else 0 :] if line.strip())
+        self.log = tuple(_shown(line) for line in lines[1 if start else 0 :] if line.strip())
 
 
-def _plain(line: str) -> str:
-    """Without colours, control characters and what a progress bar has overwritten."""
-    line = _ESCAPES.sub("", line.rstrip("\r").rpartition("\r")[2])
-    return "".join(character for character in line if character.isprintable())[:_LONGEST_LINE]
+def _shown(line: str) -> str:
+    """Without control characters and what a progress bar has overwritten."""
+    return plain(line.rstrip("\r").rpartition("\r")[2], longest=_LONGEST_LINE)
 
 
 def _read(path: Path, start: int, size: int) -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
 
@@ -20,22 +21,26 @@ class RunReports:
 
     def look(self, paths: Iterable[Path]) -> tuple[RunReport, ...]:
         """The reports, the newest start first."""
-        self._known = {path: self._report(path) for path in paths if path.is_dir()}
+        found = {path: self._report(path) for path in paths if path.is_dir()}
+        self._known = {path: report for path, report in found.items() if report is not None}
         reports = [report for _, report in self._known.values()]
         return tuple(sorted(reports, key=lambda run: run.started or run.updated or 0.0, reverse=True))
 
-    def _report(self, path: Path) -> tuple[object, RunReport]:
+    def _report(self, path: Path) -> tuple[object, RunReport] | None:
         stamp = _stamp(RunFolder(path))
         known = self._known.get(path)
         if known is not None and known[0] == stamp and known[1].state not in _CHANGING:
             return known
         self.inspected += 1
-        return stamp, inspect_run(path)
+        try:
+            return stamp, inspect_run(path)
+        except DiffBEVError:  # it was removed a moment ago
+            return None
 
 
 def _stamp(folder: RunFolder) -> object:
     """What is different as soon as one of the files is that a report is made of."""
-    files = (folder.manifest, folder.status, folder.launch, folder.lock, folder.stop_request, folder.latest)
+    files = (folder.path, folder.manifest, folder.status, folder.launch, folder.lock)  # its checkpoints, too
     return tuple(_of_file(file) for file in files)
 
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.metrics_table import Series, is_score
+from diffbev_engine.runs.metrics_tail import MetricsTail
 from diffbev_tui.core.chart import ChartLine
-from diffbev_tui.core.metrics_table import Curve, is_evaluation_column
-from diffbev_tui.core.metrics_tail import MetricsTail
 from diffbev_tui.core.run_files import RunFiles
 from diffbev_tui.core.series import Band, Extremes, Smoother, decimate, on_log_scale
 
@@ -23,13 +23,13 @@ class _Smoothed:
         self._beta = beta
         self._raw, self._smooth = Extremes(), Extremes()
 
-    def extend(self, curve: Curve) -> None:
+    def extend(self, curve: Series) -> None:
         self._smoother.extend(curve.values)
         self._raw.extend(curve.values)
         if self._beta:
             self._smooth.extend(self._smoother.values)
 
-    def bands(self, curve: Curve, window: tuple[float, float], columns: int) -> tuple[Band, Band | None]:
+    def bands(self, curve: Series, window: tuple[float, float], columns: int) -> tuple[Band, Band | None]:
         raw = decimate(curve.steps, curve.values, self._raw, window, columns)
         if not self._beta:
             return raw, None
@@ -74,12 +74,11 @@ class RunSeries:
         """First and last step; ``None`` without a row."""
         table = self.tail.table
         firsts = [rows.steps[0] for rows in (table.training, table.evaluation) if len(rows)]
-        last = table.last_step
-        return (min(firsts), last) if firsts and last is not None else None
+        return (min(firsts), table.last_step) if firsts else None
 
-    def curve(self, column: str) -> Curve:
+    def curve(self, column: str) -> Series:
         """The values of a column as they were logged."""
-        return self.tail.table.curve(column)
+        return self.tail.table.series(column)
 
     def smoothed_value(self, column: str, beta: float, place: int) -> float:
         """The smoothed value of a row of a column's curve."""
@@ -91,7 +90,7 @@ class RunSeries:
     ) -> ChartLine:
         """A column as a chart of so many columns shows it."""
         curve = self.curve(column)
-        beta = 0.0 if is_evaluation_column(column) else beta
+        beta = 0.0 if is_score(column) else beta
         shown, raw = self._of(column, beta, curve).bands(curve, window, columns)
         best = best_of(column, curve)
         in_view = best is not None and window[0] <= best[0] <= window[1] and not log_y
@@ -105,7 +104,7 @@ class RunSeries:
             resumes=tuple(self.resumes),
         )
 
-    def _of(self, column: str, beta: float, curve: Curve) -> _Smoothed:
+    def _of(self, column: str, beta: float, curve: Series) -> _Smoothed:
         if self._epoch != self.tail.epoch:
             self._epoch = self.tail.epoch
             self._smoothed.clear()
@@ -119,9 +118,9 @@ class RunSeries:
         self._smoothed = {key: value for key, value in self._smoothed.items() if key in keep}
 
 
-def best_of(column: str, curve: Curve) -> tuple[float, float] | None:
+def best_of(column: str, curve: Series) -> tuple[float, float] | None:
     """(step, value) of the highest score; ``None`` for columns that are no scores, or without one."""
-    if not is_evaluation_column(column) or not len(curve.values):
+    if not is_score(column) or not len(curve.values):
         return None
     value = max(curve.values)
     return float(curve.steps[curve.values.index(value)]), value

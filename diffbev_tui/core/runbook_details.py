@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from rich.cells import cell_len
 
+from diffbev_engine.findings.finding import Certainty, Finding, Remedy
 from diffbev_engine.runbook.checks import CheckResult
-from diffbev_engine.runbook.finding import Certainty, Finding
-from diffbev_engine.runbook.model import Problem, Remedy, Step
+from diffbev_engine.runbook.model import Problem, Step
+from diffbev_engine.runbook.present import filled
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.view import StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -108,17 +109,17 @@ def problem_blocks(problem: Problem, finding: Finding | None, roots: WorkspacePa
         blocks.append(Block(tr("runbook.l_locate"), tuple(locate)))
     if problem.note:
         blocks.append(Block(tr("runbook.l_note"), ((say(problem.note, roots), ""),)))
-    remedies = finding.remedies() if finding else problem.remedies
+    remedies = finding.remedies if finding else problem.remedies
     blocks.append(Block(tr("runbook.l_remedies"), tuple(_remedies(remedies, roots))))
     return blocks
 
 
 def copy_of_problem(problem: Problem, finding: Finding | None, roots: WorkspacePaths) -> str:
     """The first remedy that is a command; else what locates the problem; else the words of the remedies."""
-    remedies = finding.remedies() if finding else problem.remedies
+    remedies = finding.remedies if finding else problem.remedies
     for remedy in remedies:
         if remedy.command:
-            return roots.command(remedy.command)
+            return filled(remedy, roots).command
     if problem.commands:
         return "\n".join(roots.command(command.run) for command in problem.commands)
     return "\n".join(say(remedy.text, roots) for remedy in remedies)
@@ -211,11 +212,10 @@ def _now(one: StepView, snapshot: Snapshot, stopping: bool) -> list[Piece]:
     assert snapshot.roots is not None
     run, record = run_of(one.step, snapshot.roots, snapshot.runs), one.record
     rows: list[Piece] = []
-    status = run.status if run and run.state is RunCondition.RUNNING else None
-    if run and status:
+    if run and run.state is RunCondition.RUNNING and run.status:
         pid = run.process.pid if run.process else "–"
-        beat = duration(snapshot.taken - status.updated)
-        speed = "–" if status.it_per_s is None else f"{status.it_per_s:.3g}"
+        beat = duration(run.age_s)
+        speed = "–" if run.it_per_s is None else f"{run.it_per_s:.3g}"
         rows.append((wait_words(run, record.started, snapshot.taken), "accent"))
         rows.append((tr("runbook.heartbeat", pid=pid, age=beat, speed=speed), ""))
     else:
@@ -233,12 +233,13 @@ def _fix(step: Step, name: str | None, snapshot: Snapshot, known: Known) -> list
     if step.fix:
         blocks.append(Block(tr("runbook.l_fix"), ((f"$ {roots.command(step.fix)}", "accent"),)))
     finding = known.findings[0] if known.findings else None
-    problem = finding.problem if finding else view.runbook.problem(name) if view and name else None
+    known_id = finding.id if finding else name
+    problem = view.runbook.problem(known_id) if view and known_id else None
     if problem is None:
         return blocks
     rows: list[Piece] = [(f"! {say(problem.title, roots)}", "warn")]
     rows += [(say(text, roots), "dim") for text in (finding.evidence[:2] if finding else ())]
-    rows += _remedies(finding.remedies() if finding else problem.remedies, roots)
+    rows += _remedies(finding.remedies if finding else problem.remedies, roots)
     return [*blocks, Block(tr("runbook.l_problem"), tuple(rows))]
 
 
@@ -246,16 +247,16 @@ def _remedies(remedies: Sequence[Remedy], roots: WorkspacePaths) -> list[Piece]:
     rows: list[Piece] = []
     for number, remedy in enumerate(remedies, start=1):
         rows.append((f"{number} {say(remedy.text, roots)}", ""))
-        if remedy.command:
-            rows.append((f"  $ {roots.command(remedy.command)}", "accent"))
-        if remedy.setting:
-            rows.append((f"  --set {remedy.setting}", "accent"))
+        if command := filled(remedy, roots).command:
+            rows.append((f"  $ {command}", "accent"))
+        elif remedy.overrides:
+            rows.append((f"  --set {' --set '.join(remedy.overrides)}", "accent"))
     return rows
 
 
 def _evidence_of(finding: Finding, roots: WorkspacePaths) -> Block:
     words = tr(f"runbook.sure_{int(finding.certainty)}")
-    tone: Tone = "warn" if finding.certainty > Certainty.CIRCUMSTANCE else "dim"
+    tone: Tone = "warn" if finding.certainty is Certainty.SHOWN else "dim"
     rows: list[Piece] = [(words, tone), *((say(text, roots), "") for text in finding.evidence)]
     return Block(tr("runbook.l_evidence"), tuple(rows))
 

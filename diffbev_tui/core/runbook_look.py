@@ -4,8 +4,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from diffbev_engine.findings.finding import Finding
 from diffbev_engine.runbook.checks import CheckResult
-from diffbev_engine.runbook.finding import Finding
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView, StepView
@@ -44,7 +44,7 @@ class Looks:
     def problem_of(self, one: StepView) -> str:
         """The known problem behind the failure of a step; "" if there is none."""
         found = self.problems.by_step.get(one.step.id, ()) if self.problems else ()
-        sure = [finding.problem.id for finding in found if matching([finding])]
+        sure = [finding.id for finding in found if matching([finding])]
         return sure[0] if sure else one.record.problem or ""
 
     def of(self, one: StepView) -> Known:
@@ -64,25 +64,22 @@ def failures(view: RunbookView) -> Failures:
 def look_for_problems(view: RunbookView, roots: WorkspacePaths) -> Problems:
     """Match every failure against the known problems."""
     # The doctor comes when he is needed, which is after the first screen.
-    from diffbev_engine.runbook.case import Case
-    from diffbev_engine.runbook.doctor import diagnose
-    from diffbev_engine.runbook.judge import find_problem, recorded_outcome
+    from diffbev_engine.runbook.doctor import diagnose_workspace, find_problem
+    from diffbev_engine.runbook.judge import recorded_outcome
 
     failed = [one for one in view.steps if one.state is StepState.FAILED and not _was_stopped(one)]
     if not failed:
-        return Problems({}, tuple(diagnose(view.runbook, Case(roots))))
+        return Problems({}, tuple(diagnose_workspace(view.runbook, roots)))
     found = {}
     for one in failed:
         outcome = recorded_outcome(one.record, roots)
-        found[one.step.id] = tuple(find_problem(view.runbook, one.step, roots, outcome))
+        found[one.step.id] = tuple(find_problem(view.runbook, one.step, roots, outcome, one.record))
     surest: dict[str, Finding] = {}
     for finding in (finding for findings in found.values() for finding in findings):
-        other = surest.get(finding.problem.id)
+        other = surest.get(finding.id)
         if other is None or finding.certainty > other.certainty:
-            surest[finding.problem.id] = finding
-    return Problems(
-        found, tuple(sorted(surest.values(), key=lambda one: (-one.certainty, -one.problem.weight)))
-    )
+            surest[finding.id] = finding
+    return Problems(found, tuple(sorted(surest.values(), key=lambda one: -one.certainty)))
 
 
 def _was_stopped(one: StepView) -> bool:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.view import DONE, StepView
 from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_tui.core.run_words import run_state
 from diffbev_tui.core.runbook_plan import run_of
 from diffbev_tui.core.runbook_text import Line, Tone, say
 from diffbev_tui.core.show import duration, percent
@@ -49,11 +50,10 @@ def next_step(snapshot: Snapshot) -> str:
 
 def wait_words(run: RunReport | None, since: float | None, now: float) -> str:
     """``41,350/200,000, 20.7 %, ETA 5 h 48 m``, or how long it has been going on."""
-    status = run.status if run and run.state is RunCondition.RUNNING else None
-    if status is None or not status.max_iters:
+    if run is None or run.state is not RunCondition.RUNNING or run.step is None or not run.max_iters:
         return tr("runbook.since", took=duration(now - since if since else None))
-    parts = [f"{status.step:,}/{status.max_iters:,}", percent(status.step / status.max_iters)]
-    parts.append(tr("runbook.eta", eta=duration(status.eta_s)))
+    parts = [f"{run.step:,}/{run.max_iters:,}", percent(run.step / run.max_iters)]
+    parts.append(run_state(run) if run.stalled else tr("runbook.eta", eta=duration(run.eta_s)))
     return "  ".join(parts)
 
 

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
-from diffbev_engine.runbook.finding import Certainty, Finding
+from diffbev_engine.findings.finding import Certainty, Finding
 from diffbev_engine.runbook.model import Phase, Problem
 from diffbev_engine.runbook.present import STATE_WORDS
 from diffbev_engine.runbook.record import GLYPHS, StepRecord, StepState
 from diffbev_engine.runbook.view import DONE, RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.inspect import RunCondition
+from diffbev_tui.core.run_words import run_state
 from diffbev_tui.core.runbook_plan import run_of
 from diffbev_tui.core.runbook_text import TONES, Line, Piece, Tone, ago, cut, fit, say
 from diffbev_tui.core.show import bar, duration, percent
@@ -122,7 +123,7 @@ def tab_pieces(view: RunbookView, findings: Sequence[Finding] | None) -> list[tu
 
 def matching(findings: Sequence[Finding] | None) -> int:
     """How many problems match: not those that are only true of the machine."""
-    return sum(finding.certainty > Certainty.CIRCUMSTANCE for finding in findings or ())
+    return sum(finding.certainty is Certainty.SHOWN for finding in findings or ())
 
 
 def step_line(
@@ -178,7 +179,7 @@ def problem_line(problem: Problem, finding: Finding | None, roots: WorkspacePath
     name = problem.id if len(problem.id) <= 2 else ""
     if finding is None:
         return StepLine(PROBLEM + problem.id, " ", tr("runbook.no_match"), "dim", name, title)
-    sure = finding.certainty > Certainty.CIRCUMSTANCE
+    sure = finding.certainty is Certainty.SHOWN
     word = tr("runbook.match") if sure else tr("runbook.possible")
     note = say(finding.evidence[0], roots) if finding.evidence else ""
     glyph, tone = ("!", "warn") if sure else ("?", "dim")
@@ -225,8 +226,7 @@ def _progress(one: StepView, snapshot: Snapshot, output: Sequence[str]) -> str:
     """How far a training is, where its run says so."""
     assert snapshot.roots is not None
     run = run_of(one.step, snapshot.roots, snapshot.runs)
-    status = run.status if run and run.state is RunCondition.RUNNING else None
-    if status is None or not status.max_iters:
+    if run is None or run.state is not RunCondition.RUNNING or run.step is None or not run.max_iters:
         return next((line.strip() for line in reversed(output) if line.strip()), "")
-    share = status.step / status.max_iters
-    return f"{percent(share)}  {bar(share)}"
+    share = run.step / run.max_iters
+    return f"{percent(share)}  {run_state(run) if run.stalled else bar(share)}"

@@ -8,12 +8,15 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.findings.finding import Remedy
+from diffbev_engine.runs.actions import apply_remedy
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_tui.core.engine import ask_engine
-from diffbev_tui.core.oom import MemoryCase, Remedy, memory_case
+from diffbev_tui.core.oom import MemoryCase, memory_case
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.panes.memory_text import Chosen, calm_page, crash_page, host_page
+from diffbev_tui.panes.monitor_control import started_words
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainVerticalScroll
 
@@ -97,15 +100,17 @@ class MemoryPane(Pane):
             return
         remedy, run = case.remedies[self._chosen], Path(case.run.path)
         what = tr("memory.apply_consequence", command=_command(run, remedy), checkpoint=case.checkpoint)
-        question = tr("memory.apply_question", title=remedy.title[language()], run=run.name)
+        question = tr("memory.apply_question", title=remedy.text[language()], run=run.name)
         self.ui.confirm(question, what, lambda: self._resume(run, remedy))
 
     @work(thread=True, exclusive=True, group="resume")
     def _resume(self, run: Path, remedy: Remedy) -> None:
-        options = [word for override in remedy.overrides for word in ("--set", override)]
-        answer = ask_engine("runs", "resume", run, *options, environment=remedy.environment)
-        severity = "error" if answer.exit_code else "information"
-        self.app.call_from_thread(self.ui.say, answer.last_line, severity)
+        try:
+            words = started_words(apply_remedy(run, remedy.overrides, remedy.environment))
+        except (DiffBEVError, OSError) as error:
+            self.app.call_from_thread(self.ui.say, str(error), "error")
+        else:
+            self.app.call_from_thread(self.ui.say, words)
 
     def copy_text(self) -> str | None:
         """The command that the chosen remedy means."""

@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
+from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MemoryCurve
-from diffbev_tui.core.oom import MemoryCase, Part, Remedy
+from diffbev_tui.core.oom import MemoryCase, Part
 from diffbev_tui.core.show import UNKNOWN, bar, gib
 from diffbev_tui.i18n import language, tr
 
@@ -49,8 +50,11 @@ def host_page(case: MemoryCase, chosen: Chosen) -> Text:
 
 
 def calm_page(case: MemoryCase) -> Text:
-    """Nothing has happened: memory by batch size, or how to measure it."""
-    page = Text(tr("memory.calm", run=Path(case.run.path).name) + "\n")
+    """Memory did not run out, as far as anyone knows: memory by batch size, or how to measure it."""
+    killed = case.kind == "killed"
+    page = Text(tr("memory.killed" if killed else "memory.calm", run=Path(case.run.path).name) + "\n")
+    if killed:
+        page.append(f"{case.run.message}\n")
     _curve(page, case.curve)
     if case.curve is None:
         page.append(
@@ -148,8 +152,8 @@ def _remedies(page: Text, case: MemoryCase, chosen: Chosen) -> None:
     for number, remedy in enumerate(case.remedies):
         marked = number == chosen.number
         mark = "▶" if marked else " "
-        page.append(f" {mark} {number + 1} {remedy.title[spoken]}\n", "bold" if marked else "")
-        words = tr("memory.saves_and_costs", saving=remedy.saving[spoken], cost=remedy.cost[spoken])
+        page.append(f" {mark} {number + 1} {remedy.text[spoken]}\n", "bold" if marked else "")
+        words = tr("memory.saves_and_costs", saving=remedy.saving[spoken], cost=remedy.changes[spoken])
         page.append(f"      {words}\n", "dim")
         if chosen.difference and marked:
             lines = differences(remedy) or [tr("memory.no_setting")]

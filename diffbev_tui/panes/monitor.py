@@ -12,10 +12,11 @@ from textual.message import Message
 from textual.widgets import Static
 
 from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.metrics_dialect import SCORES
 from diffbev_tui.core.chart_pages import FIRST_METRICS, ChartPages
-from diffbev_tui.core.metrics_tail import EVALUATION_COLUMNS
 from diffbev_tui.core.monitor_desk import Frame, MonitorDesk, RunFacts, Wish
 from diffbev_tui.core.preferences import SMOOTHINGS
+from diffbev_tui.core.run_words import run_state
 from diffbev_tui.core.shown_runs import ShownRuns
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.core.view_window import Span, ViewWindow
@@ -27,7 +28,6 @@ from diffbev_tui.widgets.chart import ChartPanel
 from diffbev_tui.widgets.line import Line
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainContainer
-from diffbev_tui.widgets.status_line import run_state
 
 _PANELS = 4
 _LINES_AROUND = 5
@@ -276,7 +276,7 @@ class MonitorPane(Pane):
     def action_metrics(self) -> None:
         """Choose metrics by typing."""
         known = {column for facts in (self.frame.facts if self.frame else ()) for column in facts.columns}
-        usual = (*FIRST_METRICS, *EVALUATION_COLUMNS)
+        usual = (*FIRST_METRICS, *SCORES)
         columns = dict.fromkeys((*usual, *sorted(known)))
         options = [(column, column) for column in columns]
         self.app.push_screen(

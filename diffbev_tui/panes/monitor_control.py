@@ -1,23 +1,24 @@
-"""Stop a run gracefully or resume it, after confirmation, through background engine commands."""
+"""Stop a run gracefully, or resume it: confirmed first, then done in the background."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
-from subprocess import TimeoutExpired
 from typing import TYPE_CHECKING
 
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.plain_text import plain
+from diffbev_engine.runs.actions import Started, Stopped, resume_run, stop_run
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_tui.core.engine import ask_engine
+from diffbev_tui.core.run_words import run_state
 from diffbev_tui.core.show import UNKNOWN
 from diffbev_tui.i18n import tr
 
 if TYPE_CHECKING:
     from diffbev_tui.app import DiffBEVApp
 
-_PATIENCE_S = 400.0
-
 
 class RunControl:
-    """One command at a time."""
+    """One action at a time."""
 
     def __init__(self, app: "DiffBEVApp") -> None:
         self._app = app
@@ -27,15 +28,17 @@ class RunControl:
         """Ask whether to stop the run, and do it."""
         refusal = self._refusal(run)
         if run is None or refusal or run.state is not RunCondition.RUNNING:
-            name = Path(run.path).name if run else ""
+            name = _name(run) if run else ""
             self._app.say(refusal or tr("monitor.refused_not_running", run=name), "warning")
             return
-        name = Path(run.path).name
-        step = f"{run.status.step:,}" if run.status else UNKNOWN
+        step = f"{run.step:,}" if run.step is not None else UNKNOWN
+        path = Path(run.path)
         self._app.confirm(
-            tr("monitor.stop_question", run=name),
+            tr("monitor.stop_question", run=_name(run)),
             tr("monitor.stop_consequence", step=step),
-            lambda: self._start("stop", run, tr("monitor.stopping", run=name)),
+            lambda: self._start(
+                lambda: stopped_words(stop_run(path)), tr("monitor.stopping", run=_name(run))
+            ),
         )
 
     def resume(self, run: RunReport | None, checkpoint: str | None) -> None:
@@ -44,11 +47,13 @@ class RunControl:
         if run is None or refusal:
             self._app.say(refusal, "warning")
             return
-        name = Path(run.path).name
+        path = Path(run.path)
         self._app.confirm(
-            tr("monitor.resume_question", run=name),
-            tr("monitor.resume_consequence", checkpoint=checkpoint or "latest.pth"),
-            lambda: self._start("resume", run, tr("monitor.resuming", run=name)),
+            tr("monitor.resume_question", run=_name(run)),
+            tr("monitor.resume_consequence", checkpoint=checkpoint or run.last_checkpoint or UNKNOWN),
+            lambda: self._start(
+                lambda: started_words(resume_run(path)), tr("monitor.resuming", run=_name(run))
+            ),
         )
 
     def _refusal(self, run: RunReport | None) -> str:
@@ -60,35 +65,48 @@ class RunControl:
             return tr("monitor.refused_busy")
         return ""
 
-    def _start(self, command: str, run: RunReport, words: str) -> None:
+    def _start(self, action: Callable[[], str], words: str) -> None:
         self._app.say(words)
         # A daemon: leaving the UI must not wait for a training that takes its time to save.
-        self._busy = threading.Thread(target=self._run, args=(command, run.path), daemon=True)
+        self._busy = threading.Thread(target=self._run, args=(action,), daemon=True)
         self._busy.start()
 
-    def _run(self, command: str, path: str) -> None:
-        shown = f"diffbev-engine runs {command} {path}"
+    def _run(self, action: Callable[[], str]) -> None:
         try:
-            answer = ask_engine("runs", command, path, timeout_s=_PATIENCE_S)
-        except (OSError, TimeoutExpired) as error:
-            self._tell(tr("monitor.command_failed", command=shown, why=error), failed=True)
-            return
-        if answer.exit_code:
-            self._tell(tr("monitor.command_failed", command=shown, why=answer.last_line), failed=True)
-        else:
-            self._tell(answer.last_line, failed=False)
+            self._tell(action(), failed=False)
+        except (DiffBEVError, OSError) as error:
+            self._tell(str(error), failed=True)
 
     def _tell(self, words: str, *, failed: bool) -> None:
         if self._app.is_running:
             self._app.call_from_thread(self._app.say, words, "error" if failed else "information")
 
 
+def stopped_words(stopped: Stopped) -> str:
+    """What a stopped run left, in a sentence."""
+    run = stopped.report
+    facts = {"run": _name(run), "state": run_state(run), "step": f"{run.step or 0:,}"}
+    if stopped.checkpoint is None:
+        return tr("monitor.stopped_unsaved", **facts)
+    return tr("monitor.stopped", **facts, checkpoint=stopped.checkpoint)
+
+
+def started_words(started: Started) -> str:
+    """What was started, in a sentence."""
+    pid = started.launch.process.pid if started.launch.process else UNKNOWN
+    words = tr("monitor.started", run=plain(started.work_dir.name), pid=pid)
+    return "\n".join([words, *map(plain, started.changes)])
+
+
+def _name(run: RunReport) -> str:
+    return plain(Path(run.path).name)
+
+
 def _why_not_resumable(run: RunReport) -> str:
-    name = Path(run.path).name
     if run.resumable:
         return ""
     if run.state is RunCondition.RUNNING:
-        return tr("monitor.refused_running", run=name)
+        return tr("monitor.refused_running", run=_name(run))
     if run.state is RunCondition.FINISHED:
-        return tr("monitor.refused_finished", run=name)
-    return tr("monitor.refused_no_checkpoint", run=name)
+        return tr("monitor.refused_finished", run=_name(run))
+    return tr("monitor.refused_no_checkpoint", run=_name(run))

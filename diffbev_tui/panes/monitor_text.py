@@ -9,15 +9,15 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.metrics_tail import Notice
 from diffbev_tui.core.chart import too_small
 from diffbev_tui.core.chart_pages import ChartPages
-from diffbev_tui.core.metrics_tail import Notice
 from diffbev_tui.core.monitor_desk import ChartView, Frame, RunFacts, Wish
+from diffbev_tui.core.run_words import run_state
 from diffbev_tui.core.show import UNKNOWN, bar, duration, percent
 from diffbev_tui.core.ticks import number, step_label
-from diffbev_tui.i18n import tr
+from diffbev_tui.i18n import language, tr
 from diffbev_tui.widgets.chart import run_colours
-from diffbev_tui.widgets.status_line import run_state
 
 _GAP = "   "
 
@@ -134,31 +134,34 @@ class _Lines:
 
 def run_steps(run: RunReport) -> str:
     """``41,350/200,000``."""
-    return f"{run.status.step:,}/{run.status.max_iters:,}" if run.status else UNKNOWN
+    return UNKNOWN if run.step is None else f"{run.step:,}/{run.max_iters:,}"
 
 
 def _well(run: RunReport) -> bool:
-    return run.state in (RunCondition.RUNNING, RunCondition.FINISHED, RunCondition.INTERRUPTED)
+    good = run.state in (RunCondition.RUNNING, RunCondition.FINISHED, RunCondition.INTERRUPTED)
+    return good and not run.stalled
 
 
 def _speed(run: RunReport, now: float) -> list[str]:
     status = run.status
-    if status is None:
+    if status is None or run.step is None:
         return []
-    share = status.step / status.max_iters if status.max_iters else None
+    share = run.step / run.max_iters if run.max_iters else None
     words = [run_steps(run), bar(share)]
-    if run.state is not RunCondition.RUNNING:
+    if run.state is not RunCondition.RUNNING or run.stalled:
         return words
     if status.evaluated and run.activity == "evaluating":
         words.append(tr("monitor.evaluated", done=status.evaluated))
-    words.append(f"{_or_dash(status.it_per_s, '.3g')} it/s")
-    words.append(f"{_or_dash(status.images_per_s, '.3g')} img/s")
-    words.append(tr("monitor.data_wait", share=percent(status.data_wait)))
-    if status.eta_s is None:
+    words.append(f"{_or_dash(run.it_per_s, '.3g')} it/s")
+    words.append(f"{_or_dash(run.images_per_s, '.3g')} img/s")
+    words.append(tr("monitor.data_wait", share=percent(run.data_wait)))
+    if run.eta_s is None:
         return [*words, tr("monitor.eta_unknown")]
-    # The status is some seconds old by now.
-    left = max(status.eta_s - max(now - status.updated, 0.0), 0.0)
-    return [*words, tr("monitor.eta", left=duration(left), clock=_clock(now + left, now))]
+    last_iteration = now - (run.age_s or 0.0)
+    return [
+        *words,
+        tr("monitor.eta", left=duration(run.eta_s), clock=_clock(last_iteration + run.eta_s, now)),
+    ]
 
 
 def _clock(then: float, now: float) -> str:
@@ -175,10 +178,9 @@ def _health(run: RunReport, facts: RunFacts, now: float) -> list[tuple[str, bool
         words.append((tr("monitor.checkpoint", name=facts.checkpoint, age=age), False))
     else:
         words.append((tr("monitor.no_checkpoint"), False))
-    status = run.status
-    if status and status.best_miou is not None:
-        step = f"{status.best_step:,}" if status.best_step is not None else UNKNOWN
-        words.append((tr("monitor.best_miou", value=number(status.best_miou), step=step), False))
+    if run.best_miou is not None:
+        step = f"{run.best_step:,}" if run.best_step is not None else UNKNOWN
+        words.append((tr("monitor.best_miou", value=number(run.best_miou), step=step), False))
     else:
         words.append((tr("monitor.no_miou"), False))
     norm = number(facts.grad_norm) if facts.grad_norm is not None else UNKNOWN
@@ -203,17 +205,13 @@ def _resumed(resumes: Sequence[int]) -> str:
 
 def _troubles(facts: RunFacts) -> list[str]:
     words = [notice_text(facts.notice)] if facts.notice else []
-    if facts.unreadable:
-        words.append(tr("monitor.unreadable", count=facts.unreadable))
-    if facts.superseded:
-        words.append(tr("monitor.superseded", count=facts.superseded))
-    return words
+    return words + [remark[language()] for remark in facts.remarks]
 
 
 def notice_text(notice: Notice) -> str:
     """What has happened to a metrics.csv, in words."""
     step = f"{notice.step:,}" if notice.step is not None else UNKNOWN
-    values = {"detail": notice.detail, "step": step, "rows": notice.rows}
+    values = {"detail": notice.detail[language()], "step": step, "rows": notice.rows}
     return tr(f"monitor.file_{notice.trouble.value}", **values)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from textual.geometry import Size
 from textual.widgets import Static
 
-from diffbev_engine.runbook.finding import Finding
+from diffbev_engine.findings.finding import Finding
 from diffbev_engine.runbook.model import Problem
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.view import RunbookView, StepView
@@ -273,7 +273,7 @@ class RunbookShow:
         return [rows.problem_line(problem, finding, roots) for problem, finding in found]
 
     def _finding(self, problem: Problem) -> Finding | None:
-        return next((one for one in self._findings or () if one.problem.id == problem.id), None)
+        return next((one for one in self._findings or () if one.id == problem.id), None)
 
     def _empty(self) -> rows.Row:
         words = "runbook.nothing_found" if self._sought is not None else "runbook.no_failures"

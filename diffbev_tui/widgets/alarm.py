@@ -2,12 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.background import Background
+from diffbev_tui.core.run_words import run_state
 from diffbev_tui.core.show import UNKNOWN, duration, gib
 from diffbev_tui.core.ticks import number
 from diffbev_tui.i18n import tr
-from diffbev_tui.widgets.status_line import run_state
 
 if TYPE_CHECKING:
     from diffbev_tui.app import DiffBEVApp
@@ -43,8 +44,10 @@ def alert_text(alert: "Alert", run: RunReport) -> str:
     """One sentence."""
     from diffbev_tui.core.alerts import Concern
 
-    name = alert.run.name
+    name = plain(alert.run.name)
     step = f"{alert.step:,}" if alert.step is not None else UNKNOWN
+    if alert.concern is Concern.STALLED and run.suspended:
+        return tr("monitor.alert_suspended", run=name, step=step)
     if alert.concern is Concern.STALLED:
         return tr("monitor.alert_stalled", run=name, age=duration(alert.seconds), step=step)
     if alert.concern is Concern.NOT_FINITE:

@@ -30,10 +30,12 @@ def _left(app: "DiffBEVApp", answer: str | None, run: Path) -> None:
 
 
 def _stop_and_exit(app: "DiffBEVApp", run: Path) -> None:
-    from diffbev_tui.core.engine import ask_engine
+    from diffbev_engine.core.errors import DiffBEVError
+    from diffbev_engine.runs.actions import stop_run
 
-    answer = ask_engine("runs", "stop", run)
-    if answer.exit_code == 0:
-        app.call_from_thread(app.exit)
+    try:
+        stop_run(run)
+    except (DiffBEVError, OSError) as error:
+        app.call_from_thread(app.say, str(error), "error")
     else:
-        app.call_from_thread(app.say, answer.last_line, "error")
+        app.call_from_thread(app.exit)

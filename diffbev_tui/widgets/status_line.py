@@ -5,31 +5,17 @@ from pathlib import Path
 from rich.text import Text
 
 from diffbev_engine.core.gpu import GpuReading
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_tui.core.run_words import run_state
 from diffbev_tui.core.show import duration, gib, percent
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import tr
 from diffbev_tui.widgets.line import Line
 
-GLYPHS = {
-    RunCondition.RUNNING: "●",
-    RunCondition.FINISHED: "✓",
-    RunCondition.INTERRUPTED: "○",
-    RunCondition.FAILED: "✗",
-    RunCondition.OOM: "✗",
-    RunCondition.DIVERGED: "✗",
-    RunCondition.DEAD: "✗",
-    RunCondition.UNKNOWN: "?",
-}
 _STYLES = {RunCondition.RUNNING: "green", RunCondition.FINISHED: "green", RunCondition.INTERRUPTED: "yellow"}
 _WIDE = 100
 """Columns from which there is room for more than how far the run is and how long it still takes."""
-
-
-def run_state(run: RunReport) -> str:
-    """Glyph and word of a run's state."""
-    word = run.activity if run.state is RunCondition.RUNNING and run.activity else run.state.value
-    return f"{GLYPHS[run.state]} {tr('app.state_' + word)}"
 
 
 class StatusLine(Line):
@@ -61,20 +47,20 @@ class StatusLine(Line):
 
 
 def _append_run(line: Text, run: RunReport, *, with_speed: bool) -> None:
-    line.append(f"  {run_state(run)}", _STYLES.get(run.state, "bold red"))
-    line.append(f" {Path(run.path).name}")
-    status = run.status
-    if status is None:
+    line.append(f"  {run_state(run)}", "bold red" if run.stalled else _STYLES.get(run.state, "bold red"))
+    line.append(f" {plain(Path(run.path).name)}")
+    if run.step is None or run.max_iters is None:
         return
-    line.append(f"  {status.step:,}/{status.max_iters:,}")
-    if status.max_iters:
-        line.append(f"  {percent(status.step / status.max_iters)}")
+    line.append(f"  {run.step:,}/{run.max_iters:,}")
+    if run.max_iters:
+        line.append(f"  {percent(run.step / run.max_iters)}")
     if run.state is RunCondition.RUNNING:
-        if status.it_per_s is not None and with_speed:
-            line.append(f"  {status.it_per_s:.3g} it/s")
-        line.append(f"  {tr('app.eta')} {duration(status.eta_s)}")
-    elif status.best_miou is not None:
-        line.append(f"  mIoU {percent(status.best_miou)}")
+        if run.it_per_s is not None and with_speed:
+            line.append(f"  {run.it_per_s:.3g} it/s")
+        if not run.stalled:
+            line.append(f"  {tr('app.eta')} {duration(run.eta_s)}")
+    elif run.best_miou is not None:
+        line.append(f"  mIoU {percent(run.best_miou)}")
 
 
 def _append_gpus(line: Text, reading: GpuReading) -> None:

@@ -176,9 +176,9 @@ def test_a_folder_serves_one_campaign_at_a_time(tmp_path):
         outliving = subprocess.Popen(
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=(lock,)
         )
-        with pytest.raises(DiffBEVError, match="in use by another campaign"), locked(tmp_path):
+        with pytest.raises(DiffBEVError, match="in use by another ablation"), locked(tmp_path):
             pass
-    with pytest.raises(DiffBEVError, match="a training that a killed campaign left"), locked(tmp_path):
+    with pytest.raises(DiffBEVError, match="a run that a killed ablation left"), locked(tmp_path):
         pass
     outliving.communicate(b"\n", timeout=60)
     with locked(tmp_path):

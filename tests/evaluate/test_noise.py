@@ -141,7 +141,7 @@ def test_a_single_evaluation_keeps_its_json(diffusion_settings, saved):
 @pytest.mark.parametrize("options", [{"seeds": 3}, {"steps": (1, 3)}])
 def test_a_baseline_has_no_noise_to_vary(tiny_settings, saved, options):
     _, checkpoint = saved(tiny_settings)
-    with pytest.raises(UsageError, match="nothing random to vary"):
+    with pytest.raises(UsageError, match="require diffusion"):
         evaluate_checkpoint(tiny_settings, checkpoint, "val", SINGLE, **options)
     provenance = evaluate_checkpoint(tiny_settings, checkpoint, "val", SINGLE).to_json()["provenance"]
     assert not {"noise_seed", "denoise_steps"} & provenance.keys()

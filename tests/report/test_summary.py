@@ -58,7 +58,7 @@ def test_differences_of_results_and_settings(pair):
     text = summary_text(pair)
     assert "best mIoU +10.00 points" in text
     assert "better in 13 of 13 classes" in text
-    assert "mIoU +10.00 points at step 800, the last one that both evaluated" in text
+    assert "mIoU +10.00 points at step 800, the latest iteration at which both were evaluated" in text
     assert _row(text, "`model.diffusion.steps`") == ["`model.diffusion.steps`", "not set", "3"]
     assert "`seed`" not in text
 
@@ -67,7 +67,7 @@ def test_a_run_without_evaluation_or_manifest(pair, write_run):
     young = load_experiments([write_run("young", [])])
     text = summary_text([pair[0], *young])
     assert _row(text, "young", "## Best mIoU") == ["young", "–", "–", "–", "–", "0"]
-    assert "no mIoU to compare" in text
+    assert "mIoU can be compared once" in text
     assert "no readable run.json for young" in text
     assert "- young: No evaluation yet" in text
 

@@ -177,4 +177,4 @@ def test_half_a_second_model_is_wrong_usage(tmp_path):
     arguments = ["visualize", "a.py", "a.pth", "--diffbev-config", "b.py", "--work-dir", str(tmp_path)]
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 2
-    assert "go together" in result.output
+    assert "must be used together" in result.output

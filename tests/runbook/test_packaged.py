@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from diffbev_engine.findings.catalogue import kinds
 from diffbev_engine.runbook.load import packaged_runbook
 from diffbev_engine.runbook.workspace_paths import PLACEHOLDERS, WorkspacePaths, placeholders_of
 from tests.workspace.runbook_text import runbook_text
@@ -102,7 +103,7 @@ def test_every_problem_can_be_located_and_mended():
     for problem in RUNBOOK.problems:
         assert problem.commands, problem.id
         assert problem.remedies, problem.id
-        assert problem.logs or problem.signs or problem.states, problem.id
+        assert problem.kinds or problem.signs or problem.states, problem.id
         assert not problem.belongs_to or RUNBOOK.problem(problem.belongs_to), problem.id
 
 
@@ -114,7 +115,12 @@ def test_roots_with_blanks_are_quoted():
 def test_the_expressions_are_valid():
     checks = [check for step in RUNBOOK.steps for check in step.checks]
     patterns = [value for check in checks for name, value in vars(check).items() if name == "pattern"]
-    patterns += [log for problem in RUNBOOK.problems for log in problem.logs]
-    assert len(patterns) > 50
+    assert len(patterns) > 30
     for pattern in filter(None, patterns):
         re.compile(pattern)
+
+
+def test_problems_refer_to_failures_by_kind_and_repeat_no_wordings():
+    assert not [problem.id for problem in RUNBOOK.problems if problem.logs]
+    used = [kind for problem in RUNBOOK.problems for kind in problem.kinds]
+    assert sorted(used) == sorted(kinds()), "every kind of failure has one problem"

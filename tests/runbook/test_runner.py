@@ -199,7 +199,7 @@ def test_what_is_left_out_is_said(with_steps):
 
     assert "9.3 passed" in last_line()
     assert last_line("--from", "9.2") == "1 more had passed before and were left out; --again runs them again"
-    assert last_line() == "All of these have passed; --again runs them again"
+    assert last_line() == "All selected steps have already passed. Use --again to rerun them."
     assert "9.3 passed" in last_line("--from", "9.2", "--again")
 
 
@@ -218,7 +218,7 @@ def test_a_step_that_runs_is_not_started_twice(with_steps):
     _wait_for(roots.workspace / "began")
     assert _states(roots) == {"9.1": "running"}
     second = engine("runbook", "run", roots.workspace, "--step", "9.1")
-    assert "is running already" in second.communicate(timeout=30)[0]
+    assert "is already running" in second.communicate(timeout=30)[0]
     first.send_signal(signal.SIGINT)
     assert first.wait(30) == 5
 
@@ -303,7 +303,7 @@ def test_the_exit_code_is_that_of_the_training(with_steps):
     roots = with_steps('[[phase.step]]\nid = "9.1"\ntitle = "t"\nrun = "exit 3"\n')
     ran = run_steps(load_runbook(roots), roots, Selection("9"), Reporter())
     assert exit_code_of(ran) == 3
-    assert ran[0].findings[0].problem.id == "1"
+    assert ran[0].findings[0].id == "1"
 
 
 def test_damaged_state_says_what_to_do(roots):

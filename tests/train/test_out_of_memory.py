@@ -10,9 +10,11 @@ import torch
 
 from diffbev_engine.core.errors import DiffBEVError, ExitCode, OutOfGPUMemoryError
 from diffbev_engine.evaluate.run import evaluation_in_training
+from diffbev_engine.findings.memory import remedies
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.train.loop import TrainingLoop
+from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory, is_out_of_host_memory
 from diffbev_engine.train.train import TrainingJob, train
 
 MESSAGE = (
@@ -25,6 +27,33 @@ MESSAGE = (
 
 def _out_of_memory(*_arguments, **_keywords):
     raise torch.OutOfMemoryError(MESSAGE)
+
+
+def test_the_wordings_of_other_libraries_are_known(monkeypatch):
+    for words in (
+        "CUDA error: out of memory",
+        "Triton Error [CUDA]: out of memory",
+        "CUDNN_STATUS_ALLOC_FAILED",
+    ):
+        assert is_out_of_gpu_memory(RuntimeError(words)), words
+    assert not is_out_of_gpu_memory(RuntimeError("CUDA error: device-side assert triggered"))
+    vague = RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR")
+    assert not is_out_of_gpu_memory(vague), "no GPU is full here"
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    for free, full in ((1, True), (50, False)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda free=free: (free, 100))
+        assert is_out_of_gpu_memory(vague) is full
+
+
+def test_refused_host_memory_is_told_from_gpu_memory():
+    for error in (
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory"),
+        RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. "),
+        OSError(12, "Cannot allocate memory"),
+    ):
+        assert is_out_of_host_memory(error), error
+        assert not is_out_of_gpu_memory(error), error
 
 
 def _train(settings, folder, **job):
@@ -44,6 +73,7 @@ def test_the_message_names_the_settings_to_lower(tiny_settings, tmp_path, monkey
 
 def test_the_report_says_what_and_where_and_what_to_change(tiny_settings, tmp_path, monkeypatch):
     monkeypatch.setattr(BEVModel, "forward", _out_of_memory)
+    monkeypatch.setattr(remedies, "missing_for_compile", lambda **_known: None)
     report, _ = _train(tiny_settings, tmp_path)
     assert report["message"] == MESSAGE
     assert report["parsed"]["requested"] == 938

@@ -1,12 +1,16 @@
-"""Ctrl+C and a scheduler's SIGTERM lose nothing."""
+"""Ctrl+C, a closing terminal and a scheduler's signals lose nothing."""
 
 import json
+import os
 import signal
 import time
 
 import pytest
 
+from diffbev_engine.train.signals import stop_on_signals
 from tests.processes import engine
+
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 
 
 def _wait_for(condition, process, seconds=120):
@@ -17,8 +21,45 @@ def _wait_for(condition, process, seconds=120):
         time.sleep(0.05)
 
 
+@pytest.fixture(autouse=True)
+def _handlers():
+    """Every test begins with default handlers, whatever pytest was started under, and leaves none."""
+    before = {number: signal.signal(number, signal.SIG_DFL) for number in STOP}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_each_signal_is_a_request_and_the_first_says_so_once(capfd):
+    for number in STOP:
+        with stop_on_signals() as stop:
+            os.kill(os.getpid(), number)
+            if number not in (signal.SIGINT, signal.SIGTERM):
+                os.kill(os.getpid(), number)  # a scheduler may repeat it; the save goes on
+            assert stop.signal_name == number.name
+        assert signal.getsignal(number) is signal.SIG_DFL
+        said = capfd.readouterr().err
+        assert said.count("saving a checkpoint after this iteration") == 1
+        assert ("press Ctrl+C again" in said) == (number == signal.SIGINT)
+
+
+def test_other_processes_of_a_run_say_nothing(capfd):
+    with stop_on_signals(announce=False) as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert stop
+    assert capfd.readouterr().err == ""
+
+
+def test_under_nohup_a_hangup_stays_ignored():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not stop
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGUSR1])
 def test_a_signal_saves_and_the_run_continues(tiny_config, tmp_path, number):
     work_dir = tmp_path / "run"
     start = ("train", tiny_config, "--work-dir", work_dir, "--set", "data.workers_per_gpu=1")
@@ -32,6 +73,7 @@ def test_a_signal_saves_and_the_run_continues(tiny_config, tmp_path, number):
 
     assert process.returncode == 5, output
     assert f"stopped by {signal.Signals(number).name}" in output
+    assert "saving a checkpoint after this iteration" in output
     status = json.loads((work_dir / "status.json").read_text())
     assert status["state"] == "interrupted"
     assert status["last_checkpoint"] == f"iter_{status['step']}.pth"

@@ -182,7 +182,7 @@ def test_a_workspace_stays_the_kind_it_is(tmp_path, data, root):
 def test_a_path_that_a_shell_would_split_is_pointed_out(tmp_path, data):
     result = CliRunner().invoke(cli, ["init", str(tmp_path / "my ws"), "--nuscenes-root", str(data)])
     assert result.exit_code == 0
-    assert f"note: put quotes around {tmp_path}/my ws" in result.output
+    assert f"note: {tmp_path}/my ws" in result.output
     assert f"`diffbev-engine prepare --nuscenes-root {data}`" in result.output
 
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.files import write_text
 from diffbev_engine.core.gpu import Gpu
+from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MEMORY_FILE, read_curve
 from diffbev_engine.findings.memory.remedies import Circumstances, other_processes, rank_remedies
 from diffbev_engine.findings.oom_message import parse_oom
@@ -49,6 +51,46 @@ def write_oom_report(folder: RunFolder, failure: MemoryFailure) -> dict[str, Any
     report = oom_report(folder, failure)
     write_text(folder.oom_report, json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     return report
+
+
+def remedy_json(remedy: Remedy) -> dict[str, Any]:
+    """A remedy as the report holds it; ``arguments`` is what to add to the command line."""
+    return {
+        "id": remedy.id,
+        "title": remedy.text.to_json(),
+        "overrides": list(remedy.overrides),
+        "arguments": " ".join(f"--set {override}" for override in remedy.overrides),
+        "environment": dict(remedy.environment),
+        "saving_mib": None if remedy.saving_mib is None else round(remedy.saving_mib, 1),
+        "saving": remedy.saving.to_json(),
+        "saving_known": remedy.saving_known.to_json(),
+        "cost": remedy.changes.to_json(),
+        "changes_results": remedy.changes_results,
+    }
+
+
+def remedies_of(report: Mapping[str, Any]) -> tuple[Remedy, ...]:
+    """The remedies of a report that was read; what is not one is left out."""
+    listed = report.get("remedies")
+    entries = listed if isinstance(listed, list) else []
+    return tuple(_remedy(each) for each in entries if isinstance(each, dict))
+
+
+def _remedy(data: Mapping[str, Any]) -> Remedy:
+    def words(name: str) -> Bilingual:
+        text = data.get(name)
+        text = text if isinstance(text, dict) else {}
+        return Bilingual(str(text.get("zh", "")), str(text.get("en", "")))
+
+    overrides, environment = data.get("overrides"), data.get("environment")
+    return Remedy(
+        id=str(data.get("id", "")),
+        text=words("title"),
+        saving=words("saving"),
+        changes=words("cost"),
+        overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
+        environment={str(k): str(v) for k, v in environment.items()} if isinstance(environment, dict) else {},
+    )
 
 
 def oom_report(folder: RunFolder, failure: MemoryFailure) -> dict[str, Any]:
@@ -97,6 +139,6 @@ def oom_report(folder: RunFolder, failure: MemoryFailure) -> dict[str, Any]:
         "checkpoint": folder.latest.name if folder.latest.exists() else None,
         "memory_by_batch": curve.to_json() if curve else None,
         "remedies": [
-            {"rank": rank, **remedy.to_json()} for rank, remedy in enumerate(rank_remedies(known), start=1)
+            {"rank": rank, **remedy_json(remedy)} for rank, remedy in enumerate(rank_remedies(known), start=1)
         ],
     }

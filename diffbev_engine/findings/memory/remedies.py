@@ -1,4 +1,4 @@
-"""Fixes for GPU out-of-memory errors, best first.
+"""Fixes for runs that ran out of GPU memory or of host memory, best first.
 
 Settings that change no result come before those that do.  Sharding and offloading of weights are
 never proposed: weights, gradients and optimizer together are below half a GiB here.
@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
+from diffbev_engine.core.bilingual import Bilingual, same
 from diffbev_engine.core.gpu_processes import GpuProcess, own_among
+from diffbev_engine.findings.compiler import missing_for_compile
+from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MemoryLine
-from diffbev_engine.findings.memory.estimate import IMAGE_SHARE
+from diffbev_engine.findings.memory.estimate import IMAGE_SHARE, WORKER_MIB
 from diffbev_engine.findings.oom_message import OutOfMemory
 
 _OTHERS_MATTER = 0.05
@@ -21,6 +23,7 @@ _BF16_SAVES = 0.13  # of 14.5 GiB at batch 8, measured with this engine
 _COMPILE_SAVES = 0.33  # of 48.8 GiB at batch 32, measured with this engine
 ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 _MEASURED = Bilingual("本机实测", "measured on this machine")
+_PER_WORKER = Bilingual("估计：每个加载进程的常驻内存", "estimated: resident memory of a loader process")
 _H200 = Bilingual("在 H200 上实测的比例", "share measured on an H200")
 
 
@@ -47,43 +50,17 @@ class Circumstances:
     """Of the process that failed."""
 
 
-@dataclass(frozen=True)
-class MemoryRemedy:
-    """One thing to change."""
-
-    id: str
-    title: Bilingual
-    saving: Bilingual
-    cost: Bilingual
-    overrides: tuple[str, ...] = ()
-    """``key=value`` for ``--set``."""
-    environment: Mapping[str, str] = field(default_factory=dict)
-    """To be set before the program starts."""
-    saving_mib: float | None = None
-    saving_known: Bilingual = EMPTY
-    """Where the figure comes from."""
-    changes_results: bool = False
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; ``arguments`` is what to add to the command line."""
-        return {
-            "id": self.id,
-            "title": self.title.to_json(),
-            "overrides": list(self.overrides),
-            "arguments": " ".join(f"--set {override}" for override in self.overrides),
-            "environment": dict(self.environment),
-            "saving_mib": None if self.saving_mib is None else round(self.saving_mib, 1),
-            "saving": self.saving.to_json(),
-            "saving_known": self.saving_known.to_json(),
-            "cost": self.cost.to_json(),
-            "changes_results": self.changes_results,
-        }
-
-
-def rank_remedies(known: Circumstances) -> list[MemoryRemedy]:
+def rank_remedies(known: Circumstances) -> list[Remedy]:
     """The remedies that apply, in the order in which to try them."""
-    rules = (_others, _fragmentation, _evaluation, _precision, _compile, _micro_batch, _image_size)
-    return [remedy for rule in rules if (remedy := rule(known))]
+    rules = (_others, _fragmentation, _evaluation, _precision, _compile, _micro_batch, _larger_part)
+    found = [rule(known) for rule in rules]
+    found += [_workers(known.config) if known.unified else None, _image_size(known)]
+    return [remedy for remedy in found if remedy]
+
+
+def rank_host_remedies(config: Mapping[str, Any]) -> list[Remedy]:
+    """Fixes after the OOM killer of the host, for the settings of a run; none changes a result."""
+    return [remedy for rule in (_workers, _host_evaluation) if (remedy := rule(config))]
 
 
 def other_processes(known: Circumstances) -> list[tuple[int, float, str]]:
@@ -97,7 +74,7 @@ def other_processes(known: Circumstances) -> list[tuple[int, float, str]]:
     return [(each.pid, each.mib or 0.0, each.name or "") for each in others]
 
 
-def _others(known: Circumstances) -> MemoryRemedy | None:
+def _others(known: Circumstances) -> Remedy | None:
     others = other_processes(known)
     held = sum(mib for _, mib, _ in others)
     capacity = known.oom.capacity if known.oom else None
@@ -108,16 +85,16 @@ def _others(known: Circumstances) -> MemoryRemedy | None:
     en = ", ".join(
         f"process {pid}{f' ({name})' if name else ''} holds {_gib(mib)}" for pid, mib, name in others
     )
-    return MemoryRemedy(
-        "others",
-        Bilingual(
+    return Remedy(
+        id="others",
+        text=Bilingual(
             f"结束其他进程，或用 --gpu-ids 更换 GPU：{zh}",
             f"Stop other processes, or use another GPU with --gpu-ids: {en}",
         ),
         saving=same(_gib(held)),
         saving_mib=held,
         saving_known=Bilingual("来自驱动或报错信息", "reported by the driver or the error message"),
-        cost=Bilingual("请先确认该进程属于谁", "check who owns them first"),
+        changes=Bilingual("请先确认该进程属于谁", "check who owns them first"),
     )
 
 
@@ -126,7 +103,7 @@ def _short(command: str) -> str:
     return line if len(line) <= _MOST_NAME else f"{line[:_MOST_NAME]}…"
 
 
-def _fragmentation(known: Circumstances) -> MemoryRemedy | None:
+def _fragmentation(known: Circumstances) -> Remedy | None:
     oom = known.oom
     set_already = any(
         "expandable_segments:true" in known.environment.get(name, "").lower() for name in ALLOCATOR_VARIABLES
@@ -134,63 +111,65 @@ def _fragmentation(known: Circumstances) -> MemoryRemedy | None:
     if oom is None or not oom.fragmented or set_already:
         return None
     unused = oom.reserved_unallocated or 0.0
-    return MemoryRemedy(
-        "expandable_segments",
-        Bilingual(
+    return Remedy(
+        id="expandable_segments",
+        text=Bilingual(
             "启用 expandable_segments，消除显存碎片", "Enable expandable segments to avoid fragmentation"
         ),
         saving=Bilingual(f"最多 {_gib(unused)}", f"up to {_gib(unused)}"),
         saving_mib=unused,
         saving_known=Bilingual("已保留但未分配的部分", "what was reserved but unallocated"),
-        cost=Bilingual("无；须在程序启动前设置", "none; it must be set before the program starts"),
+        changes=Bilingual("无；须在程序启动前设置", "none; it must be set before the program starts"),
         environment=dict.fromkeys(ALLOCATOR_VARIABLES, "expandable_segments:True"),
     )
 
 
-def _evaluation(known: Circumstances) -> MemoryRemedy | None:
+def _evaluation(known: Circumstances) -> Remedy | None:
     batch = _value(known, "evaluation", "samples_per_gpu") or _batch(known)
     if known.phase != "evaluation" or batch <= 1:
         return None
-    return MemoryRemedy(
-        "evaluation_batch",
-        Bilingual("减小评估批大小", "Evaluate in smaller batches"),
+    return Remedy(
+        id="evaluation_batch",
+        text=Bilingual("减小评估批大小", "Evaluate in smaller batches"),
         saving=Bilingual("评估所用的约一半", "about half of what evaluation takes"),
-        cost=Bilingual("评估稍慢；结果不变", "a slower evaluation; the same results"),
+        changes=Bilingual("评估稍慢；结果不变", "a slower evaluation; the same results"),
         overrides=(f"evaluation.samples_per_gpu={batch // 2}",),
     )
 
 
-def _precision(known: Circumstances) -> MemoryRemedy | None:
+def _precision(known: Circumstances) -> Remedy | None:
     if known.config.get("precision") != "fp32":
         return None
-    return MemoryRemedy(
-        "bf16",
-        Bilingual("使用 bf16", "Use bf16"),
+    return Remedy(
+        id="bf16",
+        text=Bilingual("使用 bf16", "Use bf16"),
         saving=_share(_BF16_SAVES, known),
         saving_mib=_of_allocated(_BF16_SAVES, known),
         saving_known=_H200,
-        cost=Bilingual(
+        changes=Bilingual(
             "无，且速度更快（计算能力 8.0 及以上）", "none, and faster (compute capability 8.0 and newer)"
         ),
         overrides=("precision=bf16",),
     )
 
 
-def _compile(known: Circumstances) -> MemoryRemedy | None:
+def _compile(known: Circumstances) -> Remedy | None:
     if known.config.get("compile") != "off" or known.phase == "evaluation":
         return None
-    return MemoryRemedy(
-        "compile",
-        Bilingual("编译解码头", "Compile the head"),
+    if missing_for_compile(on_gpu=True):
+        return None
+    return Remedy(
+        id="compile",
+        text=Bilingual("编译解码头", "Compile the head"),
         saving=_share(_COMPILE_SAVES, known),
         saving_mib=_of_allocated(_COMPILE_SAVES, known),
         saving_known=_H200,
-        cost=Bilingual("启动多约半分钟；之后更快", "half a minute longer startup; faster afterwards"),
+        changes=Bilingual("启动多约半分钟；之后更快", "half a minute longer startup; faster afterwards"),
         overrides=("compile=head",),
     )
 
 
-def _micro_batch(known: Circumstances) -> MemoryRemedy | None:
+def _micro_batch(known: Circumstances) -> Remedy | None:
     batch, accumulated = _batch(known), _value(known, "optimizer_config", "cumulative_iters") or 1
     if batch <= 1 or known.phase == "evaluation":
         return None
@@ -198,9 +177,9 @@ def _micro_batch(known: Circumstances) -> MemoryRemedy | None:
     smaller = next(size for size in range(batch // 2, 0, -1) if whole % size == 0)
     per_sample = _per_sample(known)
     saved = per_sample * (batch - smaller) if per_sample else None
-    return MemoryRemedy(
-        "micro_batch",
-        Bilingual(
+    return Remedy(
+        id="micro_batch",
+        text=Bilingual(
             f"批大小 {batch} → {smaller}，梯度累积 {accumulated} → {whole // smaller} 次",
             f"Batch size {batch} → {smaller}, gradient accumulation {accumulated} → {whole // smaller}",
         ),
@@ -209,7 +188,7 @@ def _micro_batch(known: Circumstances) -> MemoryRemedy | None:
         saving_known=_MEASURED
         if known.line
         else Bilingual("按已分配量估计", "estimated from what was allocated"),
-        cost=Bilingual(
+        changes=Bilingual(
             "每次迭代稍慢；每步图像数与优化不变",
             "slower iterations; same images per step and same optimization",
         ),
@@ -220,7 +199,18 @@ def _micro_batch(known: Circumstances) -> MemoryRemedy | None:
     )
 
 
-def _image_size(known: Circumstances) -> MemoryRemedy | None:
+def _larger_part(known: Circumstances) -> Remedy | None:
+    if not known.mig:
+        return None
+    return Remedy(
+        id="larger_instance",
+        text=Bilingual("使用更大的 MIG 实例或整块 GPU", "Use a larger MIG instance or a whole GPU"),
+        saving=Bilingual("取决于实例大小", "depends on the instance"),
+        changes=Bilingual("需要另行申请资源；结果不变", "another allocation; the same results"),
+    )
+
+
+def _image_size(known: Circumstances) -> Remedy | None:
     size = _value(known, "data", "image_size")
     if _batch(known) > 1 or known.phase == "evaluation" or not size:
         return None
@@ -229,18 +219,50 @@ def _image_size(known: Circumstances) -> MemoryRemedy | None:
     depth = _value(known, "data", "load_depth")
     again_zh = "；须用新尺寸重新运行 prepare-depth" if depth else ""
     again_en = "; rerun prepare-depth for the new size" if depth else ""
-    return MemoryRemedy(
-        "image_size",
-        Bilingual(f"输入图像缩小为 {height}×{width}", f"Smaller images: {height} × {width}"),
+    return Remedy(
+        id="image_size",
+        text=Bilingual(f"输入图像缩小为 {height}×{width}", f"Smaller images: {height} × {width}"),
         saving=_share(share, known),
         saving_mib=_of_allocated(share, known),
         saving_known=Bilingual(
             "估计值：约 40% 的显存随图像像素数变化，其余为 BEV 部分",
             "estimated: about 40% scales with the image size, the rest is BEV",
         ),
-        cost=Bilingual(f"结果会改变{again_zh}", f"this changes the results{again_en}"),
+        changes=Bilingual(f"结果会改变{again_zh}", f"this changes the results{again_en}"),
         overrides=(f"data.image_size=({height},{width})",),
         changes_results=True,
+    )
+
+
+def _workers(config: Mapping[str, Any]) -> Remedy | None:
+    workers = int(config.get("data", {}).get("workers_per_gpu") or 0)
+    if workers == 0:
+        return None
+    fewer = workers // 2
+    # Training and evaluation have loaders of their own.
+    saved = 2 * (workers - fewer) * WORKER_MIB
+    return Remedy(
+        id="workers",
+        text=Bilingual(f"加载进程 {workers} → {fewer} 个", f"Loader processes {workers} → {fewer}"),
+        saving=same(f"≈ {saved / 1024:.1f} GiB"),
+        saving_mib=saved,
+        saving_known=_PER_WORKER,
+        changes=Bilingual("可能要等待数据；结果不变", "training may wait for data; the same results"),
+        overrides=(f"data.workers_per_gpu={fewer}",),
+    )
+
+
+def _host_evaluation(config: Mapping[str, Any]) -> Remedy | None:
+    training = int(config.get("data", {}).get("samples_per_gpu") or 1)
+    batch = int(config.get("evaluation", {}).get("samples_per_gpu") or training)
+    if batch <= 1:
+        return None
+    return Remedy(
+        id="evaluation_batch",
+        text=Bilingual(f"评估批大小 {batch} → {batch // 2}", f"Evaluation batch size {batch} → {batch // 2}"),
+        saving=Bilingual("评估时预取数据的一半", "half of the data prefetched for evaluation"),
+        changes=Bilingual("评估稍慢；结果不变", "a slower evaluation; the same results"),
+        overrides=(f"evaluation.samples_per_gpu={batch // 2}",),
     )
 
 

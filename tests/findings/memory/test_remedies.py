@@ -6,7 +6,9 @@ import pytest
 
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.core.gpu_processes import GpuProcess
+from diffbev_engine.findings.memory import remedies as remedies_module
 from diffbev_engine.findings.memory.curve import MemoryLine
+from diffbev_engine.findings.memory.oom_report import remedies_of, remedy_json
 from diffbev_engine.findings.memory.remedies import Circumstances, other_processes, rank_remedies
 from diffbev_engine.findings.oom_message import parse_oom
 
@@ -17,6 +19,11 @@ SPILLED = "Tried to allocate 90.00 MiB. GPU 0 has a total capacity of 15.99 GiB 
 OLD = "CUDA out of memory. Tried to allocate 26.00 MiB (GPU 0; 5.80 GiB total capacity; 3.18 GiB already allocated; 62.19 MiB free; 188.00 MiB reserved in total by PyTorch)"
 NAMELESS = "Tried to allocate 3.78 GiB. GPU  has a total capacity of 23.69 GiB of which 875.62 MiB is free. Process 492814 has 3.21 GiB memory in use. Including non-PyTorch memory, this process has 19.40 GiB memory in use. Of the allocated memory 17.97 GiB is allocated by PyTorch, and 1.02 GiB is reserved by PyTorch but unallocated."
 FRAGMENTED = ALONE.replace("8.61 MiB is reserved", "2.00 GiB is reserved")
+
+
+@pytest.fixture(autouse=True)
+def _compiler(monkeypatch):
+    monkeypatch.setattr(remedies_module, "missing_for_compile", lambda **_known: None)
 
 
 def _known(message, *overrides, **changes):
@@ -43,7 +50,7 @@ def _ids(*arguments, **changes):
 def test_each_form_of_the_message_leads_to_its_first_remedy(message, first):
     assert _ids(message)[0] == first
     for remedy in rank_remedies(_known(message)):
-        plain = remedy.to_json()
+        plain = remedy_json(remedy)
         assert all(plain[key]["zh"] and plain[key]["en"] for key in ("title", "saving", "cost"))
 
 
@@ -86,7 +93,7 @@ def test_smaller_images_are_the_last_resort_and_said_to_change_the_results():
     [remedy] = rank_remedies(known)
     assert (remedy.id, remedy.changes_results) == ("image_size", True)
     assert remedy.overrides == ("data.image_size=(448,576)",)
-    assert "prepare-depth" in remedy.cost.en
+    assert "prepare-depth" in remedy.changes.en
 
 
 def test_evaluation_gets_a_batch_of_its_own():
@@ -115,13 +122,38 @@ def test_the_run_itself_is_not_another_process():
     )
     others = other_processes(_known(OTHERS, processes=processes))
     assert others == [(12622, 948.0, "python train.py")]
-    title = rank_remedies(_known(OTHERS, processes=processes))[0].title
+    title = rank_remedies(_known(OTHERS, processes=processes))[0].text
     assert "process 12622 (python train.py) holds 948 MiB" in title.en
 
 
 def test_a_long_command_is_named_in_one_short_line():
     processes = (GpuProcess(12622, 948.0, "python -c import torch\n" + "x = 1; " * 30, "alice", False),)
-    title = rank_remedies(_known(OTHERS, processes=processes))[0].title.en
+    title = rank_remedies(_known(OTHERS, processes=processes))[0].text.en
     assert "process 12622 (python -c import torch x = 1;" in title
     assert "\n" not in title
     assert len(title) < 160
+
+
+def test_compiling_is_not_offered_where_nothing_can_compile(monkeypatch):
+    monkeypatch.setattr(remedies_module, "missing_for_compile", lambda **_known: ("gcc", None))
+    assert _ids(ALONE) == ["micro_batch"]
+
+
+def test_unified_memory_and_mig_have_remedies_of_their_own():
+    assert _ids(ALONE, "data.workers_per_gpu=4", unified=True) == ["compile", "micro_batch", "workers"]
+    assert _ids(ALONE, mig=True)[-1] == "larger_instance"
+
+
+def test_the_allocator_says_which_process_is_the_run_where_the_message_does_not():
+    hidden = [GpuProcess(pid, mib, None, None, None) for pid, mib in ((900, 5000.0), (901, 20000.0))]
+    others = other_processes(_known("CUBLAS_STATUS_ALLOC_FAILED", processes=hidden, reserved=18000.0))
+    assert others == [(900, 5000.0, "")]
+
+
+def test_a_report_gives_back_its_remedies_whatever_else_it_holds():
+    found = rank_remedies(_known(FRAGMENTED))
+    read = remedies_of({"remedies": [*map(remedy_json, found), 7, {"title": 3, "overrides": "x"}]})
+    assert [(each.id, each.overrides, each.environment) for each in read[:-1]] == [
+        (each.id, each.overrides, dict(each.environment)) for each in found
+    ]
+    assert remedies_of({"remedies": "none"}) == ()

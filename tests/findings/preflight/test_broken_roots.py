@@ -190,7 +190,8 @@ def test_the_size_of_checkpoints_is_that_of_real_ones(settings, work_dir):
 @pytest.mark.parametrize(("share", "level"), [(0.9, "error"), (1.5, "warning"), (10.0, "ok")])
 def test_disk_space_is_held_against_the_checkpoints(look, monkeypatch, share, level):
     monkeypatch.setattr(storage, "checkpoint_bytes", lambda _: 2**30)
-    usage = shutil.disk_usage("/")._replace(free=int(share * 4 * 2**30))  # two kept, the best, the next
+    needed = 6 * 2**30  # two kept, latest, best, the next and one of the copies while they are written
+    usage = shutil.disk_usage("/")._replace(free=int(share * needed))
     monkeypatch.setattr(storage.shutil, "disk_usage", lambda _: usage)
     assert _levels(look("disk")) == {level}
 

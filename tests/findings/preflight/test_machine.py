@@ -82,7 +82,7 @@ def test_a_disk_without_room_for_the_checkpoints_is_an_error(plan, monkeypatch):
     [finding] = storage.disk(plan)
     assert finding.severity is Severity.ERROR
     assert "1.0 MiB free" in finding.title.en
-    assert "2 kept, the best, the one being written: 4 ×" in finding.title.en
+    assert "2 kept, latest, best, those being written: 6 ×" in finding.title.en
 
 
 def test_depth_that_is_still_to_be_made_needs_room_too(plan):

@@ -3,7 +3,7 @@ import sys
 import pytest
 from textual.widgets import Static
 
-from diffbev_engine.runs.metrics_reader import read_metrics
+from diffbev_engine.runs.metrics import read_metrics
 from diffbev_tui.core import diagnose_start
 from diffbev_tui.core.classes import class_table, evaluations
 from tests.tui.app import run_app, until
@@ -33,15 +33,15 @@ def test_the_newest_evaluation_with_its_changes(workspace):
     assert by_name["car"].trend == (0.05, 0.125)
 
 
-def test_only_evaluations_are_parsed_and_agree_with_the_engine(workspace):
+def test_evaluations_are_those_of_the_engine(workspace):
     run = write_evaluated_run(workspace, "b", [(100, 0.1), (200, 0.25)])
     with (run / "metrics.csv").open("a") as file:
         file.write("300,eval,val,,half a li")
-    assert list(evaluations(run / "metrics.csv")) == list(read_metrics(run).evaluation)
+    assert evaluations(run / "metrics.csv") == (read_metrics(run).evaluations(), None)
 
 
 def test_a_run_without_metrics_says_so(workspace):
-    assert "No such file" in str(class_table(workspace / "runs" / "none"))
+    assert "no run directory" in str(class_table(workspace / "runs" / "none"))
 
 
 async def test_the_table_sorts_compares_and_marks_absent_classes(workspace):
@@ -49,7 +49,7 @@ async def test_the_table_sorts_compares_and_marks_absent_classes(workspace):
     write_evaluated_run(workspace, "diffbev_default", [(100, 0.1), (200, 0.25)])
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await _open(app, pilot)
-        assert "not in this set" in _text(app, "rows")
+        assert "no ground truth" in _text(app, "rows")
         assert "vs " in _text(app, "head")  # the other run is of the same length
         await pilot.press("w")
         await until(
@@ -75,7 +75,7 @@ async def test_a_smoke_test_is_not_compared_unless_asked_for(workspace):
 
 @pytest.mark.parametrize(("lang", "words"), [
     ("en", ("! never predicted", "rare: 214 cells", "collapse", "covers 97 %", "→ Check the loss weights")),
-    ("zh", ("! 从未预测", "稀有：214 个单元", "预测塌缩", "占 97 %", "→ 检查 loss 权重")),
+    ("zh", ("! 从未被预测", "稀有：214 个单元", "预测塌缩", "占 97 %", "→ 检查 loss 权重")),
 ])  # fmt: skip
 async def test_shares_marks_and_the_verdict_with_its_next_action(lang, words, workspace):
     run = write_evaluated_run(workspace, "b", [(200, 0.25)])
@@ -101,10 +101,12 @@ async def test_a_verdict_of_another_run_or_step_says_so(workspace):
         if _text(app, "head").startswith("baseline"):
             await pilot.press("o")
         await until(pilot, lambda: _text(app, "head").startswith("z @"))
-        assert "! verdict and shares are of another run, baseline: D diagnoses z" in _text(app, "verdict")
+        assert "! diagnosis and shares are from another run, baseline. Press D to diagnose z" in _text(
+            app, "verdict"
+        )
         await pilot.press("o")
         await until(pilot, lambda: _text(app, "head").startswith("baseline"))
-        assert "~ verdict and shares are of step 100" in _text(app, "verdict")
+        assert "~ diagnosis and shares: iteration 100" in _text(app, "verdict")
 
 
 async def test_samples_are_shown_worst_first_each_part_under_its_words(workspace):
@@ -154,11 +156,11 @@ async def test_a_picture_that_is_cut_short_says_so(workspace):
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await _open(app, pilot)
         shown = lambda: [str(one.content) for one in app.query("SampleView Static").results(Static)]  # noqa: E731
-        await until(pilot, lambda: any("cannot be shown" in text for text in shown()))
+        await until(pilot, lambda: any("cannot show this image" in text for text in shown()))
         assert "sample 1/1" in _text(app, "sample")
 
 
-@pytest.mark.parametrize(("lang", "words"), [("en", "No run yet."), ("zh", "还没有训练。")])
+@pytest.mark.parametrize(("lang", "words"), [("en", "No runs yet."), ("zh", "暂无实验。")])
 async def test_without_a_run_it_says_what_will_appear(lang, words, workspace):
     async with run_app(workspace, lang=lang) as (app, pilot):
         await pilot.press("5")
@@ -173,8 +175,8 @@ async def test_without_pictures_and_diagnosis_it_says_how_to_get_them(workspace)
     write_evaluated_run(workspace, "b", [(200, 0.25)])
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await _open(app, pilot)
-        assert "Phase 6 of the runbook (`visualize`)" in _text(app, "sample")
-        assert "D diagnoses the best checkpoint" in _text(app, "verdict")
+        assert "Runbook phase 6 (`visualize`)" in _text(app, "sample")
+        assert "Press D to diagnose the best checkpoint" in _text(app, "verdict")
 
 
 async def test_diagnose_is_started_after_a_question_and_says_why_it_failed(workspace):
@@ -240,11 +242,11 @@ async def test_a_diagnosis_outlives_the_ui_and_the_next_one_says_how_it_ended(wo
         await until(pilot, lambda: "● diagnosing b" in _text(app, "verdict"))
         await pilot.press("D")
         await until(
-            pilot, lambda: any("being diagnosed already" in one.message for one in app._notifications)
+            pilot, lambda: any("already being diagnosed" in one.message for one in app._notifications)
         )
         finish()
         process.wait(60)
-        said = "b has been diagnosed: collapse"
+        said = "b: diagnosis finished: collapse"
         await until(pilot, lambda: any(one.message == said for one in app._notifications))
         await until(pilot, lambda: "diagnosing" not in _text(app, "verdict"))
 
@@ -256,7 +258,7 @@ async def test_the_end_of_a_diagnosis_is_said_on_any_screen(workspace, finish):
         await pilot.pause()
         assert app.pane.id == "pane-runbook"
         finish()
-        said = "b has been diagnosed: collapse"
+        said = "b: diagnosis finished: collapse"
         await until(pilot, lambda: [one.message for one in app._notifications] == [said])
 
 

@@ -40,7 +40,7 @@ async def test_without_a_log_it_says_where_one_would_come_from(workspace):
         await until(
             pilot,
             lambda: (
-                app.query("#log-name") and "No log yet" in str(app.query_one("#log-name", Static).content)
+                app.query("#log-name") and "No logs yet" in str(app.query_one("#log-name", Static).content)
             ),
         )
 
@@ -82,7 +82,7 @@ async def test_a_reader_who_scrolled_up_stays_there_and_is_told_how_much_is_new(
         await until(pilot, lambda: app.query_one(Log).scroll_y == 0)
         with path.open("a") as file:
             file.write("more\n" * 12)
-        await until(pilot, lambda: "12 new, not following" in _name(app))
+        await until(pilot, lambda: "12 new lines, not following" in _name(app))
         assert app.query_one(Log).scroll_y == 0
         await pilot.press("G")
         await until(pilot, lambda: "new" not in _name(app))
@@ -142,4 +142,4 @@ async def test_a_log_that_is_begun_anew_is_shown_anew(workspace):
         await _open(app, pilot, 2)
         path.write_text("again\n")
         await until(pilot, lambda: list(app.query_one(Log).lines) == ["again"])
-        assert "begun anew" in _name(app)
+        assert "file restarted" in _name(app)

@@ -2,6 +2,7 @@ import json
 import time
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.widgets import Static
@@ -12,7 +13,7 @@ from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.launch import Launch, write_launch
 from diffbev_engine.runs.process import identify
 from diffbev_tui.core.oom import Part, memory_case
-from diffbev_tui.panes.memory_text import _FILLS, Chosen, bar_of, crash_page, host_page
+from diffbev_tui.panes.memory_text import _FILLS, Chosen, bar_of, calm_page, crash_page, host_page
 from diffbev_tui.widgets.dialogs import Choice
 from tests.tui.app import run_app, until
 
@@ -130,7 +131,27 @@ def test_a_host_kill_is_another_page_with_remedies_of_its_own(workspace):
     assert "ran out of GPU memory" not in page
 
 
-def _killed(workspace, **launch):
+def test_a_kill_that_the_kernel_did_not_count_is_not_put_down_to_memory(workspace):
+    folder = _killed(workspace, oom_kills_cgroup=0, oom_kills_host=0)
+    case = memory_case(inspect_run(folder.path))
+    assert (case.kind, case.remedies) == ("killed", ())
+    page = calm_page(case).plain
+    assert "Nothing shows that memory ran out" in page
+    assert "host memory" not in page
+
+
+def test_the_run_under_its_pid_on_the_host_is_not_another_process(workspace):
+    message = MESSAGE.replace("Including non-PyTorch memory, this process has 28.55 GiB memory in use. ", "")
+    folder = _crashed(workspace, report=False)
+    (folder.path / "train_20260101_000000.log").write_text(message.replace("has 3.20 GiB", "has 28.55 GiB"))
+    case = memory_case(inspect_run(folder.path))
+    parts = {part.name: part.mib for part in case.parts()[0]}
+    assert "others" not in parts
+    assert parts["context"] == pytest.approx((28.55 - 24.6 - 3.1) * 1024)
+    assert case.report["others"] == []
+
+
+def _killed(workspace, *, message="killed by SIGKILL", **launch):
     """A detached training that the kernel killed."""
     folder = RunFolder(workspace / "runs" / "diffbev_default")
     folder.path.mkdir(parents=True, exist_ok=True)
@@ -140,5 +161,5 @@ def _killed(workspace, **launch):
     )
     folder.status.write_text(json.dumps({"state": "training", "max_iters": 10, "step": 5, "updated": now}))
     ending = Launch("a", (), "/", {}, "console.log", now - 60, gone, gone, now, signal="SIGKILL", **launch)
-    write_launch(folder, replace(ending, message="killed by the kernel: the memory limit of the container"))
+    write_launch(folder, replace(ending, message=message))
     return folder

@@ -1,18 +1,21 @@
+import json
 import time
 
 import pytest
 from rich.cells import cell_len
 from textual.widgets import Input, OptionList, Static
 
+from diffbev_engine.runs.actions import Stopped
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.metrics import MetricsWriter
 from diffbev_engine.runs.status import RunState
-from diffbev_tui.core import engine
 from diffbev_tui.core.view_window import Follow
 from diffbev_tui.panes import monitor_control
 from diffbev_tui.panes.monitor import MonitorPane
 from diffbev_tui.panes.monitor_pick import Pick
 from diffbev_tui.widgets.alarm import LoudAlarm
 from diffbev_tui.widgets.chart import ChartPanel
+from diffbev_tui.widgets.status_line import StatusLine
 from tests.tui.app import run_app, until
 from tests.tui.monitor.run_files import write_metrics, write_run
 
@@ -107,7 +110,7 @@ async def test_keys_change_the_view(workspace):
         pane = await on_monitor(pilot, app)
         await pilot.press("s", "s", "e")
         assert (pane.wish.smoothing, pane.wish.log_y) == (0.9, True)
-        assert "smooth 0.9  log y" in words(pane, "head")
+        assert "smoothing 0.9  log scale" in words(pane, "head")
         await pilot.press("s", "s")
         assert pane.wish.smoothing == 0
         await pilot.press("plus")
@@ -118,10 +121,10 @@ async def test_keys_change_the_view(workspace):
         await pilot.press("0")
         assert pane.wish.window.follow is Follow.ALL
         await pilot.press("t")
-        assert "tail" in words(pane, "head")
+        assert "latest" in words(pane, "head")
         await until(pilot, lambda: answered(pane))
         await pilot.press("t", "t")
-        assert "all steps" in words(pane, "head")
+        assert " all " in words(pane, "head")
 
 
 @pytest.mark.usefixtures("runs")
@@ -202,7 +205,7 @@ async def test_appended_rows_appear(workspace, runs):
         writer.write({"step": 4050, "mode": "train", "loss": float("nan"), "grad_norm": 9.0})
         writer.close()
         pane.update_snapshot(app.snapshot)
-        await until(pilot, lambda: "NaN in loss at 4,050" in words(pane, "run"))
+        await until(pilot, lambda: "NaN in loss at iteration 4,050" in words(pane, "run"))
         loss = next(panel for panel in pane.query(ChartPanel) if panel.column == "loss")
         await until(pilot, lambda: "NaN B @ 4,050" in loss.title.plain)
 
@@ -213,26 +216,26 @@ async def test_without_a_run_it_says_what_will_appear_here(workspace):
         await until(pilot, lambda: app.snapshot.taken > 0)
         app.pane.update_snapshot(app.snapshot)
         await pilot.pause()
-        assert "No run yet" in shown(app)
+        assert "No runs yet" in shown(app)
         await pilot.press("s", "e", "x", "left", "plus", "m", "m", "t", "f", "n", "S", "R")
         assert app.is_running
 
 
-async def test_stop_asks_first_and_calls_the_engine(workspace, runs, monkeypatch):
+async def test_stop_asks_first_and_then_stops(workspace, runs, monkeypatch):
     called = []
 
-    def ask(*arguments, **_):
-        called.append(arguments)
-        return engine.Answer(0, "saved\n")
+    def stop(path):
+        called.append(path)
+        return Stopped(inspect_run(path), "iter_4000.pth", 0)
 
-    monkeypatch.setattr(monitor_control, "ask_engine", ask)
+    monkeypatch.setattr(monitor_control, "stop_run", stop)
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await on_monitor(pilot, app)
         await pilot.press("S", "enter")  # no is in focus
         assert called == []
         await pilot.press("S", "left", "enter")
         await until(pilot, lambda: called)
-        assert called == [("runs", "stop", str(runs[1].path.resolve()))]
+        assert called == [runs[1].path.resolve()]
         await pilot.press("R")
         assert called[1:] == []  # it is running: nothing to resume
 
@@ -244,7 +247,7 @@ async def test_a_read_only_monitor_starts_and_stops_nothing(workspace, monkeypat
         await on_monitor(pilot, app)
         monkeypatch.setattr(app, "say", lambda text, *_: said.append(text))
         await pilot.press("S", "R")
-        assert said == ["Read-only: this screen starts and stops nothing"] * 2
+        assert said == ["Read-only: you cannot start or stop runs here."] * 2
         assert len(app.screen_stack) == 1
 
 
@@ -279,7 +282,7 @@ async def test_trouble_is_said_loudly_and_once(workspace, runs, monkeypatch):
         await until(pilot, lambda: said)
         alarm.look(pane.run)
         await pilot.pause(0.1)
-        assert said == [("diffbev_default: loss is NaN or infinite at step 3,000", "error")]
+        assert said == [("diffbev_default: loss is NaN or infinite at iteration 3,000", "error")]
 
 
 @pytest.mark.usefixtures("runs")
@@ -303,3 +306,17 @@ async def test_the_figures_below_are_those_of_the_run_that_is_asked_for(workspac
         await until(pilot, lambda: "8,000/8,000" in words(pane, "run"))
         await pilot.press("R")  # finished: nothing to resume
         assert len(app.screen_stack) == 1
+
+
+async def test_a_stalled_run_is_shown_as_stalled_for_as_long_as_that_lasts(workspace):
+    run = write_run(workspace / "runs" / "main", step=4000, max_iters=8000)
+    status = json.loads(run.status.read_text())
+    stalled = {"phase": "stepping", "median_step_s": 0.1, "idle_s": 750.0}
+    run.status.write_text(json.dumps({**status, **stalled}))
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await on_monitor(pilot, app)
+        await until(pilot, lambda: "stalled 12 m" in shown(app))
+        assert "4,000/8,000" in shown(app)
+        assert "ETA" not in shown(app)
+        assert "it/s" not in str(app.query_one(StatusLine).content)
+        assert "stalled 12 m" in str(app.query_one(StatusLine).content)

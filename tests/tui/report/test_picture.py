@@ -54,7 +54,7 @@ def test_what_is_below_a_sixel_picture_stays_where_it_is(workspace, terminal):
     terminal.keys("7")
     terminal.shows("zoom in")
     terminal.keys("?")
-    terminal.shows("On this screen")
+    terminal.shows("This screen")
     terminal.keys("Escape")
     terminal.shows("zoom in")
     terminal.wait(lambda: "DiffBEV" in terminal.text().splitlines()[0])

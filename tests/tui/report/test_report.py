@@ -38,7 +38,7 @@ def folder(workspace):
     (folder / "plots").mkdir(parents=True)
     (folder / "summary.md").write_text(SUMMARY)
     Image.new("RGB", (160, 80), (255, 128, 0)).save(folder / "plots" / "mIoU_comparison.png")
-    (folder / "plots" / "broken.png").write_text("no picture")
+    (folder / "plots" / "broken.png").write_text("no images")
     return folder
 
 
@@ -59,7 +59,7 @@ async def _open(app, pilot):
 async def _to_plot(app, pilot):
     await _open(app, pilot)
     await pilot.press("j")
-    await until(pilot, lambda: any("cannot be shown" in text for text in _statics(app)))
+    await until(pilot, lambda: any("cannot show this file" in text for text in _statics(app)))
     await pilot.press("j")
     await until(pilot, lambda: app.query(".picture"))
 
@@ -108,7 +108,7 @@ async def test_a_long_report_is_left_halfway(workspace, folder):
     async with run_app(workspace, size=(120, 40)) as (app, pilot):
         await _open(app, pilot)
         await pilot.press("j")
-        await until(pilot, lambda: any("cannot be shown" in text for text in _statics(app)))
+        await until(pilot, lambda: any("cannot show this file" in text for text in _statics(app)))
         await pilot.pause(0.3)
         assert not app.query(Markdown)
         await pilot.press("k")
@@ -196,7 +196,7 @@ async def test_without_a_desktop_it_says_so(workspace, folder, monkeypatch):
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await _open(app, pilot)
         await pilot.press("O")
-        await until(pilot, lambda: any("no desktop viewer" in one.message for one in app._notifications))
+        await until(pilot, lambda: any("No desktop viewer" in one.message for one in app._notifications))
         assert any(str(folder / "summary.md") in one.message for one in app._notifications)
 
 

@@ -90,7 +90,7 @@ async def test_a_training_asks_first_and_no_changes_nothing(trial):
         await pilot.press("r")
         await until(pilot, lambda: isinstance(app.screen, Choice))
         text = " ".join(str(one.content) for one in app.screen.query(Static))
-        assert "starts a training in runs/toy" in text
+        assert "starts training in runs/toy" in text
         await pilot.press("enter")
         await until(pilot, lambda: not isinstance(app.screen, Choice))
         assert _state(trial, "9.4") is StepState.PENDING
@@ -102,13 +102,13 @@ async def test_a_failure_names_its_problem_and_opens_it(trial):
         await _go_to(app, pilot, "9.3")
         await pilot.press("r")
         await until(pilot, lambda: _state(trial, "9.3") is StepState.FAILED)
-        await until(pilot, lambda: "CUDA out of memory while training" in _detail(app))
-        assert "1 failed: f" in _next(app)
+        await until(pilot, lambda: "CUDA out of memory during training" in _detail(app))
+        assert "1 more failed: f" in _next(app)
         await pilot.press("f")
         await until(pilot, lambda: "Failed and stale" in _text(app, "#runbook-title"))
         assert _list(app).count("\n") == 0
         await pilot.press("o")
-        await until(pilot, lambda: "what to do" in _detail(app))
+        await until(pilot, lambda: "fixes" in _detail(app))
         await pilot.press("y")
         await until(pilot, clip_file().exists)
         assert "expandable_segments" in clip_file().read_text()
@@ -121,7 +121,7 @@ async def test_a_running_step_is_shown_stopped_gently_and_attached_to_again(tria
         await until(pilot, lambda: "wait for 9.2" in _next(app))
         await until(pilot, lambda: "waiting" in _detail(app))
         await pilot.press("r")
-        await until(pilot, lambda: "9.2 is running already" in _said(app))
+        await until(pilot, lambda: "9.2 is already running" in _said(app))
         await pilot.press("x")
         await until(pilot, lambda: isinstance(app.screen, Choice))
         await pilot.press("left", "enter")
@@ -153,7 +153,7 @@ async def test_checking_changes_nothing_and_shows_what_holds(trial):
         await _ready(app, pilot)
         await _go_to(app, pilot, "9.1")
         await pilot.press("c")
-        await until(pilot, lambda: "0 of 2 criteria hold" in _said(app))
+        await until(pilot, lambda: "0 of 2 criteria met" in _said(app))
         await until(pilot, lambda: "✗ file made.txt exists  (missing)" in _detail(app))
         assert "9.1" not in StateStore(trial).read()
 
@@ -162,11 +162,11 @@ async def test_finding_searches_all_phases_and_problems(trial):
     async with run_app(trial.workspace, size=(80, 24)) as (app, pilot):
         await _ready(app, pilot)
         await pilot.press("slash", *"loader")
-        await until(pilot, lambda: "4.1.1" in _list(app) and "A loader process crashed" in _list(app))
+        await until(pilot, lambda: "4.1.1" in _list(app) and "A data loader process crashed" in _list(app))
         assert app.query_one("#runbook-find-text", Input).has_focus
         await pilot.press("down", "enter")
         await until(pilot, lambda: "Known problems" in _text(app, "#runbook-title"))
-        await until(pilot, lambda: "what to do" in _detail(app))
+        await until(pilot, lambda: "fixes" in _detail(app))
 
 
 async def test_the_final_checklist_is_looked_at_when_it_is_opened(trial):

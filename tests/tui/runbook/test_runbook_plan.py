@@ -35,20 +35,20 @@ def test_what_is_there_already_is_not_written_again_without_a_question(trial, lo
 def test_steps_that_must_come_first_are_offered_too(trial, look):
     plan = plan_step(look(), "9.2", trial, ())
     assert plan.ways[0].arguments == ("--step", "9.1", "--step", "9.2")
-    assert "waits for 9.1" in plan.consequence
+    assert "depends on 9.1" in plan.consequence
 
 
 def test_a_training_that_was_cut_short_goes_on_or_starts_over(trial, look):
     plan = plan_step(look(), "9.4", trial, ())
-    assert "starts a training in runs/toy" in plan.consequence
+    assert "starts training in runs/toy" in plan.consequence
     _run(trial, "9.4")
     plan = plan_step(look(), "9.4", trial, ())
     assert [way.name for way in plan.ways] == ["resume", "over"]
     assert plan.ways[1].arguments == ("--step", "9.4", "--again")
-    assert "goes on from runs/toy/latest.pth" in plan.consequence
+    assert "resumes from runs/toy/latest.pth" in plan.consequence
     _run(trial, "9.4")
     plan = plan_step(look(), "9.4", trial, ())
-    assert "moved to runs/toy/previous_" in plan.consequence
+    assert "moves to runs/toy/previous_" in plan.consequence
 
 
 def test_a_step_that_runs_elsewhere_is_refused_with_its_owner(trial, look):
@@ -65,7 +65,7 @@ def test_the_rest_of_a_phase_leaves_out_what_is_done(trial, look):
     plan = plan_phase(look(), load_runbook(trial).phase("9"), trial, ())
     assert plan.ways[0].arguments == ("--phase", "9")
     assert plan.ways[0].steps == ("9.2", "9.4")
-    assert "9.2 may take long" in plan.consequence
+    assert "9.2 may take a long time" in plan.consequence
 
 
 def test_only_what_failed_or_is_stale_is_run_again(trial, look):

@@ -46,7 +46,7 @@ def test_a_step_runs_apart_and_leaves_its_record(trial):
 def test_a_refusal_is_the_last_words(trial):
     started = start_steps(trial, ["--step", "9.2"], ["9.2"])
     _until(lambda: started.exit_code is not None)
-    assert "waits for 9.1" in started.last_words()
+    assert "depends on 9.1" in started.last_words()
 
 
 def test_killing_the_starter_leaves_the_step_running(trial):

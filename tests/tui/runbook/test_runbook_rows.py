@@ -44,7 +44,7 @@ def test_rows_fill_their_width_exactly(trial, language, width):
     shot = _snapshot(trial)
     lines = [step_line(one, shot, starting=False, stopping=False) for one in shot.view.steps]
     problems = look_for_problems(shot.view, trial).all
-    found = {finding.problem.id: finding for finding in problems}
+    found = {finding.id: finding for finding in problems}
     lines += [problem_line(problem, found.get(problem.id), trial) for problem in shot.runbook.problems]
     for row in lay_out(lines, width):
         assert width_of(row.line) == width, row
@@ -79,7 +79,7 @@ def test_details_of_a_failure_name_the_reason_the_problem_and_its_remedies(trial
     findings = look_for_problems(shot.view, trial).by_step["9.3"]
     text = _text(lay_out_blocks(step_blocks(one, shot, Known(findings=findings), stopping=False), 120, 50))
     assert "exit code 3" in text
-    assert "! CUDA out of memory while training" in text
+    assert "! CUDA out of memory during training" in text
     assert "--set data.samples_per_gpu=2" in text
 
 
@@ -95,10 +95,10 @@ def test_the_tail_of_the_output_takes_the_room_that_is_left(trial):
 
 
 def test_the_first_line_says_what_to_do(trial):
-    assert "run 0.1 Enter the project folder" in _text([next_line(_snapshot(trial))])
+    assert "run 0.1 Go to the project directory" in _text([next_line(_snapshot(trial))])
     _run(trial, "0.1", "0.2", "0.3", "1.1", "1.2")
     line = _text([next_line(_snapshot(trial))])
-    assert "mend 1.2 Image and label folders: does not hold" in line
+    assert "fix 1.2 Check the image and label directories: not met" in line
     assert "o:" in line
 
 

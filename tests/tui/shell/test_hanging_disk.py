@@ -24,9 +24,9 @@ def _looks_around(terminal: Terminal) -> None:
     terminal.press("3")
     terminal.until(lambda screen: "Host" in screen.text)
     terminal.press("?")
-    terminal.until(lambda screen: "Anywhere" in screen.text)
+    terminal.until(lambda screen: "All screens" in screen.text)
     terminal.press("?")
-    terminal.until(lambda screen: "Anywhere" not in screen.text)
+    terminal.until(lambda screen: "All screens" not in screen.text)
     terminal.press("2")
 
 
@@ -39,7 +39,7 @@ def test_a_run_that_does_not_answer_holds_nothing_up(name, bench):
         _hang(run.path / name)
         _looks_around(terminal)
         terminal.until(lambda screen: "all steps" in screen.rows[2])
-        terminal.until(lambda screen: "no answer from disk" in screen.rows[0])
+        terminal.until(lambda screen: "disk not responding" in screen.rows[0])
 
 
 @pytest.mark.slow
@@ -49,7 +49,7 @@ def test_a_start_on_a_disk_that_does_not_answer_still_shows_screens(bench):
     with bench.open() as terminal:
         terminal.until(lambda screen: "1 Runbook" in screen.rows[1])
         _looks_around(terminal)
-        terminal.until(lambda screen: "no answer from disk" in screen.rows[0])
+        terminal.until(lambda screen: "disk not responding" in screen.rows[0])
         terminal.press("q")
         assert terminal.ended(20)
 
@@ -61,7 +61,7 @@ def test_metrics_that_do_not_answer_hold_only_the_charts_up(bench):
     with bench.open() as terminal:
         terminal.until(lambda screen: "training run" in screen.rows[0])
         terminal.press("2")
-        terminal.until(lambda screen: "no answer from disk" in screen.rows[2])
+        terminal.until(lambda screen: "disk not responding" in screen.rows[2])
         for key, words in (("s", "smooth 0.6"), ("e", "log")):
             terminal.press(key)
             terminal.until(lambda screen, words=words: words in screen.rows[2])

@@ -88,7 +88,7 @@ async def test_a_browser_shows_the_screens_takes_keys_and_starts_nothing(port):
         await screen.shows("Next:")
         await page.locator(".textual-terminal").click()
         await page.keyboard.press("2")
-        await screen.shows("never resumed")  # the line below the charts
+        await screen.shows("not resumed")  # the line below the charts
         await page.keyboard.press("S")
         await screen.shows("Read-only")
         colours = cv2.imdecode(np.frombuffer(await page.screenshot(), np.uint8), cv2.IMREAD_COLOR)

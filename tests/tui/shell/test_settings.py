@@ -26,7 +26,7 @@ async def test_each_choice_holds_at_once_and_is_remembered(size, workspace):
     async with run_app(workspace, size=size) as (app, pilot):
         await pilot.press("2", "1")
         await _open(app, pilot)
-        assert [line.split()[-2] for line in _lines(app)] == ["English", "diffbev", "s", "none", "can"]
+        assert [line.split()[-2] for line in _lines(app)] == ["English", "diffbev", "s", "none", "auto"]
         await pilot.press("right")
         await until(pilot, lambda: "语言" in _lines(app)[0])
         assert "中文" in _lines(app)[0]
@@ -66,7 +66,7 @@ async def test_what_cannot_be_remembered_holds_all_the_same_and_says_so(workspac
         await _open(app, pilot)
         await pilot.press("down", "right")
         await until(pilot, lambda: app.theme == "diffbev-light")
-        assert any("cannot be remembered" in one.message for one in app._notifications)
+        assert any("cannot be saved" in one.message for one in app._notifications)
 
 
 async def test_how_pictures_are_drawn_in_a_terminal_does_not_hold_in_a_browser(workspace, monkeypatch):

@@ -61,7 +61,7 @@ def test_ctrl_c_leaves_it_open_and_q_closes_it(workspace, terminal):
     terminal.open(workspace, "--lang", "en")
     terminal.shows("Next:")
     terminal.keys("C-c")
-    terminal.shows("Ctrl+C ends nothing")
+    terminal.shows("Ctrl+C does not stop anything")
     terminal.keys("q")
     terminal.wait(lambda: not terminal.text().strip())
 

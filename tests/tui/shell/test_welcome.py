@@ -20,7 +20,7 @@ import sys, time
 from pathlib import Path
 from diffbev_engine.workspace.init import init_workspace
 out = Path(sys.argv[1])
-print("a small synthetic city", flush=True)
+print("creating a small synthetic dataset", flush=True)
 while not (out / "go").exists():
     time.sleep(0.02)
 (out / "nuScenes").mkdir(exist_ok=True)
@@ -58,7 +58,7 @@ async def _press_demo(app, pilot, out, *keys):
 async def test_the_demo_is_set_up_with_its_output_shown_then_opened(size, lang, tmp_path):
     async with run_app(None, size=size, lang=lang) as (app, pilot):
         await _press_demo(app, pilot, tmp_path / "demo", "down")  # the button
-        await until(pilot, lambda: "a small synthetic city" in _log(app))
+        await until(pilot, lambda: "creating a small synthetic dataset" in _log(app))
         assert "●" in _state(app)
         (tmp_path / "demo" / "go").touch()
         await until(pilot, lambda: app.roots is not None, seconds=60)
@@ -71,14 +71,14 @@ async def test_a_set_up_outlives_the_ui_and_is_watched_by_the_next_one(tmp_path)
     out = tmp_path / "demo"
     async with run_app(None) as (app, pilot):
         await _press_demo(app, pilot, out)
-        await until(pilot, lambda: "a small synthetic city" in _log(app))
+        await until(pilot, lambda: "creating a small synthetic dataset" in _log(app))
         process = app.query_one("WelcomePane")._setup.process
         await pilot.press("escape")
         await until(pilot, lambda: app._exit)
     assert process.poll() is None
     async with run_app(None) as (app, pilot):
         await _press_demo(app, pilot, out)
-        await until(pilot, lambda: "a small synthetic city" in _log(app))
+        await until(pilot, lambda: "creating a small synthetic dataset" in _log(app))
         assert app.query_one("WelcomePane")._setup.process is None  # nothing was started beside it
         (out / "go").touch()
         process.wait(60)
@@ -148,7 +148,7 @@ async def test_everything_fits_on_a_small_terminal_and_typing_survives_another_l
             assert app.query_one(f"#welcome-{name}").region.bottom <= 23
         app.query_one("#welcome-nuscenes", Input).value = "/somewhere"
         app.action_language()
-        other = {"en": "准备演示", "zh": "Set up the demo"}[lang]
+        other = {"en": "准备演示", "zh": "Set up demo"}[lang]
         buttons = lambda: [str(one.label) for one in app.query("#welcome-demo").results(Button)]  # noqa: E731
         await until(pilot, lambda: buttons() == [other])
         typed = lambda: [one.value for one in app.query("#welcome-nuscenes").results(Input)]  # noqa: E731

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.runs.metrics import COLUMNS, MetricsWriter
-from diffbev_engine.runs.metrics_reader import read_metrics
-from diffbev_tui.core import metrics_tail
-from diffbev_tui.core.metrics_tail import MetricsTail, Trouble
+from diffbev_engine.runs import metrics_tail
+from diffbev_engine.runs.metrics import MetricsWriter, read_metrics
+from diffbev_engine.runs.metrics_dialect import COLUMNS
+from diffbev_engine.runs.metrics_integrity import MetricsError
+from diffbev_engine.runs.metrics_tail import MetricsTail, Trouble
 
 HEADER = "step,mode,loss,Lwce,mIoU,IoU/car"
 
@@ -69,7 +69,7 @@ _line = st.one_of(
     st.sampled_from(["\n", "\r\n"]),
     st.integers(1, 200),
 )
-def test_it_reads_what_the_engine_reads(tmp_path_factory, lines, torn, end, chunk):
+def test_piece_by_piece_it_reads_what_is_read_at_once(tmp_path_factory, lines, torn, end, chunk):
     path = tmp_path_factory.mktemp("run") / "metrics.csv"
     text = end.join([HEADER, *lines, ""])
     path.write_bytes((text[: -len(end) - 2] if torn and lines else text).encode())
@@ -81,15 +81,15 @@ def test_it_reads_what_the_engine_reads(tmp_path_factory, lines, torn, end, chun
         metrics_tail.CHUNK_BYTES = before
     try:
         expected = read_metrics(path)
-    except DiffBEVError:
+    except MetricsError:
         assert len(tail.table) == 0
         return
     for column in ("loss", "Lwce", "mIoU", "IoU/car"):
-        curve = tail.table.curve(column)
-        assert tuple(curve.steps) == expected.series(column).steps
-        assert tuple(curve.values) == expected.series(column).values
+        curve = tail.table.series(column)
+        assert [*curve.steps] == [*expected.series(column).steps]
+        assert [*curve.values] == [*expected.series(column).values]
         assert tail.table.first_not_finite(column) == expected.first_not_finite(column)
-    assert tail.table.unreadable == len(expected.unreadable)
+    assert tail.table.unreadable == expected.unreadable
     assert tail.table.superseded == expected.superseded
     assert tail.table.last_step == expected.last_step
 
@@ -103,12 +103,12 @@ def test_rows_are_read_as_they_are_appended(path):
     with path.open("a") as file:
         file.write(rows(4, 5) + "6,train,0.")
     read_all(tail)
-    assert list(tail.table.curve("loss").steps) == [1, 2, 3, 4, 5]
+    assert list(tail.table.series("loss").steps) == [1, 2, 3, 4, 5]
     assert tail.version != version
     with path.open("a") as file:
         file.write("6,1,,\n")
     read_all(tail)
-    assert tail.table.curve("loss").values[-1] == 0.6
+    assert tail.table.series("loss").values[-1] == 0.6
     assert tail.notice is None
 
 
@@ -138,7 +138,7 @@ def test_a_large_file_shows_its_newest_rows_first(path, monkeypatch):
     read_all(tail)
     assert tail.complete
     assert tail.epoch != epoch
-    assert list(tail.table.curve("loss").steps) == list(range(1, 2001))
+    assert list(tail.table.series("loss").steps) == list(range(1, 2001))
 
 
 def test_a_resume_of_this_project_drops_rows_and_is_said(path):
@@ -155,7 +155,7 @@ def test_a_resume_of_this_project_drops_rows_and_is_said(path):
     writer.write({"step": 7, "mode": "train", "loss": 0.1})
     writer.close()
     read_all(tail)
-    assert list(tail.table.curve("loss").steps) == [1, 2, 3, 4, 5, 6, 7]
+    assert list(tail.table.series("loss").steps) == [1, 2, 3, 4, 5, 6, 7]
     assert tail.resumes == [6]
 
 
@@ -168,7 +168,7 @@ def test_another_run_in_the_same_place_is_said(path, tmp_path):
     read_all(tail)
     assert tail.notice is not None
     assert tail.notice.trouble is Trouble.REPLACED
-    assert list(tail.table.curve("loss").values) == [5]
+    assert list(tail.table.series("loss").values) == [5]
 
 
 def test_a_file_cut_short_in_place_is_said(path):
@@ -188,7 +188,7 @@ def test_a_file_rewritten_in_place_is_said(path):
     read_all(tail)
     assert tail.notice is not None
     assert tail.notice.trouble is Trouble.REWRITTEN
-    assert tail.table.curve("loss").steps[0] == 11
+    assert tail.table.series("loss").steps[0] == 11
 
 
 def test_a_missing_file_is_said_and_found_later(path):
@@ -212,14 +212,14 @@ def test_something_else_than_metrics_is_said(path):
 def test_a_column_wanted_later_is_read(path):
     path.write_text(",".join(COLUMNS) + "\n" + "1,train" + "," * 22 + "4,30,1000\n")
     tail = read_all(MetricsTail(path, ("loss", "Lwce")))
-    assert not tail.table.curve("gpu_mem_mb").values
+    assert not tail.table.series("gpu_mem_mb").values
     assert tail.table.has("gpu_mem_mb")
     assert not tail.table.has("lr")
     assert tail.table.newest_value("grad_norm") == 4
     assert tail.table.newest_value("lr") is None
     tail.want(["gpu_mem_mb", "mIoU"])
     read_all(tail)
-    assert list(tail.table.curve("gpu_mem_mb").values) == [1000]
+    assert list(tail.table.series("gpu_mem_mb").values) == [1000]
 
 
 def test_nan_is_no_blank(path):
@@ -228,7 +228,7 @@ def test_nan_is_no_blank(path):
     assert table.first_not_finite("loss") == 2
     assert table.first_not_finite("Lwce") == 3
     assert table.first_not_finite("mIoU") == 4
-    assert not any(math.isnan(value) for value in table.curve("loss").values)
+    assert not any(math.isnan(value) for value in table.series("loss").values)
 
 
 def test_the_newest_training_row_is_kept_whole(path):

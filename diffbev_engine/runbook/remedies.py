@@ -1,0 +1,54 @@
+"""What to do about a known problem in one failure: commands filled in, the impossible left out."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.findings.catalogue import Wording
+from diffbev_engine.findings.failure import FailureContext
+from diffbev_engine.findings.finding import Remedy
+from diffbev_engine.findings.oom_message import OutOfMemory
+from diffbev_engine.runbook.model import Problem, Runbook
+from diffbev_engine.runbook.present import NO_ROOTS, filled
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+
+_RESUME = ("diffbev-engine", "runs", "resume")
+
+
+def names_of(runbook: Runbook, context: FailureContext, evidence: Sequence[Bilingual]) -> dict[str, str]:
+    """What ``RUN_DIR`` and ``TRAINING_STEP`` in remedies stand for, where the run is known."""
+    about = " ".join(text.en for text in evidence)
+    for step in runbook.steps if context.workspace else ():
+        folder = context.workspace / step.run_dir if context.workspace and step.run_dir else None
+        if folder and (folder == context.run_dir or f"{folder}/" in about):
+            return {"RUN_DIR": str(folder), "TRAINING_STEP": step.id}
+    return {"RUN_DIR": str(context.run_dir)} if context.run_dir else {}
+
+
+def remedies_for(
+    problem: Problem,
+    context: FailureContext,
+    names: dict[str, str],
+    evidence: Sequence[Bilingual],
+    oom: OutOfMemory | None,
+) -> list[Remedy]:
+    """What to do, the most fitting first; commands that this failure makes impossible are left out."""
+    said = " ".join(text.en for text in evidence).lower()
+    found: list[Remedy] = []
+    roots = NO_ROOTS
+    if context.workspace and context.data_root:
+        roots = WorkspacePaths(context.workspace, context.data_root)
+    for remedy in problem.remedies:
+        if remedy.when and not any(Wording.parse(wording).find(said) >= 0 for wording in remedy.when):
+            continue
+        argv = tuple(names.get(argument, argument) for argument in remedy.argv)
+        if argv[:3] == _RESUME and context.run and not context.run.resumable:
+            continue
+        if remedy.overrides and not argv and context.run and context.run.resumable and "RUN_DIR" in names:
+            argv = (*_RESUME, names["RUN_DIR"])
+            argv += tuple(part for override in remedy.overrides for part in ("--set", override))
+        found.append(filled(replace(remedy, argv=argv), roots))
+    if oom is None or not (oom.fragmented or oom.others_matter):
+        return found
+    wanted = "expandable_segments" if oom.fragmented else "CUDA_VISIBLE_DEVICES"
+    return sorted(found, key=lambda remedy: wanted not in remedy.text.en)

@@ -1,0 +1,173 @@
+"""Lines of a ``metrics.csv`` into a table: what is a training row, an evaluation, a resume. Light.
+
+A file may be still being written, torn by a crash, resumed by a program that does not drop rows first,
+or written by another program. What can be read is used; what is left out is counted.
+"""
+
+from array import array
+from collections.abc import Iterable
+from itertools import islice
+from operator import lt
+from pathlib import Path
+
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.runs.metrics_dialect import EVALUATION_MODES, OWN, TRAINING_MODES, Header, LineParser
+from diffbev_engine.runs.metrics_integrity import MetricsError, damaged, no_rows, without_header
+from diffbev_engine.runs.metrics_table import Cells, MetricsTable, Rows, cells_of, is_score
+
+_BATCH = 256
+"""Lines whose cells are held as text at a time."""
+
+
+class _Pending:
+    """Rows of one kind whose cells are still text."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        self.cells: list[list[str]] = []
+        self.steps: array[int] = array("q")
+        self.last = rows.last
+        self.last_cells: list[str] = []
+
+    def append(self, step: int, cells: list[str]) -> None:
+        """Add a row."""
+        self.steps.append(step)
+        self.cells.append(cells)
+        self.last = step
+
+
+class RowReader:
+    """Puts lines into a table."""
+
+    def __init__(self, table: MetricsTable, header: Header | None = None) -> None:
+        """``header``: the columns of the first lines, where they do not begin with one."""
+        self.table = table
+        self.parser = LineParser(header)
+        self._training, self._evaluation = _Pending(table.training), _Pending(table.evaluation)
+
+    def take(self, lines: list[str]) -> None:
+        """Take complete lines."""
+        for first in range(0, len(lines), _BATCH):
+            batch = lines[first : first + _BATCH]
+            if not self._take_regular(batch):
+                self._take_batch(batch)
+            self._flush(self.parser.header)
+        table, parser = self.table, self.parser
+        table.unreadable, table.first_unreadable = parser.unreadable, parser.first_unreadable
+        table.wider = parser.wider
+        table.version += 1
+
+    def fault(self, path: Path) -> MetricsError | None:
+        """Why nothing of the file could be used.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        if self.parser.header is None:
+            return without_header(path)
+        if len(self.table):
+            return None
+        count, first = self.parser.unreadable, self.parser.first_unreadable
+        if not count:
+            return no_rows(path)
+        return damaged(
+            path,
+            Bilingual(
+                f"{count} 行中没有一行可读，第一行在文件的第 {first} 行",
+                f"none of its {count} rows can be read, the first is line {first}",
+            ),
+        )
+
+    def _take_regular(self, lines: list[str]) -> bool:
+        """Take training rows as this program writes them, in half the time; if they are not, take nothing."""
+        header, training = self.parser.header, self._training
+        if header is None or not header.own:
+            return False
+        rows = [line.split(",") for line in lines]
+        if set(map(len, rows)) != {len(header.names)} or {cells[1] for cells in rows} != {"train"}:
+            return False
+        try:
+            steps = array("q", [int(cells[0]) for cells in rows])
+        except (ValueError, OverflowError):
+            return False
+        if steps[0] <= training.last or not all(map(lt, steps, islice(steps, 1, None))):
+            return False
+        self.parser.lines += len(rows)
+        training.steps, training.cells, training.last = steps, rows, steps[-1]
+        return True
+
+    def _take_batch(self, lines: list[str]) -> None:
+        parse, training, header = self.parser.parse, self._training, self.parser.header
+        for line in lines:
+            row = parse(line)
+            if self.parser.header is not header:
+                self._flush(header)
+                header = self.parser.header
+            if row is None or header is None:
+                continue
+            step, cells = row
+            mode = "" if header.mode is None else cells[header.mode]
+            if mode != "train":
+                self._add_other(header, mode.lower(), step, cells)
+            elif step > training.last:
+                training.append(step, cells)
+            else:
+                self._add(training, header, step, cells)
+
+    def _add_other(self, header: Header, mode: str, step: int, cells: list[str]) -> None:
+        scored = any(cells[place] for place in header.scores)
+        if mode in TRAINING_MODES or not (scored or mode in EVALUATION_MODES):
+            self._add(self._training, header, step, cells)
+            return
+        # Without a mode, one row may hold both a loss and the scores of an evaluation.
+        if header.mode is None and any(cells[place] for place in header.values):
+            self._add(self._training, header, step, cells)
+        self._add(self._evaluation, header, step, cells)
+
+    def _add(self, kind: _Pending, header: Header, step: int, cells: list[str]) -> None:
+        if step <= kind.last:
+            self._flush(header)
+            merged = _merged(kind.last_cells, cells) if step == kind.last and header.mode is None else None
+            if merged is not None:
+                kind.rows.cut(step)
+                self.table.cuts += 1
+                cells = merged
+            else:
+                self.table.go_back_to(step)
+                self._training.last = self.table.training.last
+                self._evaluation.last = self.table.evaluation.last
+        kind.append(step, cells)
+
+    def _flush(self, header: Header | None) -> None:
+        """Turn the cells that are pending into numbers."""
+        if header is None:
+            return
+        self.table.columns, self.table.renamed = header.columns, header.renamed
+        training, evaluation = self._training, self._evaluation
+        if training.steps:
+            self.table.newest = dict(zip(header.names, training.cells[-1], strict=True))
+            self.table.training.extend(training.steps, self._numbers(header, header.values, training))
+        if evaluation.steps:
+            self.table.add_scores(evaluation.steps, self._numbers(header, header.scores, evaluation))
+        for kind in (training, evaluation):
+            kind.last_cells = kind.cells[-1] if kind.cells else kind.last_cells
+            kind.cells, kind.steps = [], array("q")
+
+    def _numbers(self, header: Header, places: Iterable[int], kind: _Pending) -> dict[str, Cells]:
+        found = {}
+        for place in places:
+            name = header.names[place]
+            if self.table.keeps(name):
+                most = (1.0 if header.own else 100.0) if is_score(name) else None
+                texts = [cells[place] for cells in kind.cells]
+                found[name], garbled = cells_of(texts, kind.steps, most)
+                self.table.garbled += garbled if name in OWN.names else 0
+        return found
+
+
+def _merged(before: list[str], now: list[str]) -> list[str] | None:
+    """One row of two at the same step, if they do not contradict each other; else ``None``."""
+    both = list(zip(before, now, strict=True)) if len(before) == len(now) else []
+    if before == now or any(one and other and one != other for one, other in both):
+        return None
+    return [one or other for one, other in both] or None

@@ -1,0 +1,73 @@
+"""What ends a run, as one message with its exit code, and the record of a start that failed."""
+
+import json
+import sys
+import time
+from contextlib import suppress
+from dataclasses import asdict
+
+from diffbev_engine.core.errors import DiffBEVError, OutOfGPUMemoryError
+from diffbev_engine.core.files import write_text
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.lock import current_launch
+from diffbev_engine.runs.process import identify
+from diffbev_engine.runs.status import RunState, StatusWriter
+from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory, is_out_of_host_memory
+from diffbev_engine.train.recorder import RunLog
+
+_STATES = {3: RunState.OOM, 4: RunState.DIVERGED, 5: RunState.INTERRUPTED}
+
+
+def as_failure(error: BaseException) -> DiffBEVError:
+    """``error`` in words for the user; itself where it has them."""
+    if isinstance(error, DiffBEVError):
+        return error
+    if is_out_of_gpu_memory(error):
+        return OutOfGPUMemoryError(
+            f"out of GPU memory: {error} Lower data.samples_per_gpu and raise "
+            "optimizer_config.cumulative_iters by the same factor, or set compile='head'; then --resume."
+        )
+    if is_out_of_host_memory(error):
+        return DiffBEVError(
+            f"out of host memory (RAM, not GPU memory): {error} Reduce data.workers_per_gpu or "
+            f"data.samples_per_gpu, or close other programs, then continue with --resume."
+        )
+    if isinstance(error, OSError):
+        return DiffBEVError(f"training stopped: {error}. Fix this, then continue with --resume.")
+    return DiffBEVError(f"{type(error).__name__}: {error}")
+
+
+def is_known(error: BaseException) -> bool:
+    """Whether ``error`` is something that happens to users, rather than a defect of the program."""
+    return (
+        is_out_of_gpu_memory(error)
+        or is_out_of_host_memory(error)
+        or isinstance(error, OSError | DiffBEVError)
+    )
+
+
+def state_after(failure: DiffBEVError) -> RunState:
+    """The final state of a run that ended with ``failure``."""
+    return _STATES.get(failure.exit_code, RunState.FAILED)
+
+
+def record_failed_start(folder: RunFolder, failure: DiffBEVError, log: RunLog, max_iters: int) -> None:
+    """Write down a start that failed before training began.
+
+    The files of an earlier run stay as they are: the log of this start and ``failed_start.json``
+    tell of it.  Where there was no run, ``status.json`` does too.
+    """
+    log.note(f"cannot start training: {failure}")
+    record = {
+        "failed": time.time(),
+        "exit_code": int(failure.exit_code),
+        "message": str(failure),
+        "log": log.path.name,
+        "command": sys.argv,
+        "process": asdict(identify()),
+        "launch": current_launch(),
+    }
+    with suppress(OSError):  # the failure itself must reach the user
+        write_text(folder.failed_start, json.dumps(record, indent=1) + "\n")
+        if not folder.holds_a_run() and not folder.manifest.exists():
+            StatusWriter(folder.status, max_iters).update(state=state_after(failure), message=str(failure))

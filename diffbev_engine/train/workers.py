@@ -1,0 +1,65 @@
+"""Loader processes that die: noticed between iterations, and told in one message."""
+
+import re
+import signal
+from types import FrameType
+
+from diffbev_engine.core.errors import DiffBEVError
+
+_DEAD = re.compile(
+    r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) "
+    r"(is killed by signal: (?P<signal>[^.]+)|exited unexpectedly)"
+)
+_ADVICE = {
+    "Killed": "Probably the host ran out of memory: reduce data.workers_per_gpu or data.samples_per_gpu, "
+    "close other programs, or raise the memory limit of the container or job.",
+    "Bus error": "Probably shared memory (/dev/shm) is full: start the container with a larger --shm-size, "
+    "or reduce data.workers_per_gpu.",
+}
+_ADVICE_ELSE = "Try data.workers_per_gpu=0, which shows the error of the process itself."
+
+
+class WorkerWatch:
+    """Holds back what torch raises from its signal handler when a loader process dies.
+
+    It would come between any two lines of an optimizer step, and leave weights that belong to no
+    iteration; the loop asks for it between iterations.
+    """
+
+    def __init__(self) -> None:
+        self.failure: RuntimeError | None = None
+        self._raise = signal.getsignal(signal.SIGCHLD)
+
+    def hold(self) -> None:
+        """Take the place of torch's handler, which is set when a loader starts its processes."""
+        current = signal.getsignal(signal.SIGCHLD)
+        if callable(current) and current != self._receive:
+            self._raise = current
+            signal.signal(signal.SIGCHLD, self._receive)
+
+    def release(self) -> None:
+        """Give torch's handler its place back."""
+        if signal.getsignal(signal.SIGCHLD) == self._receive:
+            signal.signal(signal.SIGCHLD, self._raise)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        assert callable(self._raise), "only handlers are replaced"
+        try:
+            self._raise(number, frame)
+        except RuntimeError as error:
+            self.failure = self.failure or error
+
+
+def is_dead_worker(error: BaseException) -> bool:
+    """Whether torch raised ``error`` because a loader process has ended."""
+    return isinstance(error, RuntimeError) and bool(_DEAD.search(str(error)))
+
+
+def dead_worker(error: BaseException) -> DiffBEVError:
+    """What to tell the user of it."""
+    found = _DEAD.search(str(error))
+    assert found, "asked of a dead worker only"
+    verb = "was killed" if found["signal"] else "ended"
+    return DiffBEVError(
+        f"a data loading process {verb}: {found[0]}. {_ADVICE.get(found['signal'] or '', _ADVICE_ELSE)}"
+    )
