@@ -41,7 +41,7 @@ def test_the_text_holds_ratios_against_the_limits():
     text = Cost("diffbev/x", *device, (600, 800), 30, 3, baseline, diffbev).to_text()
 
     rows = {line.split("  ")[0]: line.split() for line in text.splitlines()}
-    assert rows["training iteration"][-3:] == ["1.50", "1.6", "kept"]
+    assert rows["training step"][-3:] == ["1.50", "1.6", "kept"]
     assert rows["inference, 3 DDIM"][-3:] == ["2.20", "2.0", "EXCEEDED"]
     assert rows["inference, 1 DDIM"][-1] == "1.50"
     assert rows["training peak"][-1] == "1.50"

@@ -113,7 +113,7 @@ def test_what_was_made_again_or_is_gone_makes_stale(with_steps):
 
 def test_a_step_says_what_it_waits_for(with_steps):
     roots = with_steps(THREE)
-    with pytest.raises(DiffBEVError, match=r"9\.3 waits for 9\.2 \(pending\)"):
+    with pytest.raises(DiffBEVError, match=r"9\.3 depends on 9\.2 \(pending\)"):
         _run(roots, steps=("9.3",))
     assert _run(roots, steps=("9.3",), anyway=True) == [("9.3", "passed")]
 
@@ -198,7 +198,10 @@ def test_what_is_left_out_is_said(with_steps):
         return process.communicate(timeout=60)[0].splitlines()[-1]
 
     assert "9.3 passed" in last_line()
-    assert last_line("--from", "9.2") == "1 more had passed before and were left out; --again runs them again"
+    assert (
+        last_line("--from", "9.2")
+        == "1 more steps had already passed and were skipped. Use --again to rerun them."
+    )
     assert last_line() == "All selected steps have already passed. Use --again to rerun them."
     assert "9.3 passed" in last_line("--from", "9.2", "--again")
 

@@ -72,7 +72,7 @@ def _never(*classes):
 def test_initial_state(examine):
     diagnosis = examine(_constant_scores(lambda c: math.log(CLASS_PRIORS[c] / (1 - CLASS_PRIORS[c]))))
     assert _causes(diagnosis) == ["all_negative"]
-    assert "untrained weights" in _evidence(diagnosis)
+    assert "initial state" in _evidence(diagnosis)
     assert diagnosis.predictions.result.miou == 0
 
 
