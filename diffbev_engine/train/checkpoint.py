@@ -150,7 +150,7 @@ def newest_usable(directory: Path) -> Usable | None:
     rejected = [] if os.path.lexists(folder.latest) else [Rejected(folder.latest, "is missing")]
     for path in sorted(candidates, key=lambda path: _age(folder, path)):
         try:
-            return Usable(path, load_checkpoint(path, finite=True), tuple(rejected))
+            return Usable(path, load_checkpoint(path, to_resume=True), tuple(rejected))
         except UnusableCheckpointError as error:
             rejected.append(Rejected(path, error.reason))
         except UsageError:
@@ -164,12 +164,12 @@ def newest_usable(directory: Path) -> Usable | None:
     )
 
 
-def load_checkpoint(path: Path, *, finite: bool = False) -> Checkpoint:
+def load_checkpoint(path: Path, *, to_resume: bool = False) -> Checkpoint:
     """Read a checkpoint onto the CPU; tensors and plain values only, nothing is executed.
 
     Args:
         path: the file.
-        finite: refuse weights that are NaN or infinite, from which nothing can be trained.
+        to_resume: require what training continues from: the optimizer's state, and finite weights.
 
     Raises:
         DiffBEVError: a missing, damaged or incomplete file, or one of a newer version.
@@ -188,8 +188,8 @@ def load_checkpoint(path: Path, *, finite: bool = False) -> Checkpoint:
         # torch's own words advise to load it with weights_only=False, which would run code from the file.
         reason = "holds objects other than tensors and plain values, which are never loaded"
         raise UnusableCheckpointError(path, reason) from error
-    checkpoint = _checkpoint(path, content)
-    if finite:
+    checkpoint = _checkpoint(path, content, to_resume=to_resume)
+    if to_resume:
         _require_finite(path, checkpoint)
     return checkpoint
 
@@ -244,7 +244,7 @@ def _damage(path: Path) -> str:
     return f"is damaged (checksum error in {bad})" if bad else ""
 
 
-def _checkpoint(path: Path, content: object) -> Checkpoint:
+def _checkpoint(path: Path, content: object, *, to_resume: bool) -> Checkpoint:
     """Check the fields of what was loaded; those that this version does not know are left out."""
     version = content.get("format") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(version, int):
@@ -256,8 +256,9 @@ def _checkpoint(path: Path, content: object) -> Checkpoint:
         reason = f"was written by a newer version (format {version}; this version reads {_FORMAT})"
         raise UnusableCheckpointError(path, reason, "Update diffbev-engine to use it.")
     missing = [name for name in _KINDS if name not in content]
+    parts = _KEYS if to_resume else {"best": _KEYS["best"]}
     missing += [
-        f"{name}.{key}" for name, keys in _KEYS.items() for key in keys if key not in content.get(name, ())
+        f"{name}.{key}" for name, keys in parts.items() for key in keys if key not in content.get(name, ())
     ]
     if missing:
         raise UnusableCheckpointError(path, f"lacks the field {missing[0]!r}")

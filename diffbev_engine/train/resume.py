@@ -55,7 +55,7 @@ def find_start(job: TrainingJob, folder: RunFolder, processes: int) -> Start:
         DiffBEVError: no checkpoint can be used.
     """
     if job.resume_from is not None:
-        taken = Usable(job.resume_from, load_checkpoint(job.resume_from, finite=True))
+        taken = Usable(job.resume_from, load_checkpoint(job.resume_from, to_resume=True))
     elif job.resume:
         found = newest_usable(folder.path)
         if found is None:
