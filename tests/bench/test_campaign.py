@@ -31,7 +31,9 @@ def finish(training, miou=0.25):
     """Leave the files of a finished run."""
     folder, last = training.folder, training.settings.runner.max_iters
     folder.path.mkdir(parents=True, exist_ok=True)
-    folder.status.write_text(json.dumps({"state": "finished", "step": last, "updated": 1_000_000_090.0}))
+    folder.status.write_text(
+        json.dumps({"state": "finished", "max_iters": last, "step": last, "updated": 1_000_000_090.0})
+    )
     manifest = {"started": "2001-09-09T01:46:40+00:00", "devices": ["CPU"]}  # Unix time 1e9
     folder.manifest.write_text(json.dumps(manifest | {"config": training.settings.model_dump(mode="json")}))
     writer = MetricsWriter(folder.metrics)
