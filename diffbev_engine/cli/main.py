@@ -8,6 +8,9 @@ import click
 
 from diffbev_engine import __version__
 from diffbev_engine.core.errors import DiffBEVError, ExitCode
+from diffbev_engine.core.plain_text import plain
+
+_LINES = "\n\t"
 
 # Command name -> module with a click command named ``command``; the order is that of the work.
 _COMMANDS = {
@@ -80,6 +83,6 @@ def main() -> None:
         click.echo("interrupted", err=True)
         code = ExitCode.INTERRUPTED
     except DiffBEVError as error:
-        click.echo(f"{click.style('error:', fg='red')} {error}", err=True)
+        click.echo(f"{click.style('error:', fg='red')} {plain(str(error), keep=_LINES)}", err=True)
         code = error.exit_code
     sys.exit(code)

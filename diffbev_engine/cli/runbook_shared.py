@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from diffbev_engine.core.plain_text import plain
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
@@ -54,7 +56,7 @@ def print_json(value: object) -> None:
 
 def indented(text: str, indent: str, *, dim: bool = False) -> None:
     """Print lines, the first behind ``indent``."""
-    for number, line in enumerate(text.splitlines()):
+    for number, line in enumerate(plain(text, keep="\n").splitlines()):
         click.secho((indent if number == 0 else " " * len(indent)) + line, dim=dim)
 
 

@@ -16,7 +16,14 @@ def plain(text: str, *, keep: str = "", longest: int | None = None) -> str:
             space become blanks.
         longest: how many characters to keep.
     """
+    if text.isprintable():
+        return text[:longest]
     return "".join(_printable(one, keep) for one in _SEQUENCES.sub("", text))[:longest]
+
+
+def plain_line(line: str) -> str:
+    """A line of a log: of a progress bar only its last state, tabs as blanks."""
+    return plain(line.rstrip("\r").rpartition("\r")[2], keep="\t").expandtabs(8)
 
 
 def _printable(character: str, keep: str) -> str:

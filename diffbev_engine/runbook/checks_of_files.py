@@ -8,6 +8,7 @@ from typing import Literal
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual, join, same
 from diffbev_engine.core.gpu import read_gpus
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runbook.checks import Check, Outcome, Seen, check_type
 from diffbev_engine.runbook.files import count_matches, one_file_per_sample
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -247,7 +248,7 @@ def line_at(content: str, position: int) -> str:
     """The line around ``position``, shortened."""
     start = content.rfind("\n", 0, position) + 1
     end = content.find("\n", position)
-    return content[start : end if end >= 0 else None].strip()[:200]
+    return plain(content[start : end if end >= 0 else None], longest=200).strip()
 
 
 def _max_iters(run_dir: Path) -> int | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import ExitCode
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.findings.failure import read_tail
 from diffbev_engine.runbook.checks import CheckResult, Outcome, look_at
 from diffbev_engine.runbook.checks_of_files import PathExists
@@ -122,5 +123,5 @@ def _proof(results: list[CheckResult], outcome: Outcome) -> tuple[str, ...]:
 
 
 def _last_lines(outcome: Outcome, most: int = _MOST_LINES) -> tuple[str, ...]:
-    lines = [line.rstrip()[:300] for line in (outcome.output or "").splitlines() if line.strip()]
-    return tuple(lines[-most:])
+    lines = [line for line in (outcome.output or "").splitlines() if line.strip()]
+    return tuple(plain(line, longest=300).rstrip() for line in lines[-most:])

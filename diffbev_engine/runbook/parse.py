@@ -29,6 +29,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 
 from diffbev_engine.core.bilingual import Bilingual, same
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.runbook import checks_of_files, checks_of_output  # noqa: F401 – they register checks
 from diffbev_engine.runbook.checks import CHECK_TYPES, Check
@@ -240,14 +241,18 @@ def _options(hint: Any) -> list[Any]:
 
 def _text(value: Any, place: Place) -> Bilingual:
     if isinstance(value, str):
-        return same(value)
+        return same(_plain(value))
     if (
         isinstance(value, Mapping)
         and set(value) == {"zh", "en"}
         and all(isinstance(v, str) for v in value.values())
     ):
-        return Bilingual(value["zh"].strip("\n"), value["en"].strip("\n"))
+        return Bilingual(value["zh"].strip("\n"), value["en"].strip("\n")).map(_plain)
     raise place.error('must be text in quotes, or both languages: { zh = "…", en = "…" }')
+
+
+def _plain(text: str) -> str:
+    return plain(text, keep="\n\t")
 
 
 def _valid_expression(pattern: str, place: Place) -> None:

@@ -4,12 +4,12 @@ import json
 import subprocess
 import time
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from diffbev_engine.core.files import write_text
-from diffbev_engine.runs.process import ProcessIdentity, identify, identity_from
+from diffbev_engine.core.state_file import UnixTime, decode_file
+from diffbev_engine.runs.process import ProcessIdentity, identify
 from diffbev_tui.core.engine import start_apart
 from diffbev_tui.core.log_tail import end_of
 
@@ -41,13 +41,17 @@ class Apart:
         return end_of(self.log)
 
 
+@dataclass(frozen=True)
+class _Record:
+    process: ProcessIdentity
+    since: UnixTime
+
+
 def find_apart(log: Path) -> Apart | None:
     """The process that writes ``log``; ``None`` when none is alive."""
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        kept = json.loads(_record(log).read_text(encoding="utf-8"))
-        identity = identity_from(kept["process"])
-        if identity is not None and identity.alive and log.exists():
-            return Apart(log, float(kept["since"]), identity)
+    kept = decode_file(_record(log), _Record).value
+    if kept is not None and kept.process.alive and log.exists():
+        return Apart(log, kept.since, kept.process)
     return None
 
 

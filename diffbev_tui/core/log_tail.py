@@ -1,18 +1,16 @@
 """The end of a log that grows, at once however large it is, and then what is appended."""
 
-import re
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from diffbev_engine.core.plain_text import plain_line
 
 MOST_LINES = 20_000
 MOST_CHARACTERS = 2_000
 _FIRST_LOOK = 1 << 20
 _MOST_AT_ONCE = 4 << 20
 _LAST_WORDS = 1 << 14
-_ANSI = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07]*\x07|[\x00-\x08\x0b\x0c\x0e-\x1f\x85\u2028\u2029]"
-)
 
 
 @dataclass
@@ -60,9 +58,7 @@ class LogTail:
 
 def shown(line: bytes) -> str:
     """A line without colour codes; of a progress bar only its last state; cut where it is endless."""
-    text = _ANSI.sub("", line.decode("utf-8", errors="replace").rstrip("\r").rsplit("\r", 1)[-1]).expandtabs(
-        8
-    )
+    text = plain_line(line.decode("utf-8", errors="replace"))
     return (
         text if len(text) <= MOST_CHARACTERS else f"{text[:MOST_CHARACTERS]} [+{len(text) - MOST_CHARACTERS}]"
     )

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.plain_text import plain_line
 from diffbev_engine.runs.folder import RunFolder
 
 _RESUMED = re.compile(rb"resuming after iteration (\d+)")
@@ -66,12 +66,8 @@ class RunFiles:
         assert self._log_seen is not None
         start = max(self._log_seen[1] - _TAIL_BYTES, 0)
         lines = _read(self._folder.path / name, start, _TAIL_BYTES).decode("utf-8", "replace").split("\n")
-        self.log = tuple(_shown(line) for line in lines[1 if start else 0 :] if line.strip())
-
-
-def _shown(line: str) -> str:
-    """Without control characters and what a progress bar has overwritten."""
-    return plain(line.rstrip("\r").rpartition("\r")[2], longest=_LONGEST_LINE)
+        whole = lines[1 if start else 0 :]
+        self.log = tuple(plain_line(line)[:_LONGEST_LINE] for line in whole if line.strip())
 
 
 def _read(path: Path, start: int, size: int) -> bytes:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import subprocess
 import time
@@ -13,6 +12,8 @@ from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import write_text
+from diffbev_engine.core.plain_text import plain_line
+from diffbev_engine.core.state_file import decode_file
 from diffbev_engine.runbook.record import StepRecord
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.core.engine import engine_command, start_apart
@@ -20,8 +21,6 @@ from diffbev_tui.core.engine import engine_command, start_apart
 _KEPT_LOGS = 20
 _TAIL_BYTES = 48 * 1024
 _LONGEST_LINE = 500
-_ANSI = re.compile(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _KEEPS_GOING = ("tee",)
 """Ends by itself when the program before it does; signalling it would lose the last lines of the log."""
 
@@ -107,14 +106,7 @@ def tail_lines(path: Path, most: int = 400) -> tuple[str, ...]:
         lines.pop()
     if not whole and len(lines) > 1:
         del lines[0]  # begins in the middle
-    return tuple(_as_shown(line) for line in lines[-most:])
-
-
-def _as_shown(line: str) -> str:
-    """Without colours, and of a progress bar only its last state."""
-    line = line.rstrip("\r")
-    line = _ANSI.sub("", line[line.rfind("\r") + 1 :])
-    return _CONTROL.sub("", line).expandtabs(8)[:_LONGEST_LINE].rstrip()
+    return tuple(plain_line(line)[:_LONGEST_LINE].rstrip() for line in lines[-most:])
 
 
 def _end_shell(pid: int, at_once: bool) -> None:
@@ -137,11 +129,7 @@ def _request_file(roots: WorkspacePaths) -> Path:
 
 
 def _requests(roots: WorkspacePaths) -> dict[str, float]:
-    try:
-        found = json.loads(_request_file(roots).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return decode_file(_request_file(roots), dict[str, float]).value or {}
 
 
 def _note_request(roots: WorkspacePaths, step: str, record: StepRecord) -> None:

@@ -3,10 +3,19 @@
 import fcntl
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.state_file import decode_file
 from diffbev_engine.runs.process import identify
+
+
+@dataclass(frozen=True)
+class _Owner:
+    pid: int
+    host: str
+    user: str
 
 
 class Seat:
@@ -50,8 +59,5 @@ class Seat:
 
     def owner(self) -> str:
         """Who has it, as ``user@host pid 123``; "" where the file does not say."""
-        try:
-            data: dict[str, Any] = json.loads(self._path.read_text(encoding="utf-8"))
-            return f"{data['user']}@{data['host']} pid {data['pid']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return ""
+        owner = decode_file(self._path, _Owner).value
+        return plain(f"{owner.user}@{owner.host} pid {owner.pid}") if owner else ""

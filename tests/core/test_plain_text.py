@@ -1,6 +1,6 @@
 """Nothing that a terminal obeys gets through, everything that a person reads does."""
 
-from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.plain_text import plain, plain_line
 
 
 def test_sequences_are_removed_whole():
@@ -22,6 +22,11 @@ def test_what_remains_cannot_be_obeyed():
     assert plain("a\tb\r\nc") == "a b  c"
     assert plain("a\nb\x1b[0m", keep="\n") == "a\nb"
     assert plain("half \ud800").encode() == b"half ?"
+
+
+def test_a_progress_bar_shows_its_last_state():
+    assert plain_line("\x1b[2K 1%\r 50%\r\x1b[32m100%\x1b[0m\r") == "100%"
+    assert plain_line("a\tb") == "a       b"
 
 
 def test_words_stay_as_they_are():

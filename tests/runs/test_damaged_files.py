@@ -123,6 +123,17 @@ def test_files_that_are_no_json_at_all(root):
         assert report.state is RunCondition.UNKNOWN
 
 
+def test_names_and_messages_reach_no_terminal_as_commands(tmp_path):
+    run = tmp_path / "a\x1b]52;c;eA==\x07b\x1b[2J"
+    run.mkdir()
+    status = RunStatus(RunState.FAILED, 10, updated=1.7e9, message="bad \x1b]0;title\x07news\x9b31m")
+    (run / "status.json").write_text(json.dumps(asdict(status)))
+    for arguments in (["list", str(tmp_path)], ["show", str(run)]):
+        output = CliRunner().invoke(command, arguments).output
+        assert "bad news" in output
+        assert not {"\x1b", "\x07", "\x9b"} & set(output)
+
+
 def test_what_is_no_file_is_not_waited_for(folder):
     os.mkfifo(folder.status)
     folder.manifest.mkdir()
