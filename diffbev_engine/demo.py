@@ -14,8 +14,7 @@ from diffbev_engine.runbook.model import Runbook
 from diffbev_engine.runbook.report import read_campaign, write_report
 from diffbev_engine.runbook.runner import Ran, Reporter, Selection, exit_code_of, run_steps
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths, find_roots
-from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.status import read_status
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.synth.job import SynthJob
 from diffbev_engine.synth.synthesize import synthesize
 from diffbev_engine.workspace.init import init_workspace
@@ -111,5 +110,11 @@ def _run(runbook: Runbook, roots: WorkspacePaths, selection: Selection, reporter
 
 
 def _scores(roots: WorkspacePaths) -> dict[str, float | None]:
-    found = {name: read_status(RunFolder(roots.path(path)).status) for name, path in _RUNS.items()}
-    return {name: status.best_miou if status else None for name, status in found.items()}
+    return {name: _score(roots.path(path)) for name, path in _RUNS.items()}
+
+
+def _score(run: Path) -> float | None:
+    try:
+        return inspect_run(run).best_miou
+    except DiffBEVError:  # its phase was left out
+        return None

@@ -125,6 +125,41 @@ def test_only_the_metrics_modules_take_lines_of_metrics_apart():
         assert not (near and apart), f"{path} takes lines of metrics.csv apart"
 
 
+STATE_FILES = {"run.json", "status.json", "launch.json", "run.lock", "stop.json"}
+OWNERS = {ENGINE / "runs" / f"{name}.py" for name in ("manifest", "status", "launch", "lock", "stop_request")}
+
+
+def test_only_their_owners_decode_the_state_files_of_a_run():
+    """Whoever else reads one would have to survive whatever it holds."""
+    decoders = {"loads", "load", "decode", "decode_file", "convert", "read_text", "read_bytes"}
+    for path in [*MODULES, *(ROOT / "diffbev_tui").rglob("*.py")]:
+        if path in OWNERS:
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or _name(node.func) not in decoders:
+                continue
+            inside = [inner for argument in (node.func, *node.args) for inner in ast.walk(argument)]
+            named = {inner.attr for inner in inside if isinstance(inner, ast.Attribute)}
+            written = {inner.value for inner in inside if isinstance(inner, ast.Constant)}
+            assert not named & {"manifest", "status", "launch", "lock", "stop_request"}, path
+            assert not written & STATE_FILES, path
+
+
+def test_only_inspect_judges_what_a_run_does_and_how_it_ended():
+    for path in [*MODULES, *(ROOT / "diffbev_tui").rglob("*.py")]:
+        if path.parent == ENGINE / "runs":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                assert _name(node.func) not in ("RunReport", "RunCondition", "liveness"), path
+            if isinstance(node, ast.ImportFrom):
+                assert "FINAL_STATES" not in {alias.name for alias in node.names}, path
+
+
+def _name(function: ast.expr) -> str:
+    return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+
+
 def _by_comma(method: ast.Attribute, nodes: list[ast.AST]) -> bool:
     return any(
         isinstance(node, ast.Call)

@@ -12,12 +12,12 @@ from diffbev_engine.bench.variants import VARIANTS
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.classes import CLASSES
-from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.inspect import RunCondition, inspect_run
 from diffbev_engine.runs.manifest import decode_manifest, read_manifest
 from diffbev_engine.runs.metrics import read_metrics
 from diffbev_engine.runs.metrics_table import Row
-from diffbev_engine.runs.status import RunState, read_status
 
 _MAY_DIFFER = ("log_config", "checkpoint_config")
 """Settings that no result depends on; ``data.workers_per_gpu`` is another."""
@@ -105,8 +105,12 @@ def _plan(config: str, out: Path, variant: str, seed: int, overrides: tuple[str,
 def read_outcome(training: Training) -> Outcome | None:
     """The scores of a run that finished all iterations and their last evaluation, else ``None``."""
     folder, last = training.folder, training.settings.runner.max_iters
-    status, manifest = read_status(folder.status), read_manifest(folder)
-    if status is None or manifest is None or (status.state, status.step) != (RunState.FINISHED, last):
+    try:
+        run = inspect_run(folder.path)
+    except DiffBEVError:  # not started yet
+        return None
+    manifest = read_manifest(folder)
+    if manifest is None or run.ended is None or (run.state, run.step) != (RunCondition.FINISHED, last):
         return None
     row = _last_evaluation(folder.metrics)
     if row is None or row.step != last or "mIoU" not in row.values:
@@ -114,7 +118,7 @@ def read_outcome(training: Training) -> Outcome | None:
     return Outcome(
         miou=row.values["mIoU"],
         iou={name: row.values.get(f"IoU/{name}") for name in CLASSES},
-        minutes=(status.updated - manifest.started_at) / 60,
+        minutes=(run.ended - manifest.started_at) / 60,
         device=", ".join(manifest.devices),
         depth=_last_depth(folder),
     )
