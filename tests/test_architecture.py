@@ -167,3 +167,51 @@ def _by_comma(method: ast.Attribute, nodes: list[ast.AST]) -> bool:
         and any(isinstance(given, ast.Constant) and given.value in (",", b",") for given in node.args)
         for node in nodes
     )
+
+
+def test_there_is_one_finding_and_one_remedy():
+    for name in ("Finding", "Remedy"):
+        homes = [
+            path.relative_to(ROOT)
+            for path in [*MODULES, *(ROOT / "diffbev_tui").rglob("*.py")]
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ClassDef) and node.name.removesuffix("s").endswith(name)
+        ]
+        assert homes == [Path("diffbev_engine/findings/finding.py")], name
+
+
+def test_wordings_of_failures_are_in_the_catalogue_alone():
+    """A second list of them would know other libraries than the first."""
+    telling = (
+        "CUDA out of memory",
+        "OutOfMemoryError",
+        "ALLOC_FAILED",
+        "oom_kill event",
+        "DefaultCPUAllocator",
+    )
+    telling += (
+        "No space left on device",
+        "DataLoader worker (",
+        "device-side assert",
+        "unable to find an engine",
+    )
+    for path in [*ENGINE.rglob("*.toml"), *MODULES, *(ROOT / "diffbev_tui").rglob("*.py")]:
+        if path.name == "failures.toml":
+            continue
+        if path.suffix == ".toml":
+            text = "\n".join(
+                line for line in path.read_text().splitlines() if line.startswith(("logs", "  '"))
+            )
+        else:
+            tree = ast.parse(path.read_text())
+            docs = {
+                ast.get_docstring(node, clean=False)
+                for node in ast.walk(tree)
+                if isinstance(node, _DOCUMENTED)
+            }
+            strings = (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant))
+            text = "\n".join(one for one in strings if isinstance(one, str) and one not in docs)
+        assert not [words for words in telling if words in text], path
+
+
+_DOCUMENTED = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef

@@ -5,8 +5,10 @@ from dataclasses import replace
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.findings.catalogue import Wording
+from diffbev_engine.findings.compiler import missing_for_compile
 from diffbev_engine.findings.failure import FailureContext
 from diffbev_engine.findings.finding import Remedy
+from diffbev_engine.findings.memory.oom_report import remedies_of
 from diffbev_engine.findings.oom_message import OutOfMemory
 from diffbev_engine.runbook.model import Problem, Runbook
 from diffbev_engine.runbook.present import NO_ROOTS, filled
@@ -25,6 +27,25 @@ def names_of(runbook: Runbook, context: FailureContext, evidence: Sequence[Bilin
     return {"RUN_DIR": str(context.run_dir)} if context.run_dir else {}
 
 
+def _applies(remedy: Remedy, context: FailureContext, said: str) -> bool:
+    """Whether a remedy fits the evidence, and can be done with this run on this machine."""
+    if remedy.when and not any(Wording.parse(wording).find(said) >= 0 for wording in remedy.when):
+        return False
+    if remedy.argv[:3] == _RESUME and context.run and not context.run.resumable:
+        return False
+    compiles = any(each.startswith("compile=") and "off" not in each for each in remedy.overrides)
+    return not (compiles and missing_for_compile(on_gpu=True))
+
+
+def _for_the_run(remedy: Remedy, context: FailureContext, names: dict[str, str]) -> Remedy:
+    """With the run that it is about; settings become the command that resumes it with them."""
+    argv = tuple(names.get(argument, argument) for argument in remedy.argv)
+    if remedy.overrides and not argv and context.run and context.run.resumable and "RUN_DIR" in names:
+        argv = (*_RESUME, names["RUN_DIR"])
+        argv += tuple(part for override in remedy.overrides for part in ("--set", override))
+    return replace(remedy, argv=argv)
+
+
 def remedies_for(
     problem: Problem,
     context: FailureContext,
@@ -34,20 +55,17 @@ def remedies_for(
 ) -> list[Remedy]:
     """What to do, the most fitting first; commands that this failure makes impossible are left out."""
     said = " ".join(text.en for text in evidence).lower()
-    found: list[Remedy] = []
     roots = NO_ROOTS
     if context.workspace and context.data_root:
         roots = WorkspacePaths(context.workspace, context.data_root)
-    for remedy in problem.remedies:
-        if remedy.when and not any(Wording.parse(wording).find(said) >= 0 for wording in remedy.when):
-            continue
-        argv = tuple(names.get(argument, argument) for argument in remedy.argv)
-        if argv[:3] == _RESUME and context.run and not context.run.resumable:
-            continue
-        if remedy.overrides and not argv and context.run and context.run.resumable and "RUN_DIR" in names:
-            argv = (*_RESUME, names["RUN_DIR"])
-            argv += tuple(part for override in remedy.overrides for part in ("--set", override))
-        found.append(filled(replace(remedy, argv=argv), roots))
+    measured = remedies_of(context.oom_report) if oom else ()
+    # The settings of this very run are better than those of the runbook's text.
+    general = [replace(each, overrides=()) for each in problem.remedies] if measured else problem.remedies
+    found = [
+        filled(_for_the_run(remedy, context, names), roots)
+        for remedy in (*measured, *general)
+        if _applies(remedy, context, said)
+    ]
     if oom is None or not (oom.fragmented or oom.others_matter):
         return found
     wanted = "expandable_segments" if oom.fragmented else "CUDA_VISIBLE_DEVICES"

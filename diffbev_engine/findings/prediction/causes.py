@@ -1,38 +1,10 @@
 """The causes that a diagnosis can name: what each is called, and what to do next."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A cause with the numbers that show it."""
-
-    cause: str
-    """A key of ``CAUSES``."""
-    evidence: tuple[Bilingual, ...]
-
-    @property
-    def title(self) -> Bilingual:
-        """What the cause is called."""
-        return CAUSES[self.cause][0]
-
-    @property
-    def action(self) -> Bilingual:
-        """What to do next."""
-        return CAUSES[self.cause][1]
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values for a JSON file, in both languages."""
-        return {
-            "cause": self.cause,
-            "title": self.title.to_json(),
-            "evidence": [text.to_json() for text in self.evidence],
-            "action": self.action.to_json(),
-        }
-
+from diffbev_engine.findings.finding import Finding, Remedy, Severity, Subject
 
 HEALTHY = "healthy"
 _REMAKE = Bilingual(
@@ -187,3 +159,37 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
         ),
     ),
 }
+_OF_LABELS = ("truncated_labels", "unreadable_labels", "ignore_bit_missing", "out_of_range_bits")
+_SUBJECTS: dict[str, Subject] = {
+    **dict.fromkeys((*_OF_LABELS, "inverted_ignore", "label_axes"), "labels"),
+    **dict.fromkeys(("calibration_scale", "calibration_pairing", "calibration_mismatch"), "data"),
+}
+
+
+def cause(name: str, *evidence: Bilingual) -> Finding:
+    """The finding that ``name``, a key of ``CAUSES``, is the cause, with the numbers that show it."""
+    title, action = CAUSES[name]
+    return Finding(
+        name,
+        Severity.OK if name == HEALTHY else Severity.ERROR,
+        _SUBJECTS.get(name, "prediction"),
+        title,
+        evidence,
+        remedies=(Remedy(action),),
+    )
+
+
+def findings_json(findings: Sequence[Finding]) -> list[dict[str, Any]]:
+    """Plain values for a JSON file, in both languages."""
+    return [
+        {
+            "cause": finding.id,
+            "title": finding.title.to_json(),
+            "evidence": [text.to_json() for text in finding.evidence],
+            "action": finding.advice.to_json(),
+            "severity": finding.severity.value,
+            "subject": finding.subject,
+            "remedies": [remedy.to_json() for remedy in finding.remedies],
+        }
+        for finding in findings
+    ]

@@ -7,7 +7,8 @@ from typing import Any
 from diffbev_engine.core.bilingual import Bilingual, Language
 from diffbev_engine.core.classes import CLASS_PRIORS, CLASSES
 from diffbev_engine.evaluate.result import MASK_NAMES, provenance_text
-from diffbev_engine.findings.prediction.causes import HEALTHY, Finding
+from diffbev_engine.findings.finding import Finding
+from diffbev_engine.findings.prediction.causes import HEALTHY, cause, findings_json
 from diffbev_engine.findings.prediction.labels import LabelSurvey
 from diffbev_engine.findings.prediction.prediction_signs import collapsed
 from diffbev_engine.findings.prediction.predictions import PredictionSurvey
@@ -33,13 +34,13 @@ class Diagnosis:
     @property
     def cause(self) -> str:
         """The first finding's."""
-        return self.findings[0].cause
+        return self.findings[0].id
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for a JSON file, in both languages."""
         return {
             "verdict": self.cause,
-            "findings": [finding.to_json() for finding in self.findings],
+            "findings": findings_json(self.findings),
             "mIoU": self.predictions.result.miou if self.predictions else None,
             "overall_accuracy": self.predictions.accuracy if self.predictions else None,
             "collapsed": collapsed(self.predictions) if self.predictions else None,
@@ -146,9 +147,9 @@ class Diagnosis:
         verdict, also, evidence, action = words[language]
         lines = []
         for number, finding in enumerate(self.findings):
-            lines.append(f"{also if number else verdict}: {finding.title[language]} [{finding.cause}]")
+            lines.append(f"{also if number else verdict}: {finding.title[language]} [{finding.id}]")
             lines += [f"  {evidence}: {text[language]}" for text in finding.evidence]
-            lines.append(f"  {action}: {finding.action[language]}")
+            lines.append(f"  {action}: {finding.advice[language]}")
         return lines
 
 
@@ -181,7 +182,7 @@ def healthy(labels: LabelSurvey, predictions: PredictionSurvey) -> Finding:
                 f"missed classes (too few samples or too little training): {', '.join(missed)}",
             )
         )
-    return Finding(HEALTHY, tuple(lines))
+    return cause(HEALTHY, *lines)
 
 
 def _table(survey: PredictionSurvey) -> list[str]:

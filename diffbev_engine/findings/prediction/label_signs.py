@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.classes import NUM_CLASSES
-from diffbev_engine.findings.prediction.causes import Finding
+from diffbev_engine.findings.finding import Finding
+from diffbev_engine.findings.prediction.causes import cause
 from diffbev_engine.findings.prediction.fov_consistency import INVERTED, View
 from diffbev_engine.findings.prediction.labels import CROWDED, LabelSurvey
 from diffbev_engine.findings.prediction.transforms import BY_NAME, IDENTITY
@@ -45,13 +46,13 @@ def _unreadable(survey: LabelSurvey) -> list[Finding]:
             f"{survey.images} 个标签中有 {count} 个是8位PNG，第一个是 {first}",
             f"{count} of {survey.images} labels are 8-bit PNGs, the first is {first}",
         )
-        found.append(Finding("truncated_labels", (evidence,)))
+        found.append(cause("truncated_labels", evidence))
     if survey.unreadable:
         count, first = len(survey.unreadable), next(iter(survey.unreadable.values()))
         evidence = Bilingual(
             f"{survey.images} 个中有 {count} 个：{first}", f"{count} of {survey.images}: {first}"
         )
-        found.append(Finding("unreadable_labels", (evidence,)))
+        found.append(cause("unreadable_labels", evidence))
     return found
 
 
@@ -67,9 +68,9 @@ def _missing_bits(survey: LabelSurvey) -> list[Finding]:
         f"{survey.highest}; {survey.visible:.3f} of the cells are visible (at most 0.61 for a front camera)",
     )
     if upper or ignored[1] > 0:
-        return [Finding("ignore_bit_missing", (evidence,))]
+        return [cause("ignore_bit_missing", evidence)]
     lost = Bilingual("第8–13位（类别8–13）也从未置位", "nor is any of the bits 8-13 (classes 8-13)")
-    return [Finding("truncated_labels", (evidence, lost))]
+    return [cause("truncated_labels", evidence, lost)]
 
 
 def _inverted(survey: LabelSurvey) -> list[Finding]:
@@ -88,7 +89,7 @@ def _inverted(survey: LabelSurvey) -> list[Finding]:
         f"{pon:+.2f} for bit 14, should be positive (+1 where nothing is hidden); "
         f"{survey.visible:.3f} of the cells are visible",
     )
-    return [Finding("inverted_ignore", (evidence,))]
+    return [cause("inverted_ignore", evidence)]
 
 
 def _axes(survey: LabelSurvey) -> list[Finding]:
@@ -106,7 +107,7 @@ def _axes(survey: LabelSurvey) -> list[Finding]:
         f"the labels' view fits the wedge of the intrinsics by {plain:+.2f}, "
         f"{text.en} by {separation[best]:+.2f} (+1 is a perfect fit)",
     )
-    return [Finding("label_axes", (evidence,))]
+    return [cause("label_axes", evidence)]
 
 
 def _mirrored(survey: LabelSurvey) -> list[Finding]:
@@ -124,7 +125,7 @@ def _mirrored(survey: LabelSurvey) -> list[Finding]:
         f"visible range per direction vs. LiDAR depth: correlation {plain:+.2f}, {text.en} "
         f"{mirrored:+.2f} (better in {wins} of {len(survey.sights)} images)",
     )
-    return [Finding("label_axes", (evidence,))]
+    return [cause("label_axes", evidence)]
 
 
 def _impossible(survey: LabelSurvey) -> list[Finding]:
@@ -145,7 +146,7 @@ def _impossible(survey: LabelSurvey) -> list[Finding]:
                 f"{survey.highest} (255 would be all of the classes 0-7)",
             )
         )
-    return [Finding("out_of_range_bits", tuple(evidence))] if evidence else []
+    return [cause("out_of_range_bits", *evidence)] if evidence else []
 
 
 def _calibration(views: Sequence[View]) -> list[Finding]:
@@ -173,7 +174,7 @@ def _calibration(views: Sequence[View]) -> list[Finding]:
                 f"intrinsics match another label",
             )
         )
-        return [Finding("calibration_pairing", tuple(evidence))]
+        return [cause("calibration_pairing", *evidence)]
     scales = [view.scale for view in misfits]
     scale = statistics.fmean(scales)
     if abs(scale - 1) > _SAME_SCALE and statistics.pstdev(scales) < _SAME_SCALE * scale:
@@ -184,8 +185,8 @@ def _calibration(views: Sequence[View]) -> list[Finding]:
                 f"{scale * camera.width:.0f} pixels wide",
             )
         )
-        return [Finding("calibration_scale", tuple(evidence))]
-    return [Finding("calibration_mismatch", tuple(evidence))]
+        return [cause("calibration_scale", *evidence)]
+    return [cause("calibration_mismatch", *evidence)]
 
 
 def _fits_another(view: View, views: Sequence[View]) -> bool:

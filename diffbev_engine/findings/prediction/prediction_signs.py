@@ -2,7 +2,8 @@
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.classes import CLASSES
-from diffbev_engine.findings.prediction.causes import Finding
+from diffbev_engine.findings.finding import Finding
+from diffbev_engine.findings.prediction.causes import cause
 from diffbev_engine.findings.prediction.predictions import PredictionSurvey
 from diffbev_engine.findings.prediction.transforms import BY_NAME, IDENTITY
 
@@ -43,7 +44,7 @@ def _not_finite(survey: PredictionSurvey) -> Finding | None:
     evidence = Bilingual(
         "有的输出不是有限数，它们被计为负", "some outputs are not finite numbers; they count as negative"
     )
-    return Finding("not_finite", (evidence,))
+    return cause("not_finite", evidence)
 
 
 def _all_negative(survey: PredictionSurvey) -> Finding | None:
@@ -70,7 +71,7 @@ def _all_negative(survey: PredictionSurvey) -> Finding | None:
                 f"the scores of each class are identical everywhere (range {survey.spread:.1e}): dead head",
             )
         )
-    return Finding("all_negative", tuple(evidence))
+    return cause("all_negative", *evidence)
 
 
 def _all_positive(survey: PredictionSurvey) -> Finding | None:
@@ -86,7 +87,7 @@ def _all_positive(survey: PredictionSurvey) -> Finding | None:
         f"every class is positive in at least {min(shares):.1%} of the visible cells, FN {missed} in all; "
         f"mIoU {survey.result.miou:.4f}, that of an all-positive answer is {reference:.4f}",
     )
-    return Finding("all_positive", (evidence,))
+    return cause("all_positive", evidence)
 
 
 def _constant(survey: PredictionSurvey) -> Finding | None:
@@ -112,7 +113,7 @@ def _constant(survey: PredictionSurvey) -> Finding | None:
             )
         )
     one_class = share > COLLAPSE >= survey.truth_share(number)
-    return Finding("collapse" if one_class else "constant", tuple(evidence))
+    return cause("collapse" if one_class else "constant", *evidence)
 
 
 def _axes(survey: PredictionSurvey) -> Finding | None:
@@ -129,7 +130,7 @@ def _axes(survey: PredictionSurvey) -> Finding | None:
         f"with the prediction {text.en}, mIoU rises from {plain:.4f} to {miou:.4f}, "
         f"and {wins} of {survey.images} images score better",
     )
-    return Finding("prediction_axes", (evidence,))
+    return cause("prediction_axes", evidence)
 
 
 def _iou_of_predicted(survey: PredictionSurvey, change: str) -> float:
@@ -152,7 +153,7 @@ def _drivable_only(survey: PredictionSurvey) -> Finding | None:
         f"{share:.1%} of the positive predictions are drivable_area ({survey.truth_share(0):.1%} in the "
         f"labels), IoU {drivable.iou or 0:.4f}; the other 13 classes have a recall of {recall:.4f} together",
     )
-    return Finding("drivable_only", (evidence,))
+    return cause("drivable_only", evidence)
 
 
 def _collapse(survey: PredictionSurvey) -> Finding | None:
@@ -164,7 +165,7 @@ def _collapse(survey: PredictionSurvey) -> Finding | None:
         f"正预测中 {share:.1%} 为 {CLASSES[number]}，而标签中只占 {truth:.1%}",
         f"{share:.1%} of the positive predictions are {CLASSES[number]}, but only {truth:.1%} of the labels",
     )
-    return Finding("collapse", (evidence,))
+    return cause("collapse", evidence)
 
 
 def _no_better(survey: PredictionSurvey) -> Finding | None:
@@ -197,4 +198,4 @@ def _no_better(survey: PredictionSurvey) -> Finding | None:
                 f"{everywhere:.4f} if it were positive everywhere",
             )
         )
-    return Finding("no_better_than_constant", tuple(evidence)) if evidence else None
+    return cause("no_better_than_constant", *evidence) if evidence else None

@@ -112,7 +112,8 @@ def checkpoint(learned_weights, tmp_path):
     def save(change=lambda _weights: None):
         weights = {name: value.clone() for name, value in learned_weights.items()}
         change(weights)
-        kept = {"optimizer": {}, "scaler": {}, "meter": {}, "random": [], "settings": {}}
+        optimizer, meter = {"state": {}, "param_groups": []}, {"sums": {}, "count": 0}
+        kept = {"optimizer": optimizer, "scaler": {}, "meter": meter, "random": [], "settings": {}}
         whole = Checkpoint(iteration=6, model=weights, best=Best(), evaluated=True, **kept)
         folder = tmp_path / "run"
         folder.mkdir(exist_ok=True)

@@ -45,13 +45,13 @@ def test_all_ones_score_the_priors(batch):
     for iou, prior in zip(survey.result.iou.values(), CLASS_PRIORS, strict=True):
         assert iou == pytest.approx(prior, rel=0.02, abs=0.002)
     assert survey.result.miou == pytest.approx(0.0485, abs=0.001)
-    assert [finding.cause for finding in prediction_findings(survey)] == ["all_positive"]
+    assert [finding.id for finding in prediction_findings(survey)] == ["all_positive"]
 
 
 def test_zeros_score_zero(batch):
     survey = _survey(batch, torch.zeros(1, 1, 1, 1, dtype=torch.bool))
     assert survey.result.miou == 0
-    assert [finding.cause for finding in prediction_findings(survey)] == ["all_negative"]
+    assert [finding.id for finding in prediction_findings(survey)] == ["all_negative"]
 
 
 def test_all_drivable_scores_a_fourteenth_of_its_prior(batch):
@@ -60,7 +60,7 @@ def test_all_drivable_scores_a_fourteenth_of_its_prior(batch):
     assert survey.result.miou == pytest.approx(0.0319, abs=0.0006)
     assert survey.top == (0, 1.0)
     assert collapsed(survey)
-    assert [finding.cause for finding in prediction_findings(survey)] == ["collapse"]
+    assert [finding.id for finding in prediction_findings(survey)] == ["collapse"]
 
 
 def test_the_metric_tests_itself_on_every_sample(batch):

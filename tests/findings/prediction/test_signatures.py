@@ -23,7 +23,7 @@ OUTSIDE = (1 << 14) | (1 << 15)
 
 
 def _causes(diagnosis):
-    return [finding.cause for finding in diagnosis.findings]
+    return [finding.id for finding in diagnosis.findings]
 
 
 def _evidence(diagnosis):
