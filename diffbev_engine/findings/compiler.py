@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -83,21 +84,23 @@ def _include() -> Path:
 
 
 def _try(command: list[str], language: str, folder: Path, environment: Mapping[str, str]) -> str | None:
-    """Compile the headers; the compiler's first error if it cannot."""
-    arguments = [*command, "-x", language, "-fsyntax-only", f"-I{folder}", "-"]
-    try:
-        done = subprocess.run(
-            arguments,
-            input=_TRIAL,
-            env=dict(environment),
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=_TRIAL_S,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        return str(error)
+    """Build a library with the headers, as they do; the compiler's first error if it cannot."""
+    with tempfile.TemporaryDirectory() as scratch:
+        library = str(Path(scratch) / "trial.so")
+        arguments = [*command, "-x", language, "-shared", "-fPIC", f"-I{folder}", "-o", library, "-"]
+        try:
+            done = subprocess.run(
+                arguments,
+                input=_TRIAL,
+                env=dict(environment),
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_TRIAL_S,
+                check=False,
+            )
+        except (OSError, subprocess.SubprocessError) as error:
+            return str(error)
     if done.returncode == 0:
         return None
     lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
-from diffbev_engine.core.gpu import Gpu, GpuReading, Version, read_gpus
+from diffbev_engine.core.gpu import Gpu, GpuProcess, GpuReading, Version, read_gpus
 from diffbev_engine.core.gpu_select import ORDER, VISIBLE, VisibleGpus, visible
 from diffbev_engine.findings.finding import Finding, Remedy, Severity, error, ok, warning
 from diffbev_engine.findings.plan import Plan
@@ -182,7 +182,7 @@ def judge_gpu(gpu: Gpu, where: str) -> Iterator[Finding]:
             f"{name} is in compute mode Prohibited: nothing may run on it",
         )
         yield error("cuda", what, where, _default_mode(gpu))
-    others = [each for each in gpu.processes or () if not each.mine]
+    others = others_on(gpu)
     if gpu.compute_mode == "exclusive" and others:
         pids = ", ".join(f"{each.pid} {each.name or ''}".strip() for each in others[:3])
         what = Bilingual(
@@ -211,6 +211,14 @@ def judge_gpu(gpu: Gpu, where: str) -> Iterator[Finding]:
             shell=f"sudo nvidia-smi --gpu-reset -i {gpu.index}",
         )
         yield warning("cuda", what, where, reset)
+
+
+def others_on(gpu: Gpu) -> list[GpuProcess]:
+    """Processes that are surely others: a container hides which is this one, once it uses CUDA."""
+    import torch
+
+    unsure = torch.cuda.is_initialized()
+    return [each for each in gpu.processes or () if each.mine is False or (each.mine is None and not unsure)]
 
 
 def _default_mode(gpu: Gpu) -> Remedy:

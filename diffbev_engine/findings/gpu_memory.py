@@ -6,7 +6,7 @@ from diffbev_engine.core.bilingual import EMPTY, Bilingual
 from diffbev_engine.core.gpu import Gpu, read_gpus
 from diffbev_engine.core.gpu_select import visible
 from diffbev_engine.findings.finding import Finding, error, gib, ok, warning
-from diffbev_engine.findings.gpu import wanted
+from diffbev_engine.findings.gpu import others_on, wanted
 from diffbev_engine.findings.memory.curve import MARGIN, MEMORY_FILE, MemoryCurve, read_curve
 from diffbev_engine.findings.memory.estimate import estimate_memory
 from diffbev_engine.findings.plan import Plan
@@ -89,7 +89,7 @@ def _held(gpu: Gpu) -> Bilingual:
     zh, en = (
         ("（统一内存，与主机共用）", " (unified memory, shared with the host)") if gpu.unified else ("", "")
     )
-    others = [each for each in gpu.processes or () if not each.mine]
+    others = others_on(gpu)
     if others:
         names = ", ".join(f"{each.pid} {each.name or ''}".strip() for each in others[:3])
         zh, en = f"{zh}；已有进程 {names}", f"{en}; in use by {names}"

@@ -38,7 +38,7 @@ CHECKS: dict[str, Check] = {
 
 PRECONDITIONS = (
     *("data_root", "pairing", "depth", "labels", "disk", "cuda", "gpu_memory"),
-    *("open_files", "shared_memory"),
+    *("open_files", "shared_memory", "compiler"),
 )
 """Checks that take a second or two, and without which a training run is not started.
 

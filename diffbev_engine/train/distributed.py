@@ -8,9 +8,10 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
-from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.errors import DiffBEVError, OutOfGPUMemoryError, UsageError
 from diffbev_engine.core.gpu_select import VISIBLE, no_such_gpu
 from diffbev_engine.dataset.order import Shard
+from diffbev_engine.findings.catalogue import says
 
 _COLLECTIVE_TIMEOUT = timedelta(minutes=30)
 
@@ -60,7 +61,7 @@ def join_processes(gpu_ids: Sequence[int]) -> Processes:
         )
     device = _device(gpu_ids)
     if device.type == "cuda":
-        torch.cuda.set_device(device)
+        _occupy(device)
     if "RANK" not in os.environ or world_size == 1:
         return Processes(device, Shard())
     backend = "nccl" if device.type == "cuda" else "gloo"
@@ -69,6 +70,21 @@ def join_processes(gpu_ids: Sequence[int]) -> Processes:
     control = distributed.new_group(backend="gloo", timeout=_COLLECTIVE_TIMEOUT)
     assert isinstance(control, distributed.ProcessGroup), "a group of all ranks holds this one"
     return Processes(device, shard, control)
+
+
+def _occupy(device: torch.device) -> None:
+    """Make ``device`` the current GPU.
+
+    Raises:
+        OutOfGPUMemoryError: it has no memory left even for a CUDA context.
+        DiffBEVError: the driver refuses it: lost, or busy in exclusive mode.
+    """
+    try:
+        torch.cuda.set_device(device)
+    except RuntimeError as error:
+        failure = OutOfGPUMemoryError if says("gpu-memory", str(error)) else DiffBEVError
+        words = str(error).splitlines()[0]
+        raise failure(f"cannot use GPU {device.index}: {words}. See `diffbev-engine preflight`.") from error
 
 
 def device_name(device: torch.device) -> str:

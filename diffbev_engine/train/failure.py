@@ -6,8 +6,12 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 
+import torch
+
 from diffbev_engine.core.errors import DiffBEVError, OutOfGPUMemoryError
 from diffbev_engine.core.files import write_text
+from diffbev_engine.findings.catalogue import LogText, Strength, kinds, signs_of
+from diffbev_engine.findings.compiler import missing_for_compile
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import current_launch
 from diffbev_engine.runs.process import identify
@@ -15,6 +19,13 @@ from diffbev_engine.runs.status import RunState, StatusWriter
 from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory, is_out_of_host_memory
 from diffbev_engine.train.recorder import RunLog
 
+_ENVIRONMENT = {
+    "compiler": "Install a compiler and the Python headers, or use --set compile=off",
+    "cuda-mismatch": "Install a PyTorch build that matches the GPU and its driver, see pytorch.org",
+    "gpu-hardware": "Check dmesg for Xid messages, reset the GPU or reboot, then continue with --resume",
+    "gpu-unavailable": "Check nvidia-smi and `diffbev-engine preflight`, then continue with --resume",
+}
+"""Kinds of failure outside the program; their tracebacks tell users nothing."""
 _STATES = {3: RunState.OOM, 4: RunState.DIVERGED, 5: RunState.INTERRUPTED}
 
 
@@ -23,9 +34,10 @@ def as_failure(error: BaseException) -> DiffBEVError:
     if isinstance(error, DiffBEVError):
         return error
     if is_out_of_gpu_memory(error):
+        compiled = "" if missing_for_compile(on_gpu=True) else ", or set compile='head'"
         return OutOfGPUMemoryError(
             f"out of GPU memory: {error} Lower data.samples_per_gpu and raise "
-            "optimizer_config.cumulative_iters by the same factor, or set compile='head'; then --resume."
+            f"optimizer_config.cumulative_iters by the same factor{compiled}; then --resume."
         )
     if is_out_of_host_memory(error):
         return DiffBEVError(
@@ -34,7 +46,7 @@ def as_failure(error: BaseException) -> DiffBEVError:
         )
     if isinstance(error, OSError):
         return DiffBEVError(f"training stopped: {error}. Fix this, then continue with --resume.")
-    return DiffBEVError(f"{type(error).__name__}: {error}")
+    return DiffBEVError(_environment_problem(error) or f"{type(error).__name__}: {error}")
 
 
 def is_known(error: BaseException) -> bool:
@@ -43,7 +55,21 @@ def is_known(error: BaseException) -> bool:
         is_out_of_gpu_memory(error)
         or is_out_of_host_memory(error)
         or isinstance(error, OSError | DiffBEVError)
+        or _environment_problem(error) is not None
     )
+
+
+def _environment_problem(error: BaseException) -> str | None:
+    """An error of compiler, driver or GPU in one line, with what to do; ``None`` for any other."""
+    log = LogText(f"{type(error).__name__}: {error}")
+    for kind, advice in _ENVIRONMENT.items():
+        for sign in signs_of(kinds()[kind], log):
+            if sign.strength is Strength.CERTAIN:
+                missing = kind == "compiler" and missing_for_compile(on_gpu=torch.cuda.is_available())
+                if missing:
+                    return f"{missing[0].en}. To fix it, {missing[1].text.en}, or use --set compile=off."
+                return f"{sign.text}. {advice}."
+    return None
 
 
 def state_after(failure: DiffBEVError) -> RunState:
