@@ -157,8 +157,9 @@ def cores(plan: Plan) -> Iterator[Finding]:
 
 
 def compiler(plan: Plan) -> Iterator[Finding]:
-    """The compiler that ``compile=`` calls; nothing where nothing is compiled."""
+    """The compiler that ``compile=`` calls."""
     if plan.settings.compile == "off":
+        yield ok("compiler", Bilingual("不需要：compile=off", "not needed: compile=off"))
         return
     on_gpu, _ = torch_can_use_cuda()
     missing = missing_for_compile(on_gpu=on_gpu) or (missing_libcuda() if on_gpu else None)

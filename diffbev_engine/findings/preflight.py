@@ -27,11 +27,11 @@ CHECKS: dict[str, Check] = {
     "weights": weights.weights,
     "cuda": gpu.cuda,
     "gpu_memory": gpu_memory.gpu_memory,
+    "compiler": machine.compiler,
     "open_files": machine.open_files,
     "shared_memory": machine.shared_memory,
     "ram": machine.ram,
     "cores": machine.cores,
-    "compiler": machine.compiler,
 }
 """Name of a check, which its findings carry, and its function."""
 
