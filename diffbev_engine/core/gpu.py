@@ -97,6 +97,11 @@ class GpuReading:
     """Why NVML shows no GPU."""
 
     @property
+    def broken(self) -> bool:
+        """Whether the driver does not work, which is not the same as no GPU."""
+        return self.trouble is not None and not self.trouble.means_no_gpu
+
+    @property
     def usable(self) -> tuple[Gpu, ...]:
         """Those that are not lost or refused."""
         return tuple(gpu for gpu in self.gpus if not gpu.problem)

@@ -89,7 +89,7 @@ def judge_driver(found: GpuReading, where: str, *, usable: bool) -> Finding:
             f"PyTorch can use a GPU, but its state cannot be read: {why.en}",
         )
         return warning("cuda", what, where, EMPTY)
-    if found.trouble is None or found.trouble.means_no_gpu:
+    if not found.broken:
         what = Bilingual(
             f"没有可用的 GPU：{why.zh}；将使用 CPU 训练", f"no GPU: {why.en}; training would run on the CPU"
         )

@@ -8,7 +8,6 @@ from textual.widgets import Static
 
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.host import HostReading, read_host
-from diffbev_tui.core.show import UNKNOWN
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.panes.gpu_text import gpu_block, host_block
@@ -40,10 +39,12 @@ class GpuPane(Pane):
         for gpu in reading.gpus:
             lines.append_text(gpu_block(gpu, self.ui.lookout.gpu_history, self._family, width))
             lines.append("\n")
-        if not reading.gpus:
-            broken = reading.trouble is not None and not reading.trouble.means_no_gpu
-            why = reading.problem[language()] or UNKNOWN
-            lines.append(tr("gpu.broken" if broken else "gpu.none", why=why), "bold red" if broken else "dim")
+        if reading.trouble is None and not reading.gpus:
+            lines.append(tr("gpu.asking"), "dim")
+        elif reading.broken:
+            lines.append(tr("gpu.broken", why=reading.problem[language()]), "bold red")
+        elif not reading.gpus:
+            lines.append(tr("gpu.none", why=reading.problem[language()]), "dim")
         self.query_one("#gpu-gpus", Static).update(lines)
         run = snapshot.current
         folder = Path(run.path) if run else snapshot.roots.workspace if snapshot.roots else Path.cwd()

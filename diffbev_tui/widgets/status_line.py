@@ -64,9 +64,10 @@ def _append_run(line: Text, run: RunReport, *, with_speed: bool) -> None:
 
 
 def _append_gpus(line: Text, reading: GpuReading) -> None:
-    if not reading.gpus:
-        broken = reading.trouble is not None and not reading.trouble.means_no_gpu
-        line.append(f"   {tr('app.gpu_broken' if broken else 'app.no_gpu')}", "bold red" if broken else "dim")
+    if reading.broken:
+        line.append(f"   {tr('app.gpu_broken')}", "bold red")
+    elif reading.trouble is not None:
+        line.append(f"   {tr('app.no_gpu')}", "dim")
     for gpu in reading.gpus[:4]:
         if gpu.problem:
             why = tr("app.gpu_lost" if gpu.lost else "app.gpu_refused")
