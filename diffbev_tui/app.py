@@ -113,7 +113,7 @@ class DiffBEVApp(App[None]):
         return (not self.is_web and self.preferences.graphics) or self._terminal_graphics
 
     def get_default_screen(self) -> PlainScreen:
-        """What the panes stand on."""
+        """The parent of the panes."""
         return PlainScreen(id="_default")
 
     def compose(self) -> ComposeResult:
@@ -327,7 +327,7 @@ class DiffBEVApp(App[None]):
         self.say(tr("app.ctrl_c"))
 
     def action_leave(self) -> None:
-        """Close a dialog, else the app; with a training going on, ask how."""
+        """Close a dialog, else the app; with a run in progress, ask how."""
         if len(self.screen_stack) > 1 and self.screen.is_modal:
             self.screen.dismiss(None)
         else:

@@ -1,4 +1,4 @@
-"""The words of the UI in Chinese and English, from ``words/<area>.toml``. Light."""
+"""The words of the UI in Chinese and English, from ``words/<area>.toml``. Imports nothing heavy."""
 
 from functools import lru_cache
 from pathlib import Path

@@ -32,5 +32,5 @@ def _refuse_others(origin: str) -> None:
 
 
 def serve(command: list[str], port: int) -> None:
-    """Serve an app, started anew for every page, until the process is interrupted."""
+    """Serve an app, started again for every page, until the process is interrupted."""
     LoopbackServer(shlex.join(command), host=HOST, port=port, title="DiffBEV").serve()

@@ -16,7 +16,7 @@ from diffbev_tui.core.log_tail import end_of
 
 @dataclass(frozen=True)
 class Apart:
-    """A process with its log; which process it is, is kept beside the log."""
+    """A process with its log; which process it is, is kept next to the log."""
 
     log: Path
     since: float
@@ -32,7 +32,7 @@ class Apart:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; ``None`` while it goes on, and where only its own UI could have known."""
+        """How it ended; ``None`` while it runs, and where only its own UI could have known."""
         return self.process.poll() if self.process else None
 
     @property

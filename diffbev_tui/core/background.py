@@ -14,7 +14,7 @@ class Background:
         self._started = 0.0
 
     def start(self) -> bool:
-        """Start the job unless it is still going on; whether it was started."""
+        """Start the job unless it is still in progress; whether it was started."""
         if self._thread is not None and self._thread.is_alive():
             return False
         self._started = time.monotonic()
@@ -25,6 +25,6 @@ class Background:
 
     @property
     def busy_s(self) -> float:
-        """Seconds since the job that is going on was started; 0 when there is none."""
+        """Seconds since the job that is in progress was started; 0 when there is none."""
         alive = self._thread is not None and self._thread.is_alive()
         return time.monotonic() - self._started if alive else 0.0

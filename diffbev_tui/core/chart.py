@@ -11,7 +11,7 @@ from diffbev_tui.core.series import Band, value_range
 from diffbev_tui.core.ticks import axis_labels, linear_ticks, log_label, log_ticks, step_label
 
 LETTERS = "ABCDEF"
-"""One a run: what colour tells, a letter tells too."""
+"""One per run: what colour tells, a letter tells too."""
 SMALLEST = (16, 5)
 _LETTER_EVERY = 12
 """Columns between the letters along a curve, where colours cannot tell curves apart."""

@@ -1,4 +1,4 @@
-"""Which charts stand on the page in view. Light."""
+"""Which charts are on the page in view. Imports nothing heavy."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""Which run the class table is of, and which one it is compared with. Light."""
+"""Which run the class table is of, and which one it is compared with. Imports nothing heavy."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ class ClassRuns:
         return _named(snapshot.runs, self._run) or snapshot.current
 
     def other(self, snapshot: Snapshot) -> RunReport | None:
-        """The run beside it: the newest evaluated one of similar length, unless one was chosen."""
+        """The run next to it: the newest evaluated one of similar length, unless one was chosen."""
         run = self.shown(snapshot)
         if run is None or self._other == "":
             return None
@@ -38,7 +38,7 @@ class ClassRuns:
             self._run = paths[(paths.index(run.path) + 1) % len(paths)]
 
     def next_other(self, snapshot: Snapshot) -> None:
-        """The next run beside it; after the last one none."""
+        """The next run next to it; after the last one none."""
         run, other = self.shown(snapshot), self.other(snapshot)
         choices = [one.path for one in snapshot.runs if run is None or one.path != run.path] + [""]
         self._other = choices[(choices.index(other.path if other else "") + 1) % len(choices)]

@@ -31,7 +31,7 @@ def demo_workspace(out: Path) -> Path:
 
 
 def set_up_demo(out: Path, language: Language) -> Apart:
-    """Set the demo in ``out`` up apart from the UI, or watch the set-up that goes on there.
+    """Set the demo in ``out`` up apart from the UI, or watch the set-up that is running there.
 
     Raises:
         OSError: the folder cannot be written.

@@ -32,7 +32,7 @@ def plan_diagnosis(run: Path, *, on_cpu: bool) -> DiagnosePlan:
         on_cpu: leave the GPU to the training that uses it.
 
     Raises:
-        DiffBEVError: the run has no checkpoint, or does not say how it was started.
+        DiffBEVError: the run has no checkpoint, or does not state how it was started.
     """
     checkpoint, manifest = checkpoint_of(run), read_manifest(RunFolder(run))
     if checkpoint is None:
@@ -60,7 +60,7 @@ def plan_diagnosis(run: Path, *, on_cpu: bool) -> DiagnosePlan:
 
 
 def start_diagnosis(plan: DiagnosePlan, state_folder: Path) -> Apart:
-    """Start it apart from the UI, or find the one of this run that goes on; to be called from a thread.
+    """Start it apart from the UI, or find the running one of this run; to be called from a thread.
 
     Raises:
         OSError: the log cannot be written, or the folder that the run was started in is gone.
@@ -69,7 +69,7 @@ def start_diagnosis(plan: DiagnosePlan, state_folder: Path) -> Apart:
 
 
 def going_on(run: Path, state_folder: Path) -> Apart | None:
-    """The diagnosis of ``run`` that goes on, whoever started it."""
+    """The running diagnosis of ``run``, whoever started it."""
     return find_apart(_log(run, state_folder))
 
 

@@ -12,7 +12,7 @@ from diffbev_engine.runs.folder import RunFolder
 
 _RUNBOOK_FOLDER = "runs/diagnose"
 RARE = 5e-4
-"""A class with a smaller share of the visible cells is rare: its IoU rests on few objects."""
+"""A class with a smaller share of the visible cells is rare: its IoU depends on few objects."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Diagnosis:
     action: Bilingual | None
     """What to do next."""
     further: tuple[Bilingual, ...]
-    """Titles of what was found beside it."""
+    """Titles of what was found next to it."""
     checkpoint: Path | None
     iteration: int | None
     """After how many iterations the checkpoint was written; older summaries do not say it."""
@@ -87,7 +87,7 @@ def find_diagnosis(workspace: Path, runs: Sequence[Path], run: Path) -> Diagnosi
 
 
 def folder_of(run: Path) -> Path:
-    """Where a diagnosis that is started from the UI is written: beside the run that it is of."""
+    """Where a diagnosis that is started from the UI is written: next to the run that it is of."""
     return run / "diagnose"
 
 

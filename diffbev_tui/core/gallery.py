@@ -1,4 +1,4 @@
-"""How pictures side by side fill a part of a terminal. Light."""
+"""How pictures side by side fill a part of a terminal. Imports nothing heavy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

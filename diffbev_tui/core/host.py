@@ -1,4 +1,4 @@
-"""One reading of the host: memory, disk of the run, and the loader workers of a training."""
+"""One reading of the host: memory, disk of the run, and the loader workers of a run."""
 
 import time
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ class HostReading:
 
 
 def read_host(work_dir: Path, training: int | None) -> HostReading:
-    """Look at the host; may block on a dead disk: to be called from threads only.
+    """Check the host; may block on a dead disk: to be called from threads only.
 
     Args:
         work_dir: of the run.

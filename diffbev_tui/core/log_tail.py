@@ -22,7 +22,7 @@ class LogTail:
     added: int = 0
     """Lines ever added: tells a screen how many are new."""
     starts: int = 0
-    """How often the file was begun anew."""
+    """How often the file was started again."""
     _offset: int = -1
     _inode: int = 0
     _rest: bytes = b""
@@ -76,7 +76,7 @@ def end_of(path: Path) -> str:
 
 
 def logs_of(run: Path | None, workspace: Path) -> list[Path]:
-    """Logs to look at: of the run and of the runbook's steps, the newest first."""
+    """Logs to check: of the run and of the runbook's steps, the newest first."""
     found = list(run.glob("*.log")) if run is not None else []
     found += list((workspace / ".diffbev" / "logs").rglob("*.log"))
     dated = []

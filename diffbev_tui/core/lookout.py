@@ -16,7 +16,7 @@ class Lookout:
     def __init__(
         self, roots: WorkspacePaths | None, tell: Callable[[Snapshot], object], *, read_only: bool
     ) -> None:
-        """Look at ``roots``.
+        """Check ``roots``.
 
         Args:
             roots: the workspace; ``None`` while there is none.
@@ -42,11 +42,11 @@ class Lookout:
 
     @property
     def busy_s(self) -> float:
-        """For how long the look at the files that is going on has taken."""
+        """Seconds that the current check of the files has taken."""
         return self._files.busy_s
 
     def look(self) -> None:
-        """Look at the files, unless the last look still goes on."""
+        """Check the files, unless the last check is still running."""
         self._files.start()
 
     def look_at_gpus(self) -> None:

@@ -1,4 +1,7 @@
-"""What the monitor shows, worked out beside the UI: curves of several runs as finished figures. Light."""
+"""What the monitor shows, computed in a background thread: curves of several runs as finished figures.
+
+Imports nothing heavy.
+"""
 
 import threading
 import time
@@ -64,7 +67,7 @@ class ChartView:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the files of a run say beside its status."""
+    """What the files of a run hold in addition to its status."""
 
     letter: str
     progress: float
@@ -116,7 +119,7 @@ class MonitorDesk:
         """Figures drawn so far."""
 
     def ask(self, wish: Wish) -> None:
-        """Look at the files again, and show this."""
+        """Check the files again, and show this."""
         with self._lock:
             self._wish, self._asked = wish, True
             if self._since is None:
@@ -126,7 +129,7 @@ class MonitorDesk:
 
     @property
     def busy_s(self) -> float:
-        """For how long the piece of work in hand has taken; a hanging disk makes it long."""
+        """Seconds that the current job has taken; a hanging disk makes it long."""
         since = self._since
         return time.monotonic() - since if since is not None else 0.0
 

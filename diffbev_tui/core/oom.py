@@ -52,7 +52,7 @@ class MemoryCase:
 
 
 def memory_case(run: RunReport) -> MemoryCase:
-    """Look at the files of a run; what is missing or damaged is as if it were not there."""
+    """Check the files of a run; what is missing or damaged is as if it were not there."""
     folder = RunFolder(Path(run.path))
     report = decode_file(folder.oom_report, dict[str, Any]).value or {}
     stale = bool(report) and run.started is not None and report.get("written", 0.0) < run.started

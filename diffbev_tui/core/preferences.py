@@ -9,7 +9,7 @@ from diffbev_engine.core.toml import read_toml
 from diffbev_tui.core.graphics import GRAPHICS
 
 PACES = (0.5, 1.0, 2.0, 5.0)
-"""Seconds between two looks at files."""
+"""Seconds between two checks of the files."""
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
 """Of curves: the weight of what was before."""
 

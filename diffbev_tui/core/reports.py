@@ -9,11 +9,11 @@ _PART_LINES = 40
 
 @dataclass(frozen=True)
 class Entry:
-    """One file to read or to look at."""
+    """One file to read or to check."""
 
     path: Path
     written: float
-    """Unix time: another one is shown anew."""
+    """Unix time; a change means that it is drawn again."""
 
 
 @dataclass(frozen=True)

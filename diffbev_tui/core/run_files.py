@@ -1,4 +1,7 @@
-"""What a screen shows of a run beside its metrics: resumes, newest checkpoint, end of the log. Light."""
+"""What a screen shows of a run next to its metrics: resumes, newest checkpoint, end of the log.
+
+Imports nothing heavy.
+"""
 
 import os
 import re
@@ -47,7 +50,7 @@ class RunFiles:
             self.saved = self.checkpoint = None
 
     def _start_in(self, name: str) -> int:
-        """The iteration after which a log says that the run was resumed; -1 if it says nothing."""
+        """The iteration after which, by a log, the run was resumed; -1 if it says nothing."""
         known = self._starts.get(name, -1)
         if known >= 0:
             return known

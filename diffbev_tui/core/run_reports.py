@@ -1,4 +1,4 @@
-"""What has become of each run, looked at again only where something can have changed."""
+"""What has become of each run, checked again only where something can have changed."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""The curves of one run: followed, smoothed and cut to the columns of a chart. Light."""
+"""The curves of one run: followed, smoothed and cut to the columns of a chart.
+
+Imports nothing heavy.
+"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -12,7 +15,7 @@ from diffbev_tui.core.run_files import RunFiles
 from diffbev_tui.core.series import Band, Extremes, Smoother, decimate, on_log_scale
 
 _LOOK_S = 0.8
-"""Between two looks at what else is in the directory."""
+"""Between two listings of the directory."""
 
 
 class _Smoothed:

@@ -1,4 +1,4 @@
-"""Everything about one step or one known problem, as labelled blocks for the width at hand."""
+"""Everything about one step or one known problem, as labelled blocks for the width available."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -39,10 +39,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Known:
-    """What has been found out beside the snapshot."""
+    """Results of checks that are not part of the snapshot."""
 
     checks: tuple[CheckResult, ...] = ()
-    """Of a look without running anything."""
+    """Of a check without running anything."""
     checked: float | None = None
     """When."""
     findings: tuple[Finding, ...] = ()
@@ -149,7 +149,7 @@ def _lay_out(block: Block, width: int, labels: int) -> list[Line]:
 
 
 def _labelled(lines: Sequence[Line], label: str, labels: int) -> list[Line]:
-    """The label stands in the first row."""
+    """The label is in the first row."""
     if not lines or not label:
         return list(lines)
     return [((fit(label, labels), "dim"), *lines[0][1:]), *lines[1:]]
@@ -183,7 +183,7 @@ def _shell(command: str) -> list[Piece]:
 
 
 def _criterion(one: StepView, roots: WorkspacePaths, known: Known, now: float) -> Block:
-    """The checks in words; with marks from the newest look at them."""
+    """The checks in words; with marks from the newest check."""
     rows: list[Piece] = []
     record = one.record
     if known.checks and (known.checked or 0) >= (record.finished or 0):
@@ -226,7 +226,7 @@ def _now(one: StepView, snapshot: Snapshot, stopping: bool) -> list[Piece]:
 
 
 def _fix(step: Step, name: str | None, snapshot: Snapshot, known: Known) -> list[Block]:
-    """The known problem that matches, and what mends the step."""
+    """The known problem that matches, and what fixes the step."""
     roots, view = snapshot.roots, snapshot.view
     assert roots is not None
     blocks = []

@@ -23,12 +23,12 @@ class Problems:
     by_step: Mapping[str, tuple[Finding, ...]] = field(default_factory=dict)
     """Failed step to what matches its failure."""
     all: tuple[Finding, ...] = ()
-    """Of every failure, the surest first; without a failure, of the workspace and the machine."""
+    """Of every failure, most reliable first; without a failure, of the workspace and the machine."""
 
 
 @dataclass(frozen=True)
 class Looks:
-    """What was found by looking beside the snapshot."""
+    """What was found by checks outside the snapshot."""
 
     checks: Mapping[str, tuple[float, tuple[CheckResult, ...]]] = field(default_factory=dict)
     """Step to when, and what its criteria showed."""
@@ -37,7 +37,7 @@ class Looks:
     """A log and its last lines."""
 
     def with_checks(self, results: Mapping[str, tuple[CheckResult, ...]]) -> "Looks":
-        """With what was just looked at."""
+        """With what was just checked."""
         now = time.time()
         return replace(self, checks={**self.checks, **{name: (now, one) for name, one in results.items()}})
 
@@ -57,7 +57,7 @@ class Looks:
 
 
 def failures(view: RunbookView) -> Failures:
-    """What a look for problems depends on: which steps failed, and when."""
+    """What a check for problems depends on: which steps failed, and when."""
     return tuple((one.step.id, one.record.finished) for one in view.steps if one.state is StepState.FAILED)
 
 

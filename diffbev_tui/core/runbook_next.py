@@ -18,7 +18,7 @@ def next_line(
     starting: Sequence[str] = (),
     chosen: str = "",
 ) -> Line:
-    """What to do now: wait, mend, run, or read the report.
+    """What to do now: wait, fix, run, or read the report.
 
     Args:
         snapshot: the newest.
@@ -49,7 +49,7 @@ def next_step(snapshot: Snapshot) -> str:
 
 
 def wait_words(run: RunReport | None, since: float | None, now: float) -> str:
-    """``41,350/200,000, 20.7 %, ETA 5 h 48 m``, or how long it has been going on."""
+    """``41,350/200,000, 20.7 %, ETA 5 h 48 m``, or how long it has been in progress."""
     if run is None or run.state is not RunCondition.RUNNING or run.step is None or not run.max_iters:
         return tr("runbook.since", took=duration(now - since if since else None))
     parts = [f"{run.step:,}/{run.max_iters:,}", percent(run.step / run.max_iters)]

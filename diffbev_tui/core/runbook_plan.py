@@ -38,7 +38,7 @@ class Plan:
 
 
 def plan_step(view: RunbookView, name: str, roots: WorkspacePaths, runs: Sequence[RunReport]) -> Plan:
-    """Run one step, also one that has passed; looks at files, so to be called from a thread."""
+    """Run one step, also one that has passed; reads files, so to be called from a thread."""
     from diffbev_engine.runbook.judge import adopt  # what starts something is not needed at the start
 
     one = view[name]
@@ -73,7 +73,7 @@ def plan_phase(view: RunbookView, phase: Phase, roots: WorkspacePaths, runs: Seq
         return Plan(tr("runbook.phase_done", phase=say(phase.title, roots)))
     before = steps_before(view, rest)
     question = tr("runbook.ask_phase", count=len(rest), phase=say(phase.title, roots))
-    # Only steps that are not named may be put off until a later one has run.
+    # Only steps that are not named may be deferred until a later one has run.
     arguments = () if before else ("--phase", phase.id)
     return _plan_many(rest, before, question, arguments, roots, runs)
 
@@ -112,7 +112,7 @@ def run_of(step: Step, roots: WorkspacePaths, runs: Sequence[RunReport]) -> RunR
 
 
 def can_go_on(one: StepView, roots: WorkspacePaths) -> bool:
-    """Whether a start would go on from a checkpoint, by the rule of the runner."""
+    """Whether a start would continue from a checkpoint, by the rule of the runner."""
     step = one.step
     cut_short = one.state is StepState.FAILED
     return bool(step.resume) and cut_short and (roots.workspace / step.run_dir / "latest.pth").exists()

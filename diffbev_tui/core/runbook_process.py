@@ -27,7 +27,7 @@ _KEEPS_GOING = ("tee",)
 
 @dataclass(frozen=True)
 class Started:
-    """A runner that this UI started; it goes on without the UI."""
+    """A runner that this UI started; it continues without the UI."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
@@ -39,7 +39,7 @@ class Started:
 
     @property
     def exit_code(self) -> int | None:
-        """How it ended; ``None`` while it goes on."""
+        """How it ended; ``None`` while it runs."""
         return self.process.poll()
 
     def last_words(self) -> str:

@@ -38,7 +38,7 @@ class Row:
 
 @dataclass(frozen=True)
 class StepLine:
-    """What a row says of a step or a problem, before it is laid out."""
+    """What a row shows of a step or a problem, before it is laid out."""
 
     key: str
     glyph: str
@@ -223,7 +223,7 @@ def _right(text: str, width: int) -> str:
 
 
 def _progress(one: StepView, snapshot: Snapshot, output: Sequence[str]) -> str:
-    """How far a training is, where its run says so."""
+    """How far a run is, where its run says so."""
     assert snapshot.roots is not None
     run = run_of(one.step, snapshot.roots, snapshot.runs)
     if run is None or run.state is not RunCondition.RUNNING or run.step is None or not run.max_iters:

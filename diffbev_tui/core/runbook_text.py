@@ -14,7 +14,7 @@ from diffbev_tui.i18n import language, tr
 Tone = Literal["", "bold", "dim", "good", "bad", "warn", "accent"]
 Piece = tuple[str, Tone]
 Line = tuple[Piece, ...]
-"""One row of a screen, without a colour of its own: a tone says what a piece means."""
+"""One row of a screen, without a colour of its own: a tone tells what a piece means."""
 
 TONES: dict[StepState, Tone] = {
     StepState.PENDING: "dim",

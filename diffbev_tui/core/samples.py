@@ -18,7 +18,7 @@ class Part:
     """One panel of a picture."""
 
     kind: str
-    """``camera``, ``truth``, ``prediction``, or ``whole`` for a picture that does not say what it shows."""
+    """``camera``, ``truth``, ``prediction``, or ``whole`` for a picture that does not name what it shows."""
     box: Box
     name: str = ""
     """Of the model."""

@@ -1,4 +1,7 @@
-"""Smoothing and decimation of curves of any length: no spike is lost, nothing breaks a chart. Light."""
+"""Smoothing and decimation of curves of any length: no spike is lost, nothing breaks a chart.
+
+Imports nothing heavy.
+"""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -45,7 +48,7 @@ class Smoother:
             place += 1
         weight = 1 - self._beta
         for start in range(place, len(new), _AT_ONCE):
-            part = new[start : start + _AT_ONCE].tolist()  # half the time: a list has its floats at hand
+            part = new[start : start + _AT_ONCE].tolist()  # half the time: a list already holds float objects
             self.values.fromlist([now := now + (value - now) * weight for value in part])
 
 
@@ -139,7 +142,7 @@ def decimate(
 
 
 def on_log_scale(band: Band) -> Band:
-    """The band in powers of ten; columns without a positive value are left out."""
+    """The band in powers of ten; columns without a positive value are skipped."""
     parts = [
         (x, log10(low if low > 0 else high), log10(high))
         for x, low, high in zip(band.x, band.low, band.high, strict=True)

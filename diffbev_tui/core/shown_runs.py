@@ -1,4 +1,4 @@
-"""Which runs the charts overlay, and the letter that each keeps. Light."""
+"""Which runs the charts overlay, and the letter that each keeps. Imports nothing heavy."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -41,7 +41,7 @@ class Snapshot:
 
     @property
     def current(self) -> RunReport | None:
-        """The run that is going on, else the newest."""
+        """The run that is in progress, else the newest."""
         alive = (run for run in self.runs if run.state is RunCondition.RUNNING)
         return next(alive, self.runs[0] if self.runs else None)
 
@@ -60,7 +60,7 @@ class Sampler:
         self._runs_due = 0.0
 
     def take(self) -> Snapshot:
-        """Look at files and processes; never raises for what they hold."""
+        """Check files and processes; never raises for what they hold."""
         trouble: list[str] = []
         if self.roots is None:
             return Snapshot(time.time())

@@ -1,4 +1,4 @@
-"""Round numbers on the axes of a chart, and how they are written. Light."""
+"""Round numbers on the axes of a chart, and how they are written. Imports nothing heavy."""
 
 from collections.abc import Sequence
 from itertools import pairwise

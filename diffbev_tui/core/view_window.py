@@ -1,4 +1,4 @@
-"""Which steps the charts show, and how keys change that. Light."""
+"""Which steps the charts show, and how keys change that. Imports nothing heavy."""
 
 from dataclasses import dataclass, replace
 from enum import Enum

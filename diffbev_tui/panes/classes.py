@@ -1,4 +1,4 @@
-"""Per-class IoU of a run beside another one, the verdict of ``diagnose``, and pictures of samples."""
+"""Per-class IoU of a run next to another one, the verdict of ``diagnose``, and pictures of samples."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -195,7 +195,7 @@ class ClassesPane(Pane):
         self._draw()
 
     def action_compare(self) -> None:
-        """Another run beside it, then none."""
+        """Another run next to it, then none."""
         self._runs.next_other(self.ui.snapshot)
         self.update_snapshot(self.ui.snapshot)
 

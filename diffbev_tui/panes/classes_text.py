@@ -69,7 +69,7 @@ def heading(run: Path, other: Path | None, table: ClassTable) -> Text:
 
 
 def class_rows(scores: Sequence[ClassScore], look: TableLook) -> Text:
-    """One line a class below the names of the columns."""
+    """One line per class below the names of the columns."""
     text = Text()
     head = "  " + left(tr("classes.class_"), _NAME) + right("IoU", 7)
     head += (" " * 13 if look.bar else " ") + right("Δ", 6)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 _CLOCK_SLACK_S = 2.0
 """Of the clock of a file server."""
 _LOOK_S = 1.0
-"""How often it is looked at while another screen is in view."""
+"""How often it is checked while another screen is in view."""
 
 
 class DiagnoseWork:
-    """One diagnosis at a time; it goes on when the UI is left, and the next UI finds it."""
+    """One diagnosis at a time; it continues when the UI is left, and the next UI finds it."""
 
     def __init__(self, pane: "ClassesPane") -> None:
         self._pane = pane
@@ -110,7 +110,7 @@ class DiagnoseWork:
         return None
 
     def watch(self, run: Path, found: Apart | None) -> None:
-        """Take over what was found to go on for ``run``; say how it ended."""
+        """Adopt the running diagnosis of ``run``; report how it ended."""
         if self._apart is None and found is not None:
             self._follow(run, found)
         apart, diagnosed, result = self._apart, self.run, self._result

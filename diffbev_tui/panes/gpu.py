@@ -19,7 +19,7 @@ _MARGINS = 6
 
 
 class GpuPane(Pane):
-    """Drawn from the snapshot's reading of the driver; the host is read beside the UI."""
+    """Drawn from the snapshot's reading of the driver; the host is read in a background thread."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -60,7 +60,7 @@ class GpuPane(Pane):
 
 
 def _training(run: RunReport | None) -> int | None:
-    """The process of a training that goes on on this machine."""
+    """The process of a run that is running on this machine."""
     if run is None or run.state is not RunCondition.RUNNING or run.process is None:
         return None
     return run.process.pid if run.process.same_machine() else None

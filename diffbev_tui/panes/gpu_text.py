@@ -14,7 +14,7 @@ from diffbev_tui.i18n import language, tr
 _LABEL, _VALUE = 14, 22
 """Columns of a row's name and figure; its graph has the rest."""
 _BARS_FROM = 90
-"""Width from which there is room for a bar beside the graph."""
+"""Width from which there is room for a bar next to the graph."""
 _MOST_GRAPH = 80
 _UNITS = {"load": "%", "power": "W", "temperature": "°C", "clock": "MHz"}
 _NEARLY_FULL = 0.95

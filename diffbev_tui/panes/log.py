@@ -1,4 +1,4 @@
-"""The log of the run or step that is going on."""
+"""The log of the run or step that is in progress."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -19,7 +19,7 @@ Seen = tuple[list[Path], LogTail | None]
 
 
 class LogPane(Pane, can_focus=False):
-    """Follows the newest log; scrolling up stops that, end goes on."""
+    """Follows the newest log; scrolling up stops that, end continues."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "find", "log.key_find"),
@@ -63,7 +63,7 @@ class LogPane(Pane, can_focus=False):
         return self.query_one(LogLines)
 
     def on_resize(self) -> None:
-        """Fold lines anew."""
+        """Fold lines again."""
         self.call_after_refresh(self._fold_anew)
 
     def _fold_anew(self) -> None:
@@ -109,7 +109,7 @@ class LogPane(Pane, can_focus=False):
         self._show_name()
 
     def _lay_out(self, *, at_end: bool | None = None) -> None:
-        """Everything anew, at the line that was at the top of the screen or at the end."""
+        """Everything again, at the line that was at the top of the screen or at the end."""
         if self._tail is None:
             return
         log = self._log

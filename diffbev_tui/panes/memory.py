@@ -1,4 +1,4 @@
-"""After a crash for lack of memory: who held it, and what to do."""
+"""After an out-of-memory crash: who held the memory, and what to do."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -47,7 +47,7 @@ class MemoryPane(Pane):
             yield Static(id="memory-page")
 
     def update_snapshot(self, snapshot: Snapshot) -> None:
-        """Look at the run in question."""
+        """Check the run in question."""
         run = next((run for run in snapshot.runs if run.state in _TROUBLED), snapshot.current)
         if snapshot.current is not None and snapshot.current.state is RunCondition.RUNNING:
             run = snapshot.current

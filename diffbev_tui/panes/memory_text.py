@@ -39,7 +39,7 @@ def crash_page(case: MemoryCase, chosen: Chosen, width: int) -> Text:
 
 
 def host_page(case: MemoryCase, chosen: Chosen) -> Text:
-    """After the kernel killed a training for lack of host memory."""
+    """After the kernel killed a run because host memory ran out."""
     page = Text()
     page.append("! ", "bold red")
     page.append(tr("memory.host_crashed", run=Path(case.run.path).name) + "\n", "bold")

@@ -1,4 +1,4 @@
-"""Monitor: live curves of several runs, and how the training in hand is doing."""
+"""Monitor: live curves of several runs, and the state of the current run."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -109,7 +109,7 @@ class MonitorPane(Pane):
     # flow ----------------------------------------------------------------------------------------
 
     def update_snapshot(self, snapshot: Snapshot) -> None:
-        """Look at the files again, beside the UI."""
+        """Check the files again, in a background thread."""
         self._snapshot = snapshot
         self._shown.follow(snapshot)
         self._ask()

@@ -67,7 +67,7 @@ class RunControl:
 
     def _start(self, action: Callable[[], str], words: str) -> None:
         self._app.say(words)
-        # A daemon: leaving the UI must not wait for a training that takes its time to save.
+        # A daemon: leaving the UI must not wait for a run that takes its time to save.
         self._busy = threading.Thread(target=self._run, args=(action,), daemon=True)
         self._busy.start()
 

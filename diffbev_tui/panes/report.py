@@ -164,7 +164,7 @@ class ReportPane(Pane, can_focus=False):
             options.action_cursor_up()
 
     def action_maximise(self) -> None:
-        """The content alone, or the list beside it again."""
+        """The content alone, or the list next to it again."""
         self.set_class(not self.has_class("-maximised"), "-maximised")
         self._zoom = 0
         target = "#report-content" if self.has_class("-maximised") else "#report-list"

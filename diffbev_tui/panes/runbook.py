@@ -1,4 +1,4 @@
-"""The runbook: phases, their steps, and the chosen step in detail; run, skip, check and mend from here."""
+"""The runbook: phases, their steps, and the chosen step in detail; run, skip, check and fix from here."""
 
 from collections.abc import Callable
 from typing import ClassVar
@@ -99,7 +99,7 @@ class RunbookPane(Pane, can_focus=False):
         return self._show.copy_text()
 
     def on_done(self, message: Done) -> None:
-        """Something beside the UI has ended."""
+        """A background job has ended."""
         message.then()
         self.draw()
 
@@ -274,7 +274,7 @@ class RunbookPane(Pane, can_focus=False):
             self._work.skip(view, name, reason)
 
     def action_check(self) -> None:
-        """Look whether the criteria hold; changes nothing. With the phases in focus: of the whole phase."""
+        """Check whether the criteria hold; changes nothing. With the phases in focus: of the whole phase."""
         if self._show.entry == PROBLEMS and self._show.key.startswith(PROBLEM):
             self._show.look_again()
             self.ui.say(tr("runbook.looking_for_problems"))
@@ -297,7 +297,7 @@ class RunbookPane(Pane, can_focus=False):
         self._work.beside("check", lambda: look_at_steps(steps, roots), show)
 
     def action_fix(self) -> None:
-        """Open the known problem behind the failure; without one, copy what mends the step."""
+        """Open the known problem behind the failure; without one, copy what fixes the step."""
         found = self._step()
         if not found:
             return

@@ -29,7 +29,7 @@ _CLOCK_SLACK_S = 1.0
 
 
 class Done(Message):
-    """Something beside the UI has ended: ``then`` is to be called in the UI."""
+    """A background job has ended: ``then`` is to be called in the UI."""
 
     def __init__(self, then: Callable[[], None]) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class StepWork:
         """Running steps that were asked to stop."""
 
     def beside(self, name: str, job: Callable[[], _Result], then: Callable[[_Result], None]) -> bool:
-        """Do ``job`` in a thread, then ``then`` in the UI; ``False`` if one of this name is going on."""
+        """Do ``job`` in a thread, then ``then`` in the UI; ``False`` if one of this name is in progress."""
         if name in self._going_on:
             return False
         self._going_on.add(name)

@@ -54,7 +54,7 @@ class WelcomePane(Pane, can_focus=False):
             yield Log(id="welcome-log", max_lines=2_000)
 
     def on_mount(self) -> None:
-        """Watch what goes on."""
+        """Watch what is running."""
         self.set_interval(_LOOK_S, self._look)
 
     def focus_first(self) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class LoudAlarm:
-    """Looks at a run beside the UI; what it finds becomes a toast and a bell, once."""
+    """Reads a run in a background thread; what it finds becomes a toast and a bell, once."""
 
     def __init__(self, app: "DiffBEVApp", alarm: "Alarm | None" = None) -> None:
         self._app = app
@@ -25,13 +25,13 @@ class LoudAlarm:
         self._look = Background(self._look_beside)
 
     def look(self, run: RunReport | None) -> None:
-        """Look at ``run`` now; to be called with every snapshot."""
+        """Check ``run`` now; to be called with every snapshot."""
         if run is not None:
             self._run = run
             self._look.start()
 
     def _look_beside(self) -> None:
-        # Here, beside the UI: the first screen does not wait for it.
+        # Here, in a background thread: the first screen does not wait for it.
         from diffbev_tui.core.alerts import Alarm
 
         self._alarm, run = self._alarm or Alarm(), self._run

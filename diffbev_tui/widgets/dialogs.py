@@ -66,7 +66,7 @@ def confirmation(question: str, consequence: str) -> Choice:
 
 
 def leaving(run: str, read_only: bool) -> Choice:
-    """How to leave while ``run`` is going on."""
+    """How to leave while ``run`` is in progress."""
     answers = {
         "detach": tr("app.leave_detach"),
         "stop": tr("app.leave_stop"),

@@ -74,7 +74,7 @@ class Help(Plain, ModalScreen[None]):
 
 
 def _table(rows: Sequence[tuple[str, str]], room: int) -> Iterator[Line]:
-    """Keys in a column of their own; what they do goes on below itself."""
+    """Keys in a column of their own; what they do continues below itself."""
     left = max(_KEYS, *(cell_len(keys) for keys, _ in rows)) + 2
     for keys, what in rows:
         first, *others = wrap(what, room - left)

@@ -1,4 +1,4 @@
-"""Leaving the app: at once, or with a question while a training goes on."""
+"""Leaving the app: at once, or with a question while a run is running."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def leave(app: "DiffBEVApp", run: RunReport | None) -> None:
-    """Leave; while ``run`` goes on, ask whether to detach from it or to stop it."""
+    """Leave; while ``run`` is running, ask whether to detach from it or to stop it."""
     from diffbev_tui.widgets.dialogs import leaving
 
     if run is None or run.state is not RunCondition.RUNNING:

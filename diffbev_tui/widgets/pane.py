@@ -21,7 +21,7 @@ _FRAME_LINES = 3
 
 
 class Seen(Message):
-    """A look at files has an answer."""
+    """A check of the files has an answer."""
 
     def __init__(self, show: Callable[[], None]) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class Pane(PlainContainer, can_focus=True):
         """Show what is new; called about once a second while the pane is visible."""
 
     def beside(self, look: Callable[[], _Seen], show: Callable[[_Seen], None]) -> None:
-        """Look at files in a thread, then show what was seen; a look that hangs is not repeated."""
+        """Check files in a thread, then show what was seen; a check that hangs is not repeated."""
 
         def job() -> None:
             self.post_message(Seen(partial(show, look())))
@@ -65,7 +65,7 @@ class Pane(PlainContainer, can_focus=True):
             self._background.start()
 
     def once(self, job: Callable[[], _Seen], show: Callable[[_Seen], None]) -> None:
-        """Do a job in a thread of its own, then show what came of it; unlike a look it is never left out."""
+        """Do a job in a thread of its own, then show what came of it; unlike a check it is never skipped."""
 
         def work() -> None:
             self.post_message(Seen(partial(show, job())))

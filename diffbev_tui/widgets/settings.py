@@ -113,7 +113,7 @@ class Settings(ModalScreen[None]):
         self._show()
 
     def on_click(self, event: events.Click) -> None:
-        """A click on a line changes it; beside the dialog closes it."""
+        """A click on a line changes it; next to the dialog closes it."""
         lines = self.query_one("#settings-lines", Static)
         if lines.region.contains(event.screen_x, event.screen_y):
             self._at = min(event.screen_y - lines.region.y, len(self._settings()) - 1)

@@ -1,4 +1,4 @@
-"""Sixel pictures, and what is beside and below them, as they are meant to be."""
+"""Sixel pictures, and what is next to and below them, as they are meant to be."""
 
 import re
 from collections.abc import Iterable
