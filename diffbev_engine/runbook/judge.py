@@ -14,6 +14,7 @@ from diffbev_engine.runbook.checks_of_output import ExitCodeIs
 from diffbev_engine.runbook.files import fingerprints
 from diffbev_engine.runbook.model import Runbook, Step
 from diffbev_engine.runbook.record import CheckRecord, StepRecord, StepState
+from diffbev_engine.runbook.run_of_step import why_its_run_failed
 from diffbev_engine.runbook.view import watched
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
@@ -51,7 +52,8 @@ def judge(
     if not passed:
         broken = [result for result in results if not result.passed]
         broken.sort(key=lambda result: _says_little(result, step))
-        reason = _what_failed(broken[0] if broken else None, outcome)
+        reason = why_its_run_failed(step, record, roots) if outcome.exit_code else None
+        reason = reason or _what_failed(broken[0] if broken else None, outcome)
         if stopped:
             reason = Bilingual("已中断", "interrupted")
             if step.resume:

@@ -8,6 +8,7 @@ from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.runbook.files import MISSING, fingerprints
 from diffbev_engine.runbook.model import Phase, Runbook, Step
 from diffbev_engine.runbook.record import StepRecord, StepState
+from diffbev_engine.runbook.run_of_step import as_its_run_stands
 from diffbev_engine.runbook.state import Records, is_alive
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
@@ -92,7 +93,8 @@ def _as_it_stands(
             "运行它的进程已不存在，没有记录结果",
             "the process that ran it no longer exists and recorded no result",
         )
-        return replace(record, state=StepState.FAILED, reason=reason, interrupted=True)
+        record = replace(record, state=StepState.FAILED, reason=reason, interrupted=True)
+    record = as_its_run_stands(step, record, roots)
     if record.state is StepState.SKIPPED and record.put_off:
         later = seen.get(step.put_off_until)
         if later and later.state is StepState.PASSED and (later.finished or 0) > (record.finished or 0):

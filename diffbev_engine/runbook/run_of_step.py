@@ -1,0 +1,61 @@
+"""A step that trains is judged by its run, also where that was stopped, resumed or finished elsewhere."""
+
+from dataclasses import replace
+
+from diffbev_engine.core.bilingual import Bilingual, same
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.runbook.checks import Outcome, look_at
+from diffbev_engine.runbook.model import Step
+from diffbev_engine.runbook.record import StepRecord, StepState
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
+
+_FAILED = (RunCondition.FAILED, RunCondition.OOM, RunCondition.DIVERGED, RunCondition.DEAD)
+
+
+def as_its_run_stands(step: Step, record: StepRecord, roots: WorkspacePaths) -> StepRecord:
+    """The record of a step that failed, as its run stands now if that was started again since."""
+    run = _run_of(step, roots) if record.state is StepState.FAILED else None
+    if run is None or (run.started or 0.0) <= (record.finished or record.started or 0.0):
+        return record
+    if run.state is RunCondition.FINISHED:
+        return _finished(step, replace(record, finished=run.ended or record.finished), roots)
+    if run.state in _FAILED:
+        return replace(record, interrupted=False, problem=None, reason=same(run.reason))
+    if run.state is RunCondition.RUNNING:
+        reason = Bilingual("已在流程外恢复训练", "training was resumed outside the runbook and continues")
+    else:
+        reason = Bilingual("已中断", "interrupted")
+    return replace(record, interrupted=True, problem=None, reason=reason)
+
+
+def why_its_run_failed(step: Step, record: StepRecord, roots: WorkspacePaths) -> Bilingual | None:
+    """The run's own reason for the failure of the start that ``record`` is about."""
+    run = _run_of(step, roots)
+    if run is None or run.state not in _FAILED or not run.reason:
+        return None
+    belongs = (run.started or 0.0) >= (record.started or 0.0) - 1  # run.json has whole seconds
+    return same(run.reason) if belongs else None
+
+
+def _run_of(step: Step, roots: WorkspacePaths) -> RunReport | None:
+    if not step.run_dir:
+        return None
+    try:
+        return inspect_run(roots.path(step.run_dir))
+    except DiffBEVError:  # it has not come to a run
+        return None
+
+
+def _finished(step: Step, record: StepRecord, roots: WorkspacePaths) -> StepRecord:
+    """What the files prove; what only the output of the step would have shown, the run's own end does."""
+    results = [look_at(check, roots, Outcome()) for check in step.checks if not check.of_the_run]
+    missing = next((result for result in results if not result.passed), None)
+    if missing is not None:
+        detail = missing.seen.detail or missing.description
+        reason = Bilingual(f"实验已完成，但{detail.zh}", f"the run has finished, but {detail.en}")
+        return replace(record, interrupted=False, problem=None, reason=reason)
+    reason = Bilingual("在流程外恢复训练后完成", "finished after it was resumed outside the runbook")
+    return replace(
+        record, state=StepState.PASSED, interrupted=False, problem=None, exit_code=0, reason=reason
+    )
