@@ -1,6 +1,7 @@
 """The tree tells the story: a room imports only what lies below it, and the engine no UI."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -31,6 +32,11 @@ LEVEL = {room: level for level, rooms in enumerate(LAYERS) for room in rooms}
 MODULES = sorted(ENGINE.rglob("*.py"))
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def _room(module: str) -> str:
     """``diffbev_engine.train.loop`` is in train; every ``settings`` module is in settings."""
     parts = module.split(".")
@@ -47,7 +53,7 @@ def _room(module: str) -> str:
 
 def _engine_imports(path: Path) -> set[str]:
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("diffbev_"):
             found.add(node.module)
         if isinstance(node, ast.Import):
@@ -70,13 +76,13 @@ def test_a_room_imports_only_what_lies_below():
 
 def test_package_files_import_nothing():
     for path in ENGINE.rglob("__init__.py"):
-        tree = ast.parse(path.read_text())
+        tree = _tree(path)
         assert not any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(tree)), path
 
 
 def test_functions_fit_a_screen():
     for path in [*MODULES, *(ROOT / "diffbev_tui").rglob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(_tree(path)):
             if isinstance(node, ast.FunctionDef) and "cli" not in path.parts:
                 length = (node.end_lineno or 0) - node.body[0].lineno + 1
                 assert length <= 60, f"{path}: {node.name} has {length} lines"
@@ -92,7 +98,7 @@ def test_only_the_reader_of_gpus_opens_the_driver():
     for path in [*MODULES, *(ROOT / "diffbev_tui").rglob("*.py")]:
         modules = {
             name
-            for node in ast.walk(ast.parse(path.read_text()))
+            for node in ast.walk(_tree(path))
             if isinstance(node, ast.Import | ast.ImportFrom)
             for name in (
                 [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]

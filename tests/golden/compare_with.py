@@ -17,7 +17,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -143,11 +142,8 @@ def main() -> int:
     parser.add_argument("--nuscenes", type=Path, metavar="DIR", help="a root with scenes 0523 and 0916")
     options = parser.parse_args()
     started = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory(prefix="golden_") as name,
-        _worktree(options.commit, Path(name)) as old_tree,
-    ):
-        report = Report()
+    with tempfile.TemporaryDirectory(prefix="golden_") as name:
+        report, old_tree = Report(), _tree_of(options.commit, Path(name))
         old, new = Side(old_tree, Path(name) / "old"), Side(_THIS_TREE, Path(name) / "new")
         for side in (old, new):
             side.folder.mkdir()
@@ -170,15 +166,13 @@ def main() -> int:
     return 1 if report.failed else 0
 
 
-@contextmanager
-def _worktree(commit: str, scratch: Path):
-    tree = scratch / "tree"
-    git = ["git", "-C", str(_THIS_TREE)]
-    subprocess.run([*git, "worktree", "add", "--quiet", "--detach", str(tree), commit], check=True)
-    try:
-        yield tree
-    finally:
-        subprocess.run([*git, "worktree", "remove", "--force", str(tree)], check=False)
+def _tree_of(commit: str, folder: Path) -> Path:
+    """The files of ``commit``; the repository is left as it is."""
+    archive = ["git", "-C", str(_THIS_TREE), "archive", "--format=tar", f"--output={folder}/tree.tar", commit]
+    subprocess.run(archive, check=True)
+    (folder / "tree").mkdir()
+    subprocess.run(["tar", "-xf", "tree.tar", "-C", "tree"], cwd=folder, check=True)
+    return folder / "tree"
 
 
 def _is_of_its_tree(side: Side) -> None:
