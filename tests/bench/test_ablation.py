@@ -8,6 +8,7 @@ import time
 import pytest
 from click.testing import CliRunner
 
+from diffbev_engine.bench import ablation
 from diffbev_engine.cli.main import cli
 from diffbev_engine.core.errors import UsageError
 from tests.processes import engine
@@ -19,7 +20,10 @@ TWO = ("--variants", "baseline,diffbev_S")
 def campaign(diffbev_config, depth_root, tmp_path_factory):
     """A finished campaign of two variants under one seed: its folder and the result of the command."""
     out = tmp_path_factory.mktemp("campaign")
-    return out, _ablation(diffbev_config, depth_root, out, *TWO, "--seeds", "0", "--jobs", "2")
+    with pytest.MonkeyPatch.context() as patch:  # how fast it is says nothing here
+        patch.setattr(ablation, "_SPEED_ITERATIONS", 1)
+        patch.setattr(ablation, "_SPEED_ROUNDS", 2)
+        return out, _ablation(diffbev_config, depth_root, out, *TWO, "--seeds", "0", "--jobs", "2")
 
 
 def _ablation(config, root, out, *more):
