@@ -10,6 +10,9 @@ from diffbev_engine.findings.catalogue import LogText, Strength, Wording, kinds,
 
 WORDINGS = {
     "gpu-memory": [
+        "RuntimeError: CUDA driver error: 2",
+        "thrust::system::system_error: parallel_for failed: cudaErrorMemoryAllocation: out of memory",
+        "XlaRuntimeError: RESOURCE_EXHAUSTED: Out of memory allocating 1024 bytes.",
         "RuntimeError: CUDA out of memory. Tried to allocate 26.00 MiB (GPU 0; 5.80 GiB total capacity; 3.18 GiB already allocated)",
         "[rank3]: torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 1.50 GiB. GPU 3 has a total capacity of 39.38 GiB",
         "torch.AcceleratorError: CUDA error: out of memory",
@@ -24,6 +27,8 @@ WORDINGS = {
         "RuntimeError: HIP error: out of memory",
     ],
     "host-memory": [
+        "python invoked oom-killer: gfp_mask=0x1100cca",
+        "RuntimeError: CUDA error: out of memory (cudaHostAlloc)",
         "slurmstepd: error: Detected 2 oom-kill event(s) in step 370626.batch cgroup. Some of your processes may have been killed by the cgroup out-of-memory handler.",
         "slurmstepd-n7: error: Detected 1 oom_kill event in StepId=11.batch. Some of the step tasks have been OOM Killed.",
         "slurmstepd: error: Exceeded job memory limit at some point.",
@@ -39,6 +44,8 @@ WORDINGS = {
         "cv2.error: OpenCV(4.9.0) alloc.cpp:73: error: (-4:Insufficient memory) Failed to allocate 4320000 bytes in function 'OutOfMemoryError'",
     ],
     "loader-crash": [
+        "fork: retry: Resource temporarily unavailable",
+        "libgomp: Thread creation failed: Resource temporarily unavailable",
         "RuntimeError: DataLoader worker (pid(s) 1, 2) exited unexpectedly",
         "RuntimeError: DataLoader worker (pid 7) is killed by signal: Bus error. It is possible that dataloader's workers are out of shared memory.",
         "RuntimeError: DataLoader worker (pid 7) is killed by signal: Segmentation fault. ",
@@ -67,12 +74,15 @@ WORDINGS = {
         "pynvml.NVMLError_GpuIsLost: GPU is lost",
     ],
     "gpu-unavailable": [
+        "RuntimeError: Attempting to deserialize object on CUDA device 2 but torch.cuda.device_count() is 1.",
+        "AssertionError: Invalid device id",
         "torch.AcceleratorError: CUDA error: invalid device ordinal",
         "RuntimeError: CUDA error: all CUDA-capable devices are busy or unavailable",
         "Failed to initialize NVML: Unknown Error",
         "error: there is no GPU 3: this machine has 2 (0 to 1)",
     ],
     "cuda-mismatch": [
+        "NVRM: API mismatch: the client has the version 535.54, but this kernel module has the version 535.86",
         "RuntimeError: The NVIDIA driver on your system is too old (found version 11040).",
         "Failed to initialize NVML: Driver/library version mismatch",
         "RuntimeError: CUDA error: no kernel image is available for execution on the device",
@@ -92,18 +102,22 @@ WORDINGS = {
         "RuntimeError: module compiled against API version 0x10 but this version of numpy is 0xf",
     ],
     "compiler": [
+        "subprocess.CalledProcessError: Command '['/usr/bin/gcc', '/tmp/x.c']' returned non-zero exit status 1.",
+        "FileNotFoundError: [Errno 2] No such file or directory: 'gcc'",
         "torch._inductor.exc.InductorError: RuntimeError: Failed to find C compiler. Please specify via CC environment variable.",
         "/tmp/tmpq/main.c:5:10: fatal error: Python.h: No such file or directory",
         "KeyError: 'getpwuid(): uid not found: 1042'",
         "RuntimeError: Compiler: g++ is not found.",
     ],
     "scheduler": [
+        "srun: Job step aborted: Waiting up to 32 seconds for job step to finish.",
         "slurmstepd: error: *** JOB 99 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO TIME LIMIT ***",
         "slurmstepd: error: *** STEP 99.0 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO PREEMPTION ***",
         "slurmstepd: error: *** JOB 99 ON n1 CANCELLED AT 2026-01-02T03:04:05 DUE TO NODE FAILURE, SEE SLURMCTLD LOG FOR DETAILS ***",
         "slurmstepd: error: *** JOB 99 ON n1 CANCELLED AT 2026-01-02T03:04:05 ***",
     ],
     "process-group": [
+        "DistBackendError: NCCL error in: ProcessGroupNCCL.cpp:1970, remote process exited or there was a network error",
         "[rank1]:[E101 ProcessGroupNCCL.cpp:629] [Rank 1] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=5, OpType=BROADCAST)",
         "ncclSystemError: System call (e.g. socket, malloc) or external library call failed or device error.",
         "torch.distributed.DistBackendError: NCCL error in: NCCLUtils.hpp:275, unhandled system error, NCCL version 2.20.5",
@@ -131,6 +145,8 @@ WORDINGS = {
         "RuntimeError: [enforce fail at inline_container.cc:595] . PytorchStreamWriter failed writing file data/3: file write failed",
     ],
     "io-error": [
+        "OSError: [Errno 70] Communication error on send",
+        "OSError: [Errno 103] Software caused connection abort: '/mnt/x'",
         "OSError: [Errno 5] Input/output error: '/data/x.jpg'",
         "OSError: [Errno 116] Stale file handle",
         "OSError: [Errno 107] Transport endpoint is not connected: '/mnt/data'",
@@ -152,18 +168,22 @@ WORDINGS = {
         "_pickle.UnpicklingError: invalid load key, '<'.",
     ],
     "image-damaged": [
+        "cv2.error: OpenCV(4.8.0) /io/imgproc/resize.cpp:4065: error: (-215:Assertion failed) !ssize.empty() in function 'resize'",
         "OSError: image file is truncated (54 bytes not processed)",
         "PIL.UnidentifiedImageError: cannot identify image file 'a.jpg'",
         "libpng error: IDAT: CRC error",
         "OSError: broken data stream when reading image file",
     ],
     "diverged": [
+        "FloatingPointError: Loss became infinite or NaN at iteration=77!",
+        "ValueError: Expected parameter logits to satisfy the constraint, but found invalid values: tensor([nan, nan])",
         "error: training diverged at step 270: Lwce is NaN or infinite.",
         "2026-01-02 03:04:05,123 - mmseg - INFO - Iter [50/40000] lr: 1e-2, loss_seg: nan, loss: nan, grad_norm: nan",
         "RuntimeError: Function 'MulBackward0' returned nan values in its 0th output.",
         "Exception: Current loss scale already at minimum - cannot decrease scale anymore. Exiting run.",
     ],
     "unused-parameters": [
+        "RuntimeError: Expected to mark a variable ready only once.",
         "RuntimeError: Expected to have finished reduction in the prior iteration before starting a new one.",
         "Parameter indices which did not receive grad for rank 1: 4 5",
     ],
