@@ -8,6 +8,8 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Language
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.gpu import read_gpus
+from diffbev_engine.core.gpu_select import VISIBLE
 from diffbev_engine.prepare.pipeline import PrepareJob, prepare
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.model import Runbook
@@ -80,6 +82,17 @@ def set_up_demo(out: Path, say: Callable[[str], None]) -> WorkspacePaths:
     return find_roots(out / "DiffBEV")
 
 
+def _leave_out_unusable_gpus() -> None:
+    """A GPU that PyTorch cannot use refuses a training run; the demo runs on the CPU as well."""
+    found = read_gpus()
+    if VISIBLE in os.environ or not (found.gpus or found.broken):
+        return
+    from diffbev_engine.findings.gpu import torch_can_use_cuda
+
+    if not torch_can_use_cuda()[0]:
+        os.environ[VISIBLE] = ""
+
+
 def run_demo(
     roots: WorkspacePaths, reporter: Reporter, language: Language, phases: Sequence[str] | None = None
 ) -> DemoSummary:
@@ -95,6 +108,7 @@ def run_demo(
         DemoStopped: a step failed.
     """
     started = time.monotonic()
+    _leave_out_unusable_gpus()
     runbook = load_runbook(roots)
     selections = [Selection()] if phases is None else [Selection(phase=phase) for phase in phases]
     for selection in selections:

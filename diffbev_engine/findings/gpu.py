@@ -34,6 +34,10 @@ def cuda(plan: Plan) -> Iterator[Finding]:
     found = read_gpus()
     usable, why = torch_can_use_cuda()
     where = f"torch {torch.__version__}, driver {found.driver or '–'}, CUDA {_shown(found.cuda)}"
+    hidden = os.environ.get(VISIBLE)
+    if hidden is not None and hidden.strip() in _ON_PURPOSE and (found.gpus or found.broken):
+        yield _hidden_on_purpose(hidden, where)
+        return
     if not found.gpus:
         yield judge_driver(found, where, usable=usable)
         return
@@ -102,8 +106,16 @@ def judge_driver(found: GpuReading, where: str, *, usable: bool) -> Finding:
     return error("cuda", what, where, _CPU_ANYWAY)
 
 
+def _hidden_on_purpose(value: str, where: str) -> Finding:
+    what = Bilingual(
+        f"{VISIBLE}={value} 隐藏了所有 GPU；将使用 CPU 训练",
+        f"{VISIBLE}={value} hides all GPUs; training would run on the CPU",
+    )
+    return warning("cuda", what, where, Bilingual(f"取消设置 {VISIBLE}", f"unset {VISIBLE}"))
+
+
 def judge_hidden(found: GpuReading, seen: VisibleGpus, where: str) -> Iterator[Finding]:
-    """No GPU is left for CUDA: all are lost, or the variable hides them, on purpose or by mistake."""
+    """No GPU is left for CUDA: all are lost, MIG has no instance, or the variable names none of them."""
     if not found.usable:
         yield from (error("cuda", gpu.problem, where, _CPU_ANYWAY) for gpu in found.gpus)
     elif seen.variable is None:
@@ -112,12 +124,6 @@ def judge_hidden(found: GpuReading, seen: VisibleGpus, where: str) -> Iterator[F
             Bilingual("创建 MIG 实例", "create MIG instances"), shell="sudo nvidia-smi mig -cgi 0 -C"
         )
         yield error("cuda", what, where, create)
-    elif seen.variable.strip() in _ON_PURPOSE:
-        what = Bilingual(
-            f"{VISIBLE}={seen.variable} 隐藏了所有 GPU；将使用 CPU 训练",
-            f"{VISIBLE}={seen.variable} hides all GPUs; training would run on the CPU",
-        )
-        yield warning("cuda", what, where, Bilingual(f"取消设置 {VISIBLE}", f"unset {VISIBLE}"))
     else:
         there = ", ".join(str(gpu.index) for gpu in found.usable)
         what = Bilingual(

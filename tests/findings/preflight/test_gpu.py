@@ -1,11 +1,13 @@
 """What would keep a run off its GPU is told before it starts."""
 
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
 import torch
 
+from diffbev_engine import demo
 from diffbev_engine.core.gpu import Gpu
 from diffbev_engine.core.gpu_select import ORDER, VISIBLE
 from diffbev_engine.findings import gpu, gpu_memory
@@ -62,6 +64,18 @@ def test_a_broken_driver_is_an_error_unless_pytorch_works_all_the_same(plan, mon
     [(level, words)] = _found(plan)
     assert level == "warning"
     assert "PyTorch can use a GPU" in words
+
+
+def test_training_on_the_cpu_can_be_chosen_whatever_is_wrong_with_the_gpu(plan, monkeypatch):
+    monkeypatch.setattr(gpu, "torch_can_use_cuda", lambda: (False, ""))
+    monkeypatch.setenv(VISIBLE, "")
+    for cards, init in (
+        ((card(handle=error("GpuIsLost")),), None),
+        ((), error("Unknown")),
+        ((card(),), None),
+    ):
+        install(monkeypatch, *cards, init=init)
+        assert [level for level, _ in _found(plan)] == ["warning"]
 
 
 @pytest.mark.usefixtures("works")
@@ -216,3 +230,16 @@ def test_a_measured_curve_counts_more_than_the_estimate(plan):
         for free in (1024, 2048, 4096)
     }
     assert found == {1024: "error", 2048: "warning", 4096: "ok"}
+
+
+def test_the_demo_runs_on_the_cpu_where_the_gpu_is_unusable(monkeypatch):
+    for usable, hidden in ((False, ""), (True, None)):
+        monkeypatch.delenv(VISIBLE, raising=False)
+        install(monkeypatch, card())
+        monkeypatch.setattr(gpu, "torch_can_use_cuda", lambda usable=usable: (usable, ""))
+        demo._leave_out_unusable_gpus()
+        assert os.environ.get(VISIBLE) == hidden
+    monkeypatch.setenv(VISIBLE, "0")
+    monkeypatch.setattr(gpu, "torch_can_use_cuda", lambda: (False, ""))
+    demo._leave_out_unusable_gpus()
+    assert os.environ[VISIBLE] == "0", "what the user chose stays"
