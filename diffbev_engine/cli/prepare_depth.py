@@ -7,8 +7,15 @@ from pathlib import Path
 
 import click
 
-from diffbev_engine.cli.options import json_option, nuscenes_root_option, version_option, workers_option
-from diffbev_engine.core.errors import ExitCode
+from diffbev_engine.cli.options import (
+    cameras_option,
+    json_option,
+    nuscenes_root_option,
+    version_option,
+    workers_option,
+)
+from diffbev_engine.core.cameras import channels_of
+from diffbev_engine.core.errors import ExitCode, UsageError
 
 
 @click.command(short_help="LiDAR depth ground truth for every image.")
@@ -26,16 +33,12 @@ from diffbev_engine.core.errors import ExitCode
     type=click.Path(path_type=Path),
     help="Images to create depth for. [default: img_dir/<split> in the data root]",
 )
-@click.option(
-    "--cameras",
-    default="all",
-    show_default=True,
-    help="all, or channels separated by commas, e.g. CAM_FRONT.",
-)
+@cameras_option
 @click.option("--height", type=click.IntRange(min=1), default=600, show_default=True, help="Pixels.")
 @click.option("--width", type=click.IntRange(min=1), default=800, show_default=True, help="Pixels.")
 @click.option("--min-depth", type=float, default=1.0, show_default=True, help="Metres.")
 @click.option("--max-depth", type=float, default=50.0, show_default=True, help="Metres.")
+@click.option("--overwrite", is_flag=True, help="Replace depth of another size or other limits.")
 @workers_option
 @json_option
 @click.pass_context
@@ -52,6 +55,7 @@ def command(
     width: int,
     min_depth: float,
     max_depth: float,
+    overwrite: bool,
     workers: int | None,
     as_json: bool,
 ) -> None:
@@ -64,27 +68,33 @@ def command(
     root = data_root or nuscenes_root
     if img_dir is not None and split == "both":
         raise click.UsageError("--img-dir requires --split train or --split val.")
-    summaries = [
-        prepare_depth(
-            DepthJob(
-                nuscenes_root=nuscenes_root,
-                output_dir=output_dir or root / "ann_bev_dir",
-                split=part,
-                img_dir=img_dir or root / "img_dir" / part,
-                cameras=None if cameras == "all" else tuple(cameras.split(",")),
-                version=version,
-                height=height,
-                width=width,
-                min_depth=min_depth,
-                max_depth=max_depth,
-                workers=os.cpu_count() or 1 if workers is None else workers,
-            )
+    summaries, stopped = [], None
+    for part in ("train", "val") if split == "both" else (split,):
+        job = DepthJob(
+            nuscenes_root=nuscenes_root,
+            output_dir=output_dir or root / "ann_bev_dir",
+            split=part,
+            img_dir=img_dir or root / "img_dir" / part,
+            cameras=channels_of(cameras),
+            version=version,
+            height=height,
+            width=width,
+            min_depth=min_depth,
+            max_depth=max_depth,
+            workers=os.cpu_count() or 1 if workers is None else workers,
+            overwrite=overwrite,
         )
-        for part in (("train", "val") if split == "both" else (split,))
-    ]
+        try:
+            summaries.append(prepare_depth(job))
+        except UsageError as error:  # the summary of the other part comes first
+            stopped = UsageError(f"{part}: {error}")
+            break
     if as_json:
         click.echo(json.dumps([asdict(summary) for summary in summaries], indent=1, default=str))
     else:
-        click.echo("\n".join(summary.to_text() for summary in summaries))
+        for summary in summaries:
+            click.echo(summary.to_text())
+    if stopped:
+        raise stopped
     if any(summary.failed for summary in summaries):
         ctx.exit(ExitCode.FAILED)

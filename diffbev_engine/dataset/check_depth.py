@@ -9,7 +9,7 @@ import torch
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.loader import BEVDataset, evaluation_loader
-from diffbev_engine.dataset.records import SampleRecord
+from diffbev_engine.dataset.records import SampleRecord, coverage_of
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.dataset.settings import DataSettings
 
@@ -83,7 +83,7 @@ def check_depth(records: Sequence[SampleRecord], settings: DataSettings, samples
         )
     samples = min(samples, len(records))
     chosen = [records[number * len(records) // samples] for number in range(samples)]
-    _require_files(records, settings)
+    _require_coverage(records, settings)
     ratios, ranges, first = [], [], None
     with closing(evaluation_loader(BEVDataset(chosen, settings), batch_size=1, workers=0)) as batches:
         for batch in batches:
@@ -132,14 +132,14 @@ def _problem(
     return None
 
 
-def _require_files(records: Sequence[SampleRecord], settings: DataSettings) -> None:
-    folders = {record.depth.parent for record in records}
-    present = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
-    missing = [record.depth for record in records if record.depth not in present]
-    if missing:
+def _require_coverage(records: Sequence[SampleRecord], settings: DataSettings) -> None:
+    found = coverage_of(records, settings.image_size)
+    if found.wrong_size:
+        raise DiffBEVError(f"{found.directory}: {found.describe().en}. Run `{found.remedy()}`.")
+    if not found.complete:
+        words = found.describe().en.replace("images have no depth", "samples have no depth ground truth", 1)
         raise DiffBEVError(
-            f"{len(missing)} of {len(records)} samples have no depth ground truth (first: "
-            f"{missing[0]}). Create it with {_command(settings)}."
+            f"{words} (first: {found.directory / found.first_missing}). Create it with `{found.remedy()}`."
         )
 
 

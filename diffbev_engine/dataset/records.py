@@ -1,6 +1,6 @@
 """The list of samples of a data root: which files belong to which token."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from diffbev_engine.core.cameras import ALL, includes
 from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import did_you_mean
+from diffbev_engine.findings.depth_coverage import DepthCoverage, depth_coverage
 from diffbev_engine.prepare.data_root import DataRoot, IndexEntry
 
 Split = Literal["train", "val"]
@@ -60,6 +61,12 @@ def read_records(data_root: Path, split: Split, cameras: str) -> list[SampleReco
     _check_complete(tokens, calibration, labels, root.label_dir(split))
     make = RecordMaker(root, split, calibration, index or {})
     return [make(token, images[token], labels[token]) for token in tokens]
+
+
+def coverage_of(records: Sequence[SampleRecord], image_size: tuple[int, int]) -> DepthCoverage:
+    """How many of these samples have depth ground truth at ``image_size``."""
+    cameras = {record.token: record.camera for record in records}
+    return depth_coverage(records[0].depth.parent, cameras, image_size)
 
 
 def read_provenance(data_root: Path) -> dict[str, Any]:

@@ -98,6 +98,19 @@ def load_sample(record: SampleRecord, image_size: tuple[int, int], *, with_depth
     )
 
 
+def stored_size(record: SampleRecord) -> tuple[int, int]:
+    """Width and height of the image file.
+
+    Raises:
+        DiffBEVError: it cannot be read.
+    """
+    image = cv2.imdecode(np.frombuffer(_read_bytes(record), np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise DiffBEVError(f"{record.image} is not a readable image (sample {record.token}).")
+    height, width = image.shape
+    return width, height
+
+
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples into a batch."""
     depths = [sample.depth for sample in samples if sample.depth is not None]
@@ -154,7 +167,7 @@ def _read_depth(record: SampleRecord, image_size: tuple[int, int]) -> np.ndarray
         ) from error
     if depth.shape != image_size:
         raise DiffBEVError(
-            f"{record.depth} has shape {depth.shape}, the images are loaded at {image_size}. "
-            f"Run `diffbev-engine prepare-depth --height {image_size[0]} --width {image_size[1]}`."
+            f"{record.depth} has shape {depth.shape}, the images are loaded at {image_size}. Run "
+            f"`diffbev-engine prepare-depth --height {image_size[0]} --width {image_size[1]} --overwrite`."
         )
     return depth

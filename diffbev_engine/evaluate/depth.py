@@ -4,14 +4,12 @@ Depth is measured wherever the split has ground truth at the size of the images,
 ``data.load_depth`` says: only so can a baseline be compared with a model that depth supervises.
 """
 
-import zipfile
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, distributed
 
-from diffbev_engine.dataset.records import SampleRecord
+from diffbev_engine.dataset.records import SampleRecord, coverage_of
 from diffbev_engine.evaluate.result import DepthScores
 from diffbev_engine.models.depth import depth_errors, depth_target
 from diffbev_engine.models.model import BEVModel
@@ -58,24 +56,12 @@ class DepthStream:
 
 
 def depth_obstacle(records: Sequence[SampleRecord], image_size: tuple[int, int]) -> str | None:
-    """Why these samples have no usable depth ground truth; ``None`` if they have.
-
-    The size of the first file speaks for all: ``prepare-depth`` keeps one size a folder.
-    """
-    folders = {record.depth.parent for record in records}
-    present = {folder for folder in folders if folder.is_dir()}  # spares a stat for every sample
-    files = (record.depth for record in records if record.depth.parent in present)
-    first = next((path for path in files if path.exists()), None)
-    if first is None:
+    """Why these samples have no usable depth ground truth; ``None`` if they have."""
+    found = coverage_of(records, image_size) if records else None
+    if found is None or not found.present:
         return "no ground truth (`diffbev-engine prepare-depth` writes it)"
-    try:
-        with np.load(first, allow_pickle=False) as arrays:
-            shape = arrays["depth"].shape
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return None  # a damaged file: the loader names it
-    if shape != image_size:
-        sizes = " x ".join(map(str, shape)), " x ".join(map(str, image_size))
-        return (
-            f"no ground truth at this size ({first.parent.name} holds {sizes[0]}, the images are {sizes[1]})"
-        )
+    if found.wrong_size:
+        sizes = " x ".join(map(str, found.wrong_size)), " x ".join(map(str, image_size))
+        holds = f"{found.directory.name} holds {sizes[0]}, the images are {sizes[1]}"
+        return f"no ground truth at this size ({holds})"
     return None

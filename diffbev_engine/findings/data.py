@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.cameras import ALL
+from diffbev_engine.core.files import same_but_case
 from diffbev_engine.findings.finding import Finding, error, ok, some, warning
 from diffbev_engine.findings.plan import Plan
 from diffbev_engine.prepare.data_root import SPLITS
@@ -25,8 +26,9 @@ def data_root(plan: Plan) -> Iterator[Finding]:
     if not missing:
         yield ok("data_root", Bilingual("数据目录齐全", "all data directories exist"), root)
         return
-    twins = [twin for twin in same_but_case(root) if (twin / "img_dir").is_dir()]
-    if twins and not (root / "img_dir").is_dir():
+    twins = [] if (root / "img_dir").is_dir() else same_but_case(root)
+    twins = [twin for twin in twins if (twin / "img_dir").is_dir()]
+    if twins:
         right = twins[0]
         yield error(
             "data_root",
@@ -56,26 +58,9 @@ def data_root(plan: Plan) -> Iterator[Finding]:
     )
 
 
-def same_but_case(path: Path) -> list[Path]:
-    """Existing paths that differ from ``path`` in upper and lower case only."""
-    found = [Path(path.absolute().anchor)]
-    for part in path.absolute().parts[1:]:
-        found = [
-            entry for folder in found for entry in _children(folder) if entry.name.lower() == part.lower()
-        ]
-    return [other for other in found if other != path.absolute()]
-
-
-def _children(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:  # not a folder, or not to be read
-        return []
-
-
 def pairing(plan: Plan) -> Iterator[Finding]:
     """Every image with a label, intrinsics and an entry in the index."""
-    if not plan.index and plan.settings.data.cameras == "front":
+    if not plan.index and plan.settings.data.cameras != ALL:
         yield error(
             "pairing",
             Bilingual(
@@ -205,33 +190,21 @@ def _in_both(splits_by_name: dict[str, set[str]]) -> set[str]:
 
 
 def depth(plan: Plan) -> Iterator[Finding]:
-    """Depth ground truth for every image, where the configuration loads it."""
+    """Depth ground truth for every image at the size that is loaded, where the configuration loads it."""
     if not plan.settings.data.load_depth:
         yield ok("depth", Bilingual("配置不加载深度真值", "the configuration loads no depth ground truth"))
         return
-    height, width = plan.settings.data.image_size
-    command = f"diffbev-engine prepare-depth --nuscenes-root DIR --height {height} --width {width}"
     for split in SPLITS:
-        used, there = plan.used(split), plan.files[split].depths
-        missing = used - there
-        if missing:
-            yield error(
-                "depth",
-                Bilingual(
-                    f"{split}：{len(missing)}/{len(used)} 张图像没有深度真值：{some(missing)}",
-                    f"{split}: {len(missing)} of {len(used)} images have no depth: {some(missing)}",
-                ),
-                plan.depth_dir(split),
-                Bilingual(f"运行 {command}", f"run `{command}`"),
-            )
-        else:
-            yield ok(
-                "depth",
-                Bilingual(
-                    f"{split}：{len(used)} 个深度文件齐全", f"{split}: depth for all {len(used)} images"
-                ),
-                plan.depth_dir(split),
-            )
+        found = plan.depth_coverage(split)
+        words = found.describe()
+        what = Bilingual(f"{split}：{words.zh}", f"{split}: {words.en}")
+        if found.complete:
+            yield ok("depth", what, found.directory)
+            continue
+        command = found.remedy()
+        # Validation without depth costs its depth metrics only; training without it learns no depth.
+        judge = error if split == "train" or found.wrong_size else warning
+        yield judge("depth", what, found.directory, Bilingual(f"运行 `{command}`", f"run `{command}`"))
 
 
 def spaced(tokens: Iterable[str], count: int) -> list[str]:

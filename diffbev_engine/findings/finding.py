@@ -11,7 +11,7 @@ from diffbev_engine.core.bilingual import EMPTY, Bilingual, join
 
 Subject = Literal["data", "labels", "machine", "configuration", "failure", "prediction", "memory"]
 _SUBJECTS: Mapping[str, Subject] = {
-    **dict.fromkeys(("data_root", "pairing", "splits", "depth", "samples"), "data"),
+    **dict.fromkeys(("data_root", "pairing", "splits", "depth", "samples", "geometry"), "data"),
     **dict.fromkeys(("labels",), "labels"),
     **dict.fromkeys(("schedule", "weights"), "configuration"),
     **dict.fromkeys(("gpu_memory", "ram"), "memory"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.cameras import includes
+from diffbev_engine.findings.depth_coverage import DepthCoverage, depth_coverage
 from diffbev_engine.findings.finding import NotLooked
 from diffbev_engine.prepare.data_root import SPLITS, DataRoot, IndexEntry
 from diffbev_engine.runs.folder import RunFolder
@@ -91,6 +92,22 @@ class Plan:
     def depth_dir(self, split: str) -> Path:
         """Where the depth ground truth of a split belongs."""
         return self.root.depth_dir(split)
+
+    @cached_property
+    def _coverage(self) -> dict[str, DepthCoverage]:
+        size = self.settings.data.image_size
+        found = {}
+        for split in SPLITS:
+            entries = self.entries(split)
+            cameras = {
+                token: entries[token].camera if token in entries else None for token in self.used(split)
+            }
+            found[split] = depth_coverage(self.depth_dir(split), cameras, size)
+        return found
+
+    def depth_coverage(self, split: str) -> DepthCoverage:
+        """Depth ground truth of the images that would be loaded."""
+        return self._coverage[split]
 
     def require_data(self) -> None:
         """Leave a check that makes no sense without data.

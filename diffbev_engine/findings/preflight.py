@@ -22,6 +22,7 @@ CHECKS: dict[str, Check] = {
     "splits": data.splits,
     "depth": data.depth,
     "samples": samples.samples,
+    "geometry": samples.geometry,
     "labels": samples.labels,
     "schedule": machine.schedule,
     "weights": weights.weights,

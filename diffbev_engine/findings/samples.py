@@ -3,22 +3,23 @@
 import random
 from collections.abc import Iterator
 
-import numpy as np
-
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.classes import CLASSES, NUM_CLASSES
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.dataset.records import SampleRecord
-from diffbev_engine.dataset.sample import load_sample
+from diffbev_engine.dataset.records import RecordMaker, SampleRecord
+from diffbev_engine.dataset.sample import load_sample, stored_size
 from diffbev_engine.findings.data import spaced
 from diffbev_engine.findings.finding import Finding, error, ok, warning
 from diffbev_engine.findings.plan import Plan
 from diffbev_engine.prepare.data_root import SPLITS
 from diffbev_engine.prepare.encoding import read_label
+from diffbev_engine.prepare.fov import Camera, FieldOfView, field_of_view
 from diffbev_engine.prepare.validity import LabelCounter
 
 _OPENED = 8
 _COUNTED = 200
+_WIDEST = 6.0
+"""Width over focal length, 143 degrees: what shows more is the mask of another tool, not a camera's view."""
 _SEEN = (0.1, 0.9)
 _COMMON = "drivable_area"
 _PREVIEW = Bilingual(
@@ -30,12 +31,11 @@ _PREVIEW = Bilingual(
 def samples(plan: Plan) -> Iterator[Finding]:
     """Image, label, intrinsics and depth of some samples, read by the loader's own code."""
     for split in SPLITS:
-        tokens = spaced(plan.used(split) & plan.files[split].labels.keys() & plan.calibration.keys(), _OPENED)
-        broken, empty = [], 0
-        for token in tokens:
+        tokens, broken, empty = _records(plan, split), [], 0
+        for record in tokens:
             try:
                 sample = load_sample(
-                    _record(plan, split, token),
+                    record,
                     plan.settings.data.image_size,
                     with_depth=plan.settings.data.load_depth,
                 )
@@ -71,38 +71,68 @@ def samples(plan: Plan) -> Iterator[Finding]:
             )
 
 
-def _record(plan: Plan, split: str, token: str) -> SampleRecord:
-    files = plan.files[split]
-    return SampleRecord(
-        token=token,
-        image=files.images[token],
-        label=files.labels[token],
-        depth=plan.depth_dir(split) / f"{token}.npz",
-        intrinsics=_matrix(plan, token),
-        camera=None,
-        scene=None,
-        known=np.ones(NUM_CLASSES, bool),
-    )
-
-
-def _matrix(plan: Plan, token: str) -> np.ndarray:
-    """(3, 3) pinhole intrinsics.
+def _records(plan: Plan, split: str) -> list[SampleRecord]:
+    """Some images that would be loaded, evenly spaced.
 
     Raises:
-        DiffBEVError: they are none.
+        DiffBEVError: intrinsics that are not those of a pinhole camera.
     """
-    try:
-        matrix = np.array(plan.calibration[token], np.float64)
-        pinhole = matrix.shape == (3, 3) and np.isfinite(matrix).all() and matrix[[0, 1], [0, 1]].min() > 0
-        pinhole = pinhole and not (matrix[0, 1] or matrix[1, 0]) and matrix[2].tolist() == [0.0, 0.0, 1.0]
-    except ValueError:
-        pinhole = False
-    if not pinhole:
-        raise DiffBEVError(
-            f"{plan.root.calib_path}: the intrinsics of {token} are not "
-            "[[fx, 0, cx], [0, fy, cy], [0, 0, 1]]. Run `diffbev-engine prepare` again."
-        )
-    return matrix
+    files = plan.files[split]
+    tokens = spaced(plan.used(split) & files.labels.keys() & plan.calibration.keys(), _OPENED)
+    make = RecordMaker(plan.root, split, plan.calibration, plan.entries(split))
+    return [make(token, files.images[token], files.labels[token]) for token in tokens]
+
+
+def geometry(plan: Plan) -> Iterator[Finding]:
+    """Intrinsics at the size of the images, against the field of view that the labels show."""
+    compared = False
+    for split in SPLITS if (plan.root.root / "img_dir").is_dir() else ():
+        fields = []
+        for record in _records(plan, split):
+            try:
+                width, height = record.size or stored_size(record)
+                camera = Camera(record.token, record.intrinsics, width, height)
+                found = field_of_view(read_label(record.label), camera)
+            except DiffBEVError:  # `samples` and `labels` name it
+                continue
+            if found and camera.width / found.fx <= _WIDEST:
+                fields.append(found)
+        compared |= bool(fields)
+        misfits = [field for field in fields if not field.fits_its_camera]
+        if len(misfits) * 2 > len(fields):
+            yield _misfit(plan, split, misfits, len(fields))
+        elif fields:
+            yield ok(
+                "geometry",
+                Bilingual(
+                    f"{split}：{len(fields)} 个标签的视野与内参一致",
+                    f"{split}: the field of view of {len(fields)} labels matches the intrinsics",
+                ),
+            )
+    if not compared:
+        yield ok("geometry", Bilingual("没有可比较的标签", "no label shows the field of view of a camera"))
+
+
+def _misfit(plan: Plan, split: str, misfits: list[FieldOfView], count: int) -> Finding:
+    first = misfits[0]
+    camera = first.camera
+    what = Bilingual(
+        f"{split}：{count} 个标签中有 {len(misfits)} 个的视野与内参不符，例如 {camera.token}：图像宽 "
+        f"{camera.width}，fx {camera.fx:.0f}，标签对应 fx {first.fx:.0f}（相差 {first.scale:.2f} 倍）",
+        f"{split}: the field of view of {len(misfits)} of {count} labels does not match the intrinsics, e.g. "
+        f"{camera.token}: fx {camera.fx:.0f} for an image {camera.width} pixels wide, but the label implies "
+        f"fx {first.fx:.0f} (a factor of {first.scale:.2f})",
+    )
+    return error(
+        "geometry",
+        what,
+        plan.root.calib_path,
+        Bilingual(
+            "若图像被缩放过，请重新运行 diffbev-engine prepare：它会记录原始尺寸；否则检查 calib.json",
+            "if the images were resized, run `diffbev-engine prepare` again: it records the original size; "
+            "otherwise check calib.json",
+        ),
+    )
 
 
 def labels(plan: Plan) -> Iterator[Finding]:

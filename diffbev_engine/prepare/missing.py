@@ -7,6 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.findings.finding import some
 from diffbev_engine.nuscenes.split_scenes import OFFICIAL_SCENES
 from diffbev_engine.nuscenes.tables import CameraFrame
 
@@ -57,6 +58,31 @@ def describe_missing(missing: Paths, wanted: Paths, version: str) -> dict[str, l
         many = len(missing) > _SCENES_SHOWN
         groups[archive_of(scene, version) if many else scene].append(scene)
     return {_line(scenes, missing, wanted, version): scenes for scenes in groups.values()}
+
+
+def missing_sweeps(
+    frames: Iterable[CameraFrame], wanted: Iterable[CameraFrame], version: str
+) -> tuple[set[str], list[str]]:
+    """Tokens of those of ``wanted`` whose sweep does not exist, and a line per scene or archive.
+
+    ``frames`` are all that were asked for, so that the lines can say "8 of 40".
+    """
+    files = SourceFiles()
+    lost = {frame.token for frame in wanted if frame.lidar and files.missing([frame.lidar.path])}
+    asked: dict[str, set[Path]] = defaultdict(set)
+    missing: dict[str, set[Path]] = defaultdict(set)
+    tokens: dict[str, list[str]] = defaultdict(list)
+    for frame in frames:
+        if frame.lidar:
+            asked[frame.scene].add(frame.lidar.path)
+            if frame.token in lost:
+                missing[frame.scene].add(frame.lidar.path)
+                tokens[frame.scene].append(frame.token)
+    lines = []
+    for line, scenes in describe_missing(missing, asked, version).items():
+        without = [token for scene in scenes for token in tokens[scene]]
+        lines.append(f"{line} (no depth for {len(without)} images: {some(without)})")
+    return lost, lines
 
 
 def archive_of(scene: str, version: str) -> str:

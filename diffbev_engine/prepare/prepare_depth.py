@@ -11,7 +11,7 @@ import multiprocessing
 import signal
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -20,11 +20,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from diffbev_engine.core.errors import DiffBEVError, UsageError
-from diffbev_engine.core.files import make_writable_dir, write_text
+from diffbev_engine.core.files import did_you_mean, make_writable_dir, write_text
 from diffbev_engine.core.progress import track
 from diffbev_engine.nuscenes.tables import CameraFrame, Tables
 from diffbev_engine.prepare.depth import empty_depth, project_depth, write_depth
 from diffbev_engine.prepare.lidar import read_sweep
+from diffbev_engine.prepare.missing import missing_sweeps
 
 MANIFEST = "depth.json"
 _FORMAT = 1  # count up when the same settings give other files
@@ -58,6 +59,8 @@ class DepthJob:
     """Processes; 0 or 1 works in this one."""
     cache_dir: Path | None = None
     """Where to keep the table index."""
+    overwrite: bool = False
+    """Replace files of another size or other limits; without it they are refused."""
 
     @property
     def folder(self) -> Path:
@@ -78,7 +81,7 @@ class DepthSummary:
     other_cameras: int = 0
     """Images of cameras that were not asked for."""
     failed: list[str] = field(default_factory=list)
-    """One line for each sweep that could not be read, and one for unknown images."""
+    """One line per scene or archive without sweeps, per unreadable sweep, and for unknown images."""
     notes: list[str] = field(default_factory=list)
     """What the user should know though nothing failed."""
     mean_valid_ratio: float | None = None
@@ -117,9 +120,12 @@ def prepare_depth(job: DepthJob) -> DepthSummary:
     tables = Tables.open(job.nuscenes_root, job.version, job.cache_dir)
     frames = _frames_to_do(job, tables, summary)
     make_writable_dir(job.folder, "depth folder")
-    _start_over_if_settings_changed(job, summary)
+    _accept_settings(job, summary)
     missing = [frame for frame in frames if not _is_whole(job.folder / f"{frame.token}.npz")]
     summary.skipped = len(frames) - len(missing)
+    lost, lines = missing_sweeps(frames, missing, tables.version)
+    summary.failed += lines
+    missing = [frame for frame in missing if frame.token not in lost]
     ratio_sum = 0.0
     for outcome in _outcomes(job, _by_sweep(missing)):
         summary.written += outcome.written
@@ -217,7 +223,9 @@ def _image_tokens(img_dir: Path) -> set[str]:
     try:
         tokens = {path.stem for path in img_dir.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES}
     except OSError as error:
-        raise UsageError(f"cannot list images in {img_dir}: {error.strerror or error}") from error
+        raise UsageError(
+            f"cannot list images in {img_dir}: {error.strerror or error}.{did_you_mean(img_dir)}"
+        ) from error
     if not tokens:
         raise UsageError(f"no images in {img_dir}: run `prepare` first, or choose another folder")
     return tokens
@@ -229,8 +237,8 @@ def _by_sweep(frames: list[CameraFrame]) -> list[list[CameraFrame]]:
     return [list(group) for _, group in groups]
 
 
-def _start_over_if_settings_changed(job: DepthJob, summary: DepthSummary) -> None:
-    """Leave only files made with the same settings, and record the settings.
+def _accept_settings(job: DepthJob, summary: DepthSummary) -> None:
+    """Refuse files made with other settings, or remove them with ``overwrite``; record the settings.
 
     Old files go before the new settings are written: whenever this is cut short, no old
     file can be taken for a new one.
@@ -252,7 +260,13 @@ def _start_over_if_settings_changed(job: DepthJob, summary: DepthSummary) -> Non
             f"{job.folder} contains {len(old_files)} .npz files but no {MANIFEST} that records "
             f"their settings. Move or delete them, then run the command again."
         )
-    if before is not None:
+    if before is not None and old_files:
+        if not job.overwrite:
+            raise UsageError(
+                f"{job.folder} holds {len(old_files)} depth files of {_in_words(before)}, not of "
+                f"{_in_words(settings)}. Use the same settings, choose another --output-dir, or add "
+                "--overwrite to replace them."
+            )
         changed = [name for name in settings if before.get(name) != settings[name]]
         changes = ", ".join(f"{name} was {before.get(name)}, is {settings[name]}" for name in changed)
         summary.notes.append(
@@ -264,6 +278,12 @@ def _start_over_if_settings_changed(job: DepthJob, summary: DepthSummary) -> Non
         write_text(manifest, json.dumps(settings, indent=2) + "\n")
     except OSError as error:
         raise DiffBEVError(f"cannot write {job.folder}: {error.strerror or error}") from error
+
+
+def _in_words(settings: Mapping[str, float]) -> str:
+    """``600x800 (1 to 50 m)``."""
+    height, width, low, high = (settings.get(key, 0) for key in ("height", "width", "min_depth", "max_depth"))
+    return f"{height}x{width} ({low:g} to {high:g} m)"
 
 
 def _read_manifest(path: Path) -> dict[str, float] | None:

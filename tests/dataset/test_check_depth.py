@@ -106,7 +106,7 @@ def test_missing_files_fail(config, root):
 
 
 def test_another_size_fails(config):
-    with pytest.raises(DiffBEVError, match="prepare-depth --height 96 --width 128"):
+    with pytest.raises(DiffBEVError, match=r"wrong size: files are 64x96.*--width 128 --overwrite"):
         _check(config, "--set", "data.image_size=(96, 128)")
 
 

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from diffbev_engine.cli.main import cli
+from diffbev_engine.core.cameras import standard_cameras
 from diffbev_engine.core.classes import OBJECT_CLASSES
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.dataset.records import read_records
@@ -47,6 +48,8 @@ def edit(job: PrepareJob, table: str, change: Callable[[list[dict[str, Any]]], o
 
 def engine(*arguments: object) -> tuple[int, str]:
     result = CliRunner().invoke(cli, [str(argument) for argument in arguments])
+    if isinstance(result.exception, DiffBEVError):  # `main` prints it
+        return result.exception.exit_code, f"{result.output}{result.exception}"
     return result.exit_code, result.output
 
 
@@ -275,3 +278,39 @@ def test_swapped_sides_take_images_and_depth_of_the_other_side_away(job: Prepare
     assert not root.depths("val")
     assert {entry.scene for entry in root.read_index() if entry.split == "train"} == {"scene-0002"}
     assert len(root.images("train")) == 2  # the back camera was not asked for again
+
+
+# Depth
+
+
+def test_an_empty_val_is_named_after_the_summary_of_train(job: PrepareJob):
+    prepare(replace(job, split="scene-0001=train"))
+    data = ["--data-root", job.output_dir, "--height", 45, "--width", 80, "--workers", 1]
+    code, output = engine("prepare-depth", "--nuscenes-root", job.nuscenes_root, *data, "--cameras", "front")
+    assert code == 2
+    assert "train_depth: 2 written" in output
+    assert "val: no images in" in output
+
+
+def test_two_sizes_of_depth_do_not_replace_each_other(job: PrepareJob):
+    prepare(job)
+    arguments = ["prepare-depth", "--nuscenes-root", job.nuscenes_root, "--data-root", job.output_dir]
+    arguments += ["--workers", 1, "--width", 80]
+    assert engine(*arguments, "--height", 45)[0] == 0
+    assert engine(*arguments, "--height", 90)[0] == 2
+    assert engine(*arguments, "--height", 90, "--overwrite")[0] == 0
+
+
+def test_cameras_have_one_vocabulary(job: PrepareJob):
+    for word in ("front", "CAM_FRONT", "cam_front", "FRONT"):
+        prepared = engine(
+            *("prepare", "--nuscenes-root", job.nuscenes_root, "--output-dir", job.output_dir),
+            *("--split", SPLIT, "--cameras", word, "--workers", 1),
+        )
+        assert prepared[0] == 0
+    assert json.loads(root_of(job).record_path.read_text())["cameras"] == ["CAM_FRONT"]
+    assert [standard_cameras(word) for word in ("all", ["back", "CAM_FRONT"], " front ")] == [
+        *("all", "CAM_FRONT,CAM_BACK", "front")
+    ]
+    with pytest.raises(ValueError, match="Did you mean CAM_FRONT_LEFT"):
+        standard_cameras("frnt_left")

@@ -103,9 +103,14 @@ def test_another_camera_later_leaves_the_first_alone(job: DepthJob):
     assert {name: after[name] for name in before} == before
 
 
-def test_changed_settings_make_all_files_again_and_say_so(job: DepthJob):
+def test_changed_settings_are_refused_until_overwritten(job: DepthJob):
     prepare_depth(replace(job, cameras=("CAM_FRONT", "CAM_BACK")))
-    summary = prepare_depth(replace(job, width=40, max_depth=20))
+    before = times(job)
+    changed = replace(job, width=40, max_depth=20)
+    with pytest.raises(UsageError, match=r"8 depth files of 45x80 \(1 to 50 m\), not of 45x40 \(1 to 20 m\)"):
+        prepare_depth(changed)
+    assert times(job) == before
+    summary = prepare_depth(replace(changed, overwrite=True))
     assert counts(summary) == (4, 0, 0)
     assert "width was 80, is 40, max_depth was 50.0, is 20" in summary.notes[0]
     # files of cameras not asked for this time would have been stale
@@ -120,8 +125,8 @@ def test_stop_while_starting_over_leaves_no_stale_file_behind(job: DepthJob, mon
     with monkeypatch.context() as patch:
         patch.setattr(module, "write_text", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
         with pytest.raises(DiffBEVError, match="full"):
-            prepare_depth(replace(job, width=40))
-    assert counts(prepare_depth(replace(job, width=40))) == (4, 0, 0)
+            prepare_depth(replace(job, width=40, overwrite=True))
+    assert counts(prepare_depth(replace(job, width=40, overwrite=True))) == (4, 0, 0)
 
 
 def test_files_of_unknown_origin_are_not_touched(job: DepthJob):
@@ -141,7 +146,7 @@ def test_unreadable_sweeps_cost_only_their_images(job: DepthJob, workers: int):
     assert counts(summary) == (4, 0, 2)
     missing, damaged = summary.failed
     assert str(sweep_of(job, "s1-0")) in missing
-    assert "s1-0-CAM_FRONT-samples, s1-0-CAM_BACK-samples" in missing
+    assert "no depth for 2 images: s1-0-CAM_BACK-samples, s1-0-CAM_FRONT-samples" in missing
     assert str(sweep_of(job, "s2-1")) in damaged
     sweep_of(job, "s1-0").write_bytes(sweep_of(job, "s1-1").read_bytes())
     assert counts(prepare_depth(job)) == (2, 4, 1)

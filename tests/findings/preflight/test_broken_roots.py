@@ -13,9 +13,9 @@ from click.testing import CliRunner
 
 from diffbev_engine.cli.main import cli
 from diffbev_engine.config.load import dump_config
+from diffbev_engine.core.files import same_but_case
 from diffbev_engine.evaluate.run import evaluation_in_training
 from diffbev_engine.findings import preflight, storage
-from diffbev_engine.findings.data import same_but_case
 from diffbev_engine.findings.machine import shared_bytes
 from diffbev_engine.findings.plan import Plan
 from diffbev_engine.runs.folder import RunFolder

@@ -6,8 +6,12 @@ import shutil
 import cv2
 import numpy as np
 
+from diffbev_engine.core.grid import LABEL_GRID
+from diffbev_engine.findings.depth_coverage import depth_coverage
 from diffbev_engine.findings.finding import Severity
+from diffbev_engine.prepare.data_root import DataRoot, PrepareRecord
 from diffbev_engine.prepare.encoding import encode_label, write_label
+from diffbev_engine.prepare.masks import fov_mask
 
 
 def _only(findings):
@@ -160,3 +164,37 @@ def test_nothing_is_changed(look, tmp_path):
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
     look()
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_depth_is_counted_per_camera_and_by_size(tmp_path):
+    folder = tmp_path / "train_depth"
+    cameras = {f"{camera}-{number}": camera for camera in ("CAM_FRONT", "CAM_BACK") for number in range(3)}
+    assert depth_coverage(folder, cameras, (64, 96)).describe().en == "6 of 6 images have no depth"
+    folder.mkdir()
+    for token in ("CAM_FRONT-0", "CAM_FRONT-1", "CAM_FRONT-2"):
+        np.savez(folder / f"{token}.npz", depth=np.ones((64, 96), np.float32), mask=np.ones((64, 96)))
+    found = depth_coverage(folder, cameras, (64, 96))
+    assert found.describe().en == "3 of 6 images have no depth; none for CAM_BACK"
+    assert not found.complete
+    assert "--overwrite" not in found.remedy()
+    wrong = depth_coverage(folder, {"CAM_FRONT-0": "CAM_FRONT"}, (32, 48))
+    assert "wrong size: files are 64x96, images load at 32x48" in wrong.describe().en
+    assert not wrong.complete
+    assert wrong.remedy().endswith("--height 32 --width 48 --overwrite")
+
+
+def test_images_resized_without_a_record_of_their_size_do_not_fit_their_labels(look, root):
+    intrinsics = np.array([[80.0, 0, 48], [0, 80, 32], [0, 0, 1]])
+    outside = ~fov_mask(intrinsics, 96, LABEL_GRID)
+    for path in root.glob("ann_bev_dir/*/*.png"):
+        write_label(path, encode_label(np.zeros((14, 196, 200), bool), outside, outside))
+    assert not look("geometry")
+    for path in root.glob("img_dir/*/*.jpg"):
+        cv2.imwrite(str(path), cv2.resize(cv2.imread(str(path)), (48, 32)))
+    said = look("geometry")
+    assert [each.severity for each in said] == [Severity.ERROR] * 2
+    assert "8 of 8 labels does not match the intrinsics" in said[0].title.en
+    assert "a factor of 2.00" in said[0].title.en
+    record = PrepareRecord("v1.0-mini", "pon", ("CAM_FRONT",), "exact", image_sizes={"CAM_FRONT": (96, 64)})
+    DataRoot(root).write_record(record)
+    assert not look("geometry")

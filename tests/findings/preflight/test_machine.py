@@ -159,7 +159,7 @@ def _weights(plan, pretrained, name="swin_tiny_patch4_window7_224"):
 
 
 def test_pretrained_weights_are_a_readable_file(plan, tmp_path):
-    assert "does not exist" in _weights(plan, str(tmp_path / "none.pth")).title.en
+    assert "there is no file" in _weights(plan, str(tmp_path / "none.pth")).title.en
     torch.save({"a": torch.ones(1)}, tmp_path / "good.pth")
     assert _weights(plan, str(tmp_path / "good.pth")).severity is Severity.OK
     (tmp_path / "bad.pth").write_bytes((tmp_path / "good.pth").read_bytes()[:100])
