@@ -150,7 +150,8 @@ def _report(evidence: Evidence) -> RunReport:
     checkpoint = _newest_checkpoint(evidence.folder)
     over = judged.state not in (RunCondition.RUNNING, RunCondition.FINISHED, RunCondition.UNKNOWN)
     process = process or next(iter(evidence.processes()), None)
-    message = plain(" ".join([judged.message, *(f"({one})" for one in evidence.damaged)]), keep="\n").strip()
+    damage = f" ({'; '.join(evidence.damaged)})" if evidence.damaged else ""
+    message = plain(judged.message + damage, keep="\n").strip()
     report = RunReport(
         path=str(evidence.folder.path.resolve()),
         state=judged.state,
@@ -289,7 +290,8 @@ def _signal_in(code: int | None) -> str | None:
 def _judge_from_afar(evidence: Evidence) -> _Judgement:
     """A run of another machine: only its heartbeat can be seen."""
     if not evidence.processes() and evidence.status is None:
-        return _Judgement(RunCondition.UNKNOWN, "run.json and status.json are missing or damaged")
+        words = "its state is not known" if evidence.damaged else "run.json and status.json are missing"
+        return _Judgement(RunCondition.UNKNOWN, words)
     where = next((f"on {process.host}" for process in evidence.processes()), "on an unknown machine")
     updated = evidence.status.updated if evidence.status else evidence.manifest.started_at
     silence = max(0.0, time.time() - updated)

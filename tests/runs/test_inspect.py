@@ -124,7 +124,8 @@ def test_damaged_files_are_no_evidence(folder, content):
     assert read_status(folder.status) is None
     report = inspect_run(folder.path)
     assert (report.state, report.resumable) == (RunCondition.UNKNOWN, False)
-    assert "missing or damaged" in report.message
+    assert report.message.startswith("its state is not known (")
+    assert "status.json is damaged: " in report.message
 
 
 def test_an_empty_folder_is_no_run(folder):

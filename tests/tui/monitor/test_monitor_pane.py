@@ -320,3 +320,16 @@ async def test_a_stalled_run_is_shown_as_stalled_for_as_long_as_that_lasts(works
         assert "ETA" not in shown(app)
         assert "it/s" not in str(app.query_one(StatusLine).content)
         assert "stalled 12 m" in str(app.query_one(StatusLine).content)
+
+
+async def test_a_damaged_state_file_is_said_and_ends_nothing(workspace):
+    run = write_run(workspace / "runs" / "main", step=4000, max_iters=8000)
+    run.manifest.unlink()
+    run.status.write_text(json.dumps({"state": "training", "max_iters": None, "updated": 1e300}))
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await pilot.press("2")
+        await until(pilot, lambda: "status.json is damaged" in shown(app))
+        assert "? unknown" in str(app.query_one(StatusLine).content)
+        for key in "3456":
+            await pilot.press(key)
+        assert app.is_running
