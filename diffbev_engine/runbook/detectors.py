@@ -79,7 +79,7 @@ def metrics_missing(context: FailureContext) -> Bilingual | None:
         try:
             read_metrics(path, _MOST_READ)
         except MetricsError as error:
-            if error.fault is not Fault.DAMAGED:
+            if not _was_overwritten(folder, error.fault):
                 return error.text
     return None
 
@@ -93,12 +93,17 @@ def metrics_damaged(context: FailureContext) -> Bilingual | None:
         try:
             metrics = read_metrics(path, _MOST_READ)
         except MetricsError as error:
-            if error.fault is Fault.DAMAGED:
+            if _was_overwritten(folder, error.fault):
                 return error.text
             continue
         if found := damage(path, metrics):
             return found
     return None
+
+
+def _was_overwritten(folder: Path, fault: Fault) -> bool:
+    """Whether the file is damaged, or no longer what the run of this program wrote."""
+    return fault is Fault.DAMAGED or (fault is Fault.FOREIGN and (folder / "run.json").exists())
 
 
 def nan_in_metrics(context: FailureContext) -> Bilingual | None:

@@ -1,5 +1,6 @@
 """Checkpoints: written atomically, loaded with weights_only, verified before they are used."""
 
+import errno
 import math
 import os
 import shutil
@@ -117,10 +118,17 @@ def save_checkpoint(folder: RunFolder, checkpoint: Checkpoint, *, is_best: bool,
         for old in earlier[: max(0, len(earlier) - (keep - 1))]:
             old.unlink()
     except (OSError, RuntimeError) as error:
-        raise DiffBEVError(
-            f"cannot write checkpoint {path}: {error}. Free space on that disk, then continue with --resume."
-        ) from error
+        raise DiffBEVError(f"cannot write checkpoint {path}: {error}. {_advice(folder, error)}") from error
     return path
+
+
+def _advice(folder: RunFolder, error: OSError | RuntimeError) -> str:
+    """What to do about a checkpoint that could not be written."""
+    if not folder.path.is_dir():
+        return "The run directory was deleted or moved. Move it back, then continue with --resume."
+    if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return "Make the run directory writable, then continue with --resume."
+    return "Free space on that disk, then continue with --resume."
 
 
 def copy_checkpoint(path: Path, name: Path) -> None:
