@@ -186,7 +186,7 @@ def test_a_finished_world_is_left_alone(world: Path):
 
 
 def test_other_settings_are_refused(world: Path):
-    with pytest.raises(UsageError, match="other settings"):
+    with pytest.raises(UsageError, match="different settings"):
         synthesize(_job(world, seed=5))
 
 
@@ -225,7 +225,7 @@ def test_an_interrupted_world_is_finished_by_the_same_command_only(
     with pytest.raises(DiffBEVError, match="No space left on device"):
         synthesize(job)
     assert not (out / "synth.json").exists()
-    with pytest.raises(UsageError, match="other settings"):
+    with pytest.raises(UsageError, match="different settings"):
         synthesize(_job(out, scenes=1, samples_per_scene=3))
     assert not synthesize(job).already_there
     fresh = tmp_path / "fresh"
