@@ -49,6 +49,15 @@ def parse_config(path: Path, known: Collection[str] | None = None) -> Value:
     return collection(settings, config.where)
 
 
+def config_files(path: Path) -> list[Path]:
+    """The file and all its bases, the last one over the others.
+
+    Raises:
+        UsageError: as ``parse_config``.
+    """
+    return list(_Layers().of(path, []))
+
+
 def parse_literal(text: str, origin: Origin) -> Value:
     """Evaluate one expression without any names, as ``--set key=value`` has on its right.
 

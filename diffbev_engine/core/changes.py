@@ -15,7 +15,12 @@ class Change:
     new: Any
 
     def __str__(self) -> str:
-        return f"{self.key}: {self.old} → {self.new}"
+        return f"{self.key}: {_brief(self.old)} → {_brief(self.new)}"
+
+
+def _brief(value: Any) -> str:
+    """A value in a few words; a whole group of settings is not spelled out."""
+    return "dict(…)" if isinstance(value, Mapping) else str(value)
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:

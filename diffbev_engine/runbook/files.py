@@ -1,19 +1,26 @@
-"""Questions about files: how many match, one for every sample, and whether they changed."""
+"""Questions about files: which match a pattern, what they hold now, and whether every sample has one."""
 
 import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
-_READ_WHOLE = 1 << 20
-_MOST_FILES = 20_000
 MISSING = "missing"
+SETTINGS = "settings "
+"""What the fingerprint of a configuration begins with; its resolved settings follow as JSON."""
+
+READ_WHOLE = 1 << 20
+MOST_FILES = 20_000
 
 
 @dataclass(frozen=True)
@@ -54,37 +61,74 @@ def one_file_per_sample(root: Path, split: str, folder: Path, suffix: str, camer
 
 
 def fingerprints(roots: WorkspacePaths, patterns: tuple[str, ...]) -> dict[str, str]:
-    """What the files behind each pattern are now, in a form that changes when they do.
+    """What is behind each pattern now, independent of where the roots lie.
 
-    Small files count by content, so that touching one changes nothing; large ones by size and
-    time; a folder by the time at which something was added to it or taken away, or, when it is
-    written with a slash at its end, only by being there.
+    A configuration counts by the settings that it stands for; any other file by its content, and a
+    directory by the names in it or, with a slash at its end, only by being there.  What takes long to
+    read also tells size and time, so that it need not be read again while these stay.
     """
-    return {pattern: _fingerprint(roots, pattern) for pattern in patterns}
+    return {pattern: fingerprint(roots, pattern) for pattern in patterns}
 
 
-def _fingerprint(roots: WorkspacePaths, pattern: str) -> str:
+def fingerprint(roots: WorkspacePaths, pattern: str) -> str:
+    """What is behind one pattern; see ``fingerprints``."""
     if pattern.endswith("/"):
         return "folder" if roots.path(pattern).is_dir() else MISSING
     if not glob.has_magic(pattern):
-        return _of_one(roots.path(pattern))
-    digest, any_match = hashlib.sha256(), False
-    for match in islice(sorted(matches(roots, pattern)), _MOST_FILES):
-        digest.update(f"{match}\0{_of_one(match)}\n".encode(errors="surrogateescape"))
-        any_match = True
-    return digest.hexdigest()[:16] if any_match else MISSING
+        path = roots.path(pattern)
+        settings = settings_of(path)
+        return _of_one(path) if settings is None else SETTINGS + json.dumps(settings, separators=(",", ":"))
+    root, digest = roots.path(pattern.partition("*")[0]).parent, hashlib.sha256()
+    found = list(islice(sorted(matches(roots, pattern)), MOST_FILES))
+    for match in found:
+        content = _of_one(match).split()[0]
+        digest.update(f"{os.path.relpath(match, root)}\0{content}\n".encode(errors="surrogateescape"))
+    return f"files:{digest.hexdigest()[:16]}" if found else MISSING
+
+
+def settings_of(path: Path, overrides: tuple[str, ...] = ()) -> Mapping[str, Any] | None:
+    """The resolved settings of a configuration; ``None`` for any other file."""
+    if path.suffix != ".py" or not path.is_file():
+        return None
+    from diffbev_engine.config.resolved import resolved_settings
+
+    try:
+        return resolved_settings(path, overrides)
+    except UsageError:
+        return None
 
 
 def _of_one(path: Path) -> str:
+    """``<kind>:<digest>`` of a small file, else ``<kind>:<digest> <size> <time>``."""
     try:
         status = path.stat()
         if path.is_dir():
-            return f"folder {status.st_mtime_ns}"
-        if status.st_size <= _READ_WHOLE:
-            return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+            names = "\0".join(sorted(entry.name for entry in os.scandir(path)))
+            return f"names:{_digest(names.encode(errors='surrogateescape'))} 0 {status.st_mtime_ns}"
+        if status.st_size > READ_WHOLE:
+            return f"{_large(path)} {status.st_size} {status.st_mtime_ns}"
+        content = path.read_bytes()
     except OSError:
         return MISSING
-    return f"{status.st_size} {status.st_mtime_ns}"
+    if path.suffix == ".sh":  # what a comment says changes no result
+        lines = (line.strip() for line in content.splitlines())
+        return "script:" + _digest(b"\n".join(line for line in lines if line and line[:1] != b"#"))
+    return f"sha:{_digest(content)}"
+
+
+def _large(path: Path) -> str:
+    """The digest of a large file; of a checkpoint, of the checksums that it carries."""
+    with suppress(zipfile.BadZipFile, ValueError, NotImplementedError), zipfile.ZipFile(path) as archive:
+        return f"crc:{_digest(repr([(entry.CRC, entry.file_size) for entry in archive.infolist()]).encode())}"
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(READ_WHOLE):
+            digest.update(block)
+    return f"sha:{digest.hexdigest()[:16]}"
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _tokens(root: Path, split: str, camera: str) -> Iterator[str]:

@@ -64,7 +64,8 @@ class Step:
     put_off_until: str = ""
     """A step that makes what this one looks for: until it has run, a failure only puts this one off."""
     inputs: tuple[str, ...] = ()
-    """Files, folders and globs that the result depends on: when one changes, the result is stale."""
+    """Files, directories and globs that the result depends on: when one changes, the result is stale.
+    A configuration changes with its settings, its bases included, not with its text."""
     outputs: tuple[str, ...] = ()
     """What the step makes: when it is gone, or made again, results are stale."""
     problems: tuple[str, ...] = ()

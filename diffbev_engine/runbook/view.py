@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.runbook.files import MISSING, fingerprints
+from diffbev_engine.runbook.files import matches
 from diffbev_engine.runbook.model import Phase, Runbook, Step
 from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.run_of_step import as_its_run_stands
+from diffbev_engine.runbook.staleness import why_changed
 from diffbev_engine.runbook.state import Records, is_alive
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
@@ -111,17 +112,16 @@ def _as_it_stands(
 def _why_stale(
     step: Step, record: StepRecord, seen: dict[str, StepRecord], runbook: Runbook, roots: WorkspacePaths
 ) -> Bilingual | None:
-    now = fingerprints(roots, watched(runbook, step))
-    for pattern, before in record.inputs.items():
-        if pattern in now and now[pattern] != before:
-            shown = roots.short(roots.path(pattern))
-            return Bilingual(f"{shown} 在此之后有变化", f"{shown} has changed since")
-    for pattern, fingerprint in fingerprints(roots, step.outputs).items():
+    for pattern in watched(runbook, step):
+        changed = why_changed(step, record, pattern, roots) if pattern in record.inputs else None
+        if changed:
+            return changed
+    for pattern in step.outputs:
         # A training that lost a file takes days to make again: that is for a person to decide, and the
         # checks behind it name what is missing.
-        if fingerprint == MISSING and not _is_a_training_with_results(step, roots):
+        if not any(matches(roots, pattern)) and not _is_a_training_with_results(step, roots):
             shown = roots.short(roots.path(pattern))
-            return Bilingual(f"{shown} 已不存在", f"{shown} is gone")
+            return Bilingual(f"{shown} 已不存在", f"{shown} no longer exists")
     for name in step.after:
         other, makes = seen[name], runbook.step(name).outputs
         if step.run_dir and not makes:  # it only looked: that it should look again costs no training
