@@ -1,7 +1,9 @@
 """The tree tells the story: a room imports only what lies below it, and the engine no UI."""
 
 import ast
+import re
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -106,6 +108,23 @@ def test_only_the_reader_of_gpus_opens_the_driver():
         }
         owner = path.parent == ENGINE / "core" and path.name.startswith("gpu")
         assert owner or "pynvml" not in modules, path
+
+
+def test_sizes_and_percentages_become_text_in_one_place():
+    """Elsewhere a unit follows only what ``core.format`` made of the number."""
+    unit = re.compile(r" ?[KMGT]i?B\b| %")
+    for path in [*MODULES, *(ROOT / "diffbev_tui").rglob("*.py")]:
+        if path == ENGINE / "core" / "format.py" or path.is_relative_to(ENGINE / "bench"):
+            continue
+        for text in ast.walk(ast.parse(path.read_text())):
+            for number, rest in pairwise(text.values if isinstance(text, ast.JoinedStr) else []):
+                spec = ast.unparse(number.format_spec or ast.Constant("")) if _is_value(number) else ""
+                words = rest.value if isinstance(rest, ast.Constant) else ""
+                assert not ("f" in spec[1:] and unit.match(str(words))), f"{path}:{text.lineno}"
+
+
+def _is_value(part: ast.expr) -> bool:
+    return isinstance(part, ast.FormattedValue)
 
 
 def test_only_the_metrics_modules_take_lines_of_metrics_apart():

@@ -33,6 +33,7 @@ from diffbev_engine.bench.synthetic import SAMPLES_PER_SCENE, make_data_root, sc
 from diffbev_engine.bench.variants import check_variants
 from diffbev_engine.core.errors import DiffBEVError, ExitCode, UsageError
 from diffbev_engine.core.files import make_writable_dir, write_text
+from diffbev_engine.core.format import points
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.synth.job import SynthJob
 from diffbev_engine.train.distributed import Processes, device_name, join_processes
@@ -206,7 +207,7 @@ def _after(entry: Entry, table: _Table, say: Callable[[str], None]) -> None:
     where = f"({done} of {len(table.entries)} runs)"
     if entry.outcome:
         minutes = f"{entry.outcome.minutes:.1f} min"
-        say(f"{entry.training.name}: mIoU {100 * entry.outcome.miou:.2f}, {minutes} {where}")
+        say(f"{entry.training.name}: mIoU {points(entry.outcome.miou, 2)}, {minutes} {where}")
     elif entry.state is State.STOPPED:
         say(f"{entry.training.name}: stopped; run the command again to resume it {where}")
     else:

@@ -12,6 +12,7 @@ from diffbev_engine.bench.speed import Speed
 from diffbev_engine.bench.variants import REFERENCE, VARIANTS
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.classes import CLASSES
+from diffbev_engine.core.format import points
 from diffbev_engine.evaluate.result import MASK_NAMES
 
 
@@ -205,8 +206,8 @@ def _of(entries: Sequence[Entry], variant: str) -> list[Entry]:
 def _points(estimate: Estimate | None, *, sign: str = "") -> str:
     if estimate is None:
         return "–"
-    spread = "" if estimate.spread is None else f" ± {100 * estimate.spread:.2f}"
-    return f"{100 * estimate.mean:{sign}.2f}{spread}"
+    spread = "" if estimate.spread is None else f" ± {points(estimate.spread, 2)}"
+    return f"{points(estimate.mean, 2, signed=bool(sign))}{spread}"
 
 
 def _mean_by_class(entries: Sequence[Entry]) -> dict[str, float | None]:

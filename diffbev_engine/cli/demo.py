@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from diffbev_engine.cli.runbook_shared import language_option, or_default
+from diffbev_engine.core.format import points
 
 if TYPE_CHECKING:
     from diffbev_engine.core.bilingual import Language
@@ -44,9 +45,7 @@ def command(out: Path, setup_only: bool, language: "Language | None") -> None:
     click.echo(f"\nfinished in {time.monotonic() - started:.0f} s; workspace: {roots.workspace}")
     if setup_only:
         return
-    scores = ", ".join(
-        f"{name} {'–' if score is None else f'{100 * score:.2f}'}" for name, score in summary.scores.items()
-    )
+    scores = ", ".join(f"{name} {points(score, 2)}" for name, score in summary.scores.items())
     click.echo(f"mIoU on the validation scene: {scores}")
     click.echo(f"pictures: {roots.workspace / 'runs/vis_comparison/vis'}")
     click.echo(f"report: {summary.reports[1]}")

@@ -8,6 +8,7 @@ import click
 
 from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
 from diffbev_engine.core.errors import ExitCode
+from diffbev_engine.core.format import mib_size, percent
 
 if TYPE_CHECKING:
     from diffbev_engine.findings.memory.curve import MemoryCurve, MemoryPoint
@@ -69,22 +70,22 @@ def _show_point(point: "MemoryPoint", free: float) -> None:
     if point.peak is None:
         click.secho(f"batch {point.batch:>4}  does not fit: {point.problem}", fg="red")
         return
-    reserved = "" if point.reserved is None else f", reserved {_gib(point.reserved)}"
+    reserved = "" if point.reserved is None else f", reserved {mib_size(point.reserved, 2)}"
     tight = "  too tight: less than 8% headroom" if point.peak > free * (1 - MARGIN) else ""
     tight = "  too tight: only after emptying caches" if point.retries else tight
-    share = f"{point.peak / free:.0%} of free memory" if free else ""
-    click.echo(f"batch {point.batch:>4}  peak {_gib(point.peak)}{reserved}, {share}{tight}")
+    share = f"{percent(point.peak / free, 0)} of free memory" if free else ""
+    click.echo(f"batch {point.batch:>4}  peak {mib_size(point.peak, 2)}{reserved}, {share}{tight}")
 
 
 def _show_result(curve: "MemoryCurve") -> None:
     what = "memory of the GPU" if curve.kind == "gpu" else "resident memory of the process (no GPU)"
     click.echo(f"\n{curve.device}, {curve.precision}, compile {curve.compile}: {what}")
-    click.echo(f"free {_gib(curve.free)} of {_gib(curve.total)}")
+    click.echo(f"free {mib_size(curve.free, 2)} of {mib_size(curve.total, 2)}")
     line = curve.line
     if line:
         click.echo(
-            f"peak ≈ {_gib(line.fixed)} + {_gib(line.per_sample)} × batch "
-            f"(R² {line.r2:.4f}, at most {line.worst:.0f} MiB off)"
+            f"peak ≈ {mib_size(line.fixed, 2)} + {mib_size(line.per_sample, 2)} × batch "
+            f"(R² {line.r2:.4f}, at most {mib_size(line.worst)} off)"
         )
     if curve.largest is None:
         click.secho(
@@ -102,7 +103,3 @@ def _show_result(curve: "MemoryCurve") -> None:
             else f"the configuration's batch of {curve.planned} does not fit",
             fg="yellow",
         )
-
-
-def _gib(mib: float) -> str:
-    return f"{mib / 1024:.2f} GiB" if abs(mib) >= 1024 else f"{mib:.0f} MiB"

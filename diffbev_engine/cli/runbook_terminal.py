@@ -6,8 +6,9 @@ import click
 
 from diffbev_engine.cli.runbook_shared import show_finding
 from diffbev_engine.core.bilingual import Bilingual, Language
+from diffbev_engine.core.format import duration
 from diffbev_engine.runbook.model import Runbook, Step
-from diffbev_engine.runbook.present import STATE_WORDS, duration, finding_json
+from diffbev_engine.runbook.present import STATE_WORDS, finding_json
 from diffbev_engine.runbook.record import GLYPHS
 from diffbev_engine.runbook.runner import Ran, Reporter
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -33,7 +34,7 @@ def terminal_reporter(
 
         def ended(self, ran: Ran) -> None:
             record = ran.record
-            took = "" if record.seconds is None else f", {duration(record.seconds)}"
+            took = "" if record.seconds is None else f", {duration(record.seconds, language, tenths=True)}"
             reason = f": {record.reason[language]}" if record.reason else ""
             colour = {"passed": "green", "failed": "red"}.get(record.state.value)
             head = f"{GLYPHS[record.state]} {ran.step.id} {STATE_WORDS[record.state][language]}"

@@ -3,13 +3,14 @@
 import json
 import os
 import time
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from diffbev_engine.cli.options import anyway_option, json_option, set_option
+from diffbev_engine.core.format import ago, duration, points, progress
 from diffbev_engine.core.plain_text import plain
 
 if TYPE_CHECKING:
@@ -170,22 +171,22 @@ def _state(report: "RunReport") -> str:
 
 
 def _progress(report: "RunReport") -> str:
-    return f"{report.step}/{report.max_iters}" if report.step is not None else ""
+    return progress(report.step, report.max_iters) if report.step is not None else ""
 
 
 def _age(report: "RunReport") -> str:
-    return f"last progress {_span(report.age_s)} ago" if report.age_s is not None else ""
+    return f"last progress {ago(report.age_s)}" if report.age_s is not None else ""
 
 
 def _speed(report: "RunReport") -> str:
     if report.it_per_s is None:
         return ""
-    eta = f", ETA {_span(report.eta_s)}" if report.eta_s is not None else ""
+    eta = f", ETA {duration(report.eta_s)}" if report.eta_s is not None else ""
     return f"{report.it_per_s:.2f} it/s{eta}"
 
 
 def _miou(report: "RunReport") -> str:
-    return f"mIoU {report.best_miou:.4f}" if report.best_miou is not None else ""
+    return f"mIoU {points(report.best_miou)}" if report.best_miou is not None else ""
 
 
 def _scores(report: "RunReport") -> str:
@@ -194,7 +195,7 @@ def _scores(report: "RunReport") -> str:
         ("last", report.last_miou, report.last_miou_step),
     )
     return ", ".join(
-        f"{name} {value:.4f}" + (f" at iteration {step}" if step is not None else "")
+        f"{name} {points(value)}" + (f" at iteration {step:,}" if step is not None else "")
         for name, value, step in scores
         if value is not None
     )
@@ -206,7 +207,7 @@ def _note(report: "RunReport") -> str:
         activity = "" if report.stalled else report.activity
         parts = [activity, report.reason, _speed(report), _age(report), *report.damaged]
     else:
-        ended = f"{_span(time.time() - report.ended)} ago" if report.ended else ""
+        ended = ago(time.time() - report.ended) if report.ended else ""
         parts = [_first_line(report.message), ended, "resumable" if report.resumable else ""]
     note = ", ".join(part for part in parts if part)
     return f"({note})" if note else ""
@@ -221,8 +222,4 @@ def _when(seconds: float | None) -> str:
     if seconds is None:
         return ""
     moment = datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M:%S")
-    return f"{moment} ({_span(time.time() - seconds)} ago)"
-
-
-def _span(seconds: float) -> str:
-    return str(timedelta(seconds=max(0, round(seconds))))
+    return f"{moment} ({ago(time.time() - seconds)})"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
+from diffbev_engine.core.format import gib
 from diffbev_engine.core.gpu_driver import Device, DriverError, Trouble, ask, connect, disconnect, error_name
 from diffbev_engine.core.gpu_processes import GpuProcess, describe
 from diffbev_engine.core.host_memory import host_memory
@@ -81,7 +82,7 @@ class Gpu:
         if self.total_mib is None or self.free_mib is None:
             return name
         unified = " unified" if self.unified else ""
-        return f"{name}, {self.free_mib / 1024:.1f}/{self.total_mib / 1024:.1f} GiB{unified}"
+        return f"{name}, {gib(self.free_mib)}/{gib(self.total_mib)} GiB{unified}"
 
 
 @dataclass(frozen=True)

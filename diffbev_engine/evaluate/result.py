@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffbev_engine.core.classes import CLASSES
+from diffbev_engine.core.format import percent, points
 
 MASK_NAMES = {"pon": "LiDAR occlusion and field of view", "fov": "field of view only"}
 
@@ -104,7 +105,7 @@ class DepthScores:
         """One line for people."""
         return (
             f"abs rel {self.absolute_relative:.4f}, RMSE {self.rmse:.3f} m, "
-            f"delta<1.25 {percent(self.within_quarter)} % ({self.features:,} features, {self.images} images)"
+            f"delta<1.25 {percent(self.within_quarter, 2)} ({self.features:,} features, {self.images} images)"
         )
 
 
@@ -150,10 +151,10 @@ class EvaluationResult:
         names = list(self.masks)
         lines = [f"{'class':<22}" + "".join(f"{'IoU ' + name:>10}" for name in names) + f"{'cells':>14}"]
         for index, label in enumerate(CLASSES):
-            cells = [percent(self.masks[name].counts[index].iou) for name in names]
+            cells = [points(self.masks[name].counts[index].iou, 2) for name in names]
             truth = self.main.counts[index].truth
             lines.append(f"{label:<22}" + "".join(f"{cell:>10}" for cell in cells) + f"{truth:>14,}")
-        means = "".join(f"{percent(self.masks[name].miou):>10}" for name in names)
+        means = "".join(f"{points(self.masks[name].miou, 2):>10}" for name in names)
         lines.append(f"{'mIoU':<22}{means}{self.main.averaged_classes:>11} cl.")
         lines += [self.masks_text(), self.depth_text(), provenance_text(self.provenance)]
         return "\n".join(lines)
@@ -188,11 +189,6 @@ def provenance_text(provenance: dict[str, Any]) -> str:
     return "labels and noise: " + ", ".join(
         text.format(value) for text, value in known if value not in (None, "")
     )
-
-
-def percent(value: float | None) -> str:
-    """A share as percent with two decimals; a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.2f}"
 
 
 def _shares(numbers: list[int], cells: list[int]) -> dict[str, float | None]:

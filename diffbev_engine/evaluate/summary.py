@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffbev_engine.core.classes import CLASSES
+from diffbev_engine.core.format import points
 from diffbev_engine.evaluate.network_clock import WHAT_IS_TIMED
-from diffbev_engine.evaluate.result import EvaluationResult, percent, provenance_text
+from diffbev_engine.evaluate.result import EvaluationResult, provenance_text
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Spread:
 
     def to_text(self) -> str:
         """Percent, such as ``17.21 ± 0.05``."""
-        return percent(self.mean) + ("" if self.std is None else f" ± {percent(self.std)}")
+        return points(self.mean, 2) + ("" if self.std is None else f" ± {points(self.std, 2)}")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ class SeedSummary:
         for label in CLASSES:
             lines.append(f"{label:<22}" + "".join(f"{self.iou(name, label).to_text():>16}" for name in names))
         means = "".join(f"{self.miou(name).to_text():>16}" for name in names)
-        seeds = ", ".join(f"{seed}: {percent(each.main.miou)}" for seed, each in enumerate(self.results))
+        seeds = ", ".join(f"{seed}: {points(each.main.miou, 2)}" for seed, each in enumerate(self.results))
         lines += [
             f"{'mIoU':<22}{means}",
             f"± sample standard deviation; mIoU by noise seed (mask {self.first.main_mask}): {seeds}",

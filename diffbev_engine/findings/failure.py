@@ -14,6 +14,7 @@ from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.gpu import read_gpus
 from diffbev_engine.core.state_file import decode_file
 from diffbev_engine.findings.catalogue import LogText
@@ -263,9 +264,9 @@ def disk_full(context: FailureContext) -> Bilingual | None:
     """A disk has almost no room left."""
     for place in (context.run_dir, context.workspace, context.data_root):
         if place and place.exists():
-            free = shutil.disk_usage(place).free / 2**30
+            free = shutil.disk_usage(place).free
             if free < _FULL_GIB:
-                return Bilingual(f"{place}：剩余 {free:.2f} GiB", f"{place}: {free:.2f} GiB free")
+                return Bilingual(f"{place}：剩余 {byte_size(free, 2)}", f"{place}: {byte_size(free, 2)} free")
     return None
 
 

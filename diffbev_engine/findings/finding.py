@@ -154,14 +154,6 @@ def _remedies(do: Bilingual | Remedy) -> tuple[Remedy, ...]:
     return (Remedy(do),) if do else ()
 
 
-def gib(size: float) -> str:
-    """Bytes for people."""
-    for unit, scale in (("TiB", 2**40), ("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10)):
-        if size >= scale:
-            return f"{size / scale:.1f} {unit}"
-    return f"{size:.0f} B"
-
-
 def some(tokens: Iterable[str], shown: int = 3) -> str:
     """The first few of ``tokens``, in order."""
     ordered = sorted(tokens)

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
+from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.gpu import Gpu, read_gpus
 from diffbev_engine.core.gpu_select import visible
-from diffbev_engine.findings.finding import Finding, error, gib, ok, warning
+from diffbev_engine.findings.finding import Finding, error, ok, warning
 from diffbev_engine.findings.gpu import others_on, wanted
 from diffbev_engine.findings.memory.curve import MARGIN, MEMORY_FILE, MemoryCurve, read_curve
 from diffbev_engine.findings.memory.estimate import estimate_memory
@@ -28,8 +29,8 @@ def gpu_memory(plan: Plan) -> Iterator[Finding]:
         what = Bilingual("没有 GPU，跳过显存检查", "no GPU: GPU memory not checked")
     else:
         what = Bilingual(
-            f"没有 GPU；批大小 {batch} 在 GPU 上约需 {gib(need * _MIB)}（{source.zh}）",
-            f"no GPU; batch size {batch} would need about {gib(need * _MIB)} on one ({source.en})",
+            f"没有 GPU；批大小 {batch} 在 GPU 上约需 {byte_size(need * _MIB)}（{source.zh}）",
+            f"no GPU; batch size {batch} would need about {byte_size(need * _MIB)} on one ({source.en})",
         )
     yield ok("gpu_memory", what)
 
@@ -60,14 +61,14 @@ def judge_room(plan: Plan, gpu: Gpu) -> Finding:
     measure = Bilingual("用 diffbev-engine memory 实测", "measure it with `diffbev-engine memory`")
     wanted_zh, wanted_en = f"批大小 {batch} 所需未知", f"what batch size {batch} needs is unknown"
     if need is not None:
-        size = gib(need * _MIB)
+        size = byte_size(need * _MIB)
         wanted_zh = f"批大小 {batch} 约需 {size}（{source.zh}）"
         wanted_en = f"batch size {batch} needs about {size} ({source.en})"
     if gpu.free_mib is None or gpu.total_mib is None:
         zh, en = "无法读取剩余显存", "free memory cannot be read"
         return warning("gpu_memory", Bilingual(f"{wanted_zh}，{zh}", f"{wanted_en}, {en}"), where, measure)
     held, free = _held(gpu), gpu.free_mib * _MIB
-    room = f"{gib(free)} / {gib(gpu.total_mib * _MIB)}"
+    room = f"{byte_size(free)} / {byte_size(gpu.total_mib * _MIB)}"
     what = Bilingual(f"{wanted_zh}，剩余 {room}{held.zh}", f"{wanted_en}, {room} free{held.en}")
     if need is None:
         return warning("gpu_memory", what, where, measure)

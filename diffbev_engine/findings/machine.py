@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.core.host_memory import HostMemory, host_memory
 from diffbev_engine.findings.compiler import OFF, missing_for_compile, missing_libcuda
-from diffbev_engine.findings.finding import Finding, error, gib, ok, warning
+from diffbev_engine.findings.finding import Finding, error, ok, warning
 from diffbev_engine.findings.gpu import torch_can_use_cuda
 from diffbev_engine.findings.memory.estimate import WORKER_MIB
 from diffbev_engine.findings.plan import Plan
@@ -65,8 +66,8 @@ def shared_memory(plan: Plan, place: Path = SHARED) -> Iterator[Finding]:
     need = shared_bytes(plan)
     usage = shutil.disk_usage(place)
     what = Bilingual(
-        f"加载器约需 {gib(need)}，剩余 {gib(usage.free)}/{gib(usage.total)}",
-        f"the loaders need about {gib(need)}, {gib(usage.free)} free of {gib(usage.total)}",
+        f"加载器约需 {byte_size(need)}，剩余 {byte_size(usage.free)}/{byte_size(usage.total)}",
+        f"the loaders need about {byte_size(need)}, {byte_size(usage.free)} free of {byte_size(usage.total)}",
     )
     advice = Bilingual(
         "容器用 --shm-size=8g 启动，或减小 data.workers_per_gpu",
@@ -112,8 +113,8 @@ def judge_ram(plan: Plan, memory: HostMemory) -> Iterator[Finding]:
         if memory.limited
         else Bilingual("", "")
     )
-    where = f"{gib(memory.total * _MIB)} RAM"
-    wanted, there = gib(need * _MIB), gib(memory.available * _MIB)
+    where = f"{byte_size(memory.total * _MIB)} RAM"
+    wanted, there = byte_size(need * _MIB), byte_size(memory.available * _MIB)
     what = Bilingual(
         f"训练与加载进程约需 {wanted}，可用 {there}{limit.zh}",
         f"training and loaders need about {wanted}, {there} available{limit.en}",
@@ -131,10 +132,10 @@ def judge_ram(plan: Plan, memory: HostMemory) -> Iterator[Finding]:
         yield warning(
             "ram",
             Bilingual(
-                f"交换区已用 {gib(memory.swap_used * _MIB)}",
-                f"{gib(memory.swap_used * _MIB)} of swap are in use",
+                f"交换区已用 {byte_size(memory.swap_used * _MIB)}",
+                f"{byte_size(memory.swap_used * _MIB)} of swap are in use",
             ),
-            f"swap {gib(memory.swap_total * _MIB)}",
+            f"swap {byte_size(memory.swap_total * _MIB)}",
             Bilingual(
                 "使用交换区会使训练变慢，请结束其他程序",
                 "swapping slows training down; close other programs",

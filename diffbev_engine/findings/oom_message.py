@@ -5,6 +5,7 @@ import re
 from dataclasses import asdict, dataclass
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.format import mib_size
 from diffbev_engine.core.gpu_processes import GpuProcess, own_among
 
 _SIZE = r"(?<![\d.,])(\d{1,3}(?:,\d{3}){1,6}|\d{1,20}(?:\.\d{1,6})?) ?(bytes|B|[KMGT]i?B)\b"
@@ -89,17 +90,17 @@ class OutOfMemory:
 
     def say(self) -> list[Bilingual]:
         """What the message means, the first cause first."""
-        asked, free = _shown(self.requested), _shown(self.free)
+        asked, free = mib_size(self.requested, 2), mib_size(self.free, 2)
         gpu = "GPU" if self.gpu is None else f"GPU {self.gpu}"
-        total = _shown(self.capacity)
+        total, held = mib_size(self.capacity, 2), mib_size(self.allocated, 2)
         lines = [
             Bilingual(
-                f"{gpu}：请求 {asked}，剩余 {free}，总量 {total}，torch已分配 {_shown(self.allocated)}",
-                f"{gpu}: asked for {asked}, {free} free of {total}, torch holds {_shown(self.allocated)}",
+                f"{gpu}：请求 {asked}，剩余 {free}，总量 {total}，PyTorch 已分配 {held}",
+                f"{gpu}: asked for {asked}, {free} free of {total}, PyTorch holds {held}",
             )
         ]
         if self.allowed is not None:
-            limit = _shown(self.allowed)
+            limit = mib_size(self.allowed, 2)
             lines.append(
                 Bilingual(
                     f"PyTorch 被限制为 {limit}（显存比例），GPU 仍有空闲",
@@ -107,11 +108,11 @@ class OutOfMemory:
                 )
             )
         if self.others_matter:
-            zh = "、".join(f"进程 {pid} 占用 {_shown(size)}" for pid, size in self.others)
-            en = ", ".join(f"process {pid} holds {_shown(size)}" for pid, size in self.others)
+            zh = "、".join(f"进程 {pid} 占用 {mib_size(size, 2)}" for pid, size in self.others)
+            en = ", ".join(f"process {pid} holds {mib_size(size, 2)}" for pid, size in self.others)
             lines.append(Bilingual(zh, en))
         if self.fragmented:
-            size = _shown(self.reserved_unallocated)
+            size = mib_size(self.reserved_unallocated, 2)
             lines.append(
                 Bilingual(
                     f"PyTorch 已保留但未使用 {size}，请先尝试 expandable_segments",
@@ -204,9 +205,3 @@ def _size(message: str, *forms: str) -> float | None:
 
 def _mib(number: str, unit: str) -> float:
     return float(number.replace(",", "")) * _MIB[unit if unit in _MIB else unit[0]]
-
-
-def _shown(mib: float | None) -> str:
-    if mib is None:
-        return "–"
-    return f"{mib / 1024:.2f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.findings.finding import Finding, error, gib, ok, warning
+from diffbev_engine.core.format import byte_size
+from diffbev_engine.findings.finding import Finding, error, ok, warning
 from diffbev_engine.findings.plan import Plan
 from diffbev_engine.prepare.data_root import SPLITS
 from diffbev_engine.runs.lock import RunHeldError, refuse_if_held
@@ -70,8 +71,8 @@ def disk(plan: Plan) -> Iterator[Finding]:
     needs = {_device(plan.folder.path): max(need, 2 * size)}
     places = {_device(plan.folder.path): existing(plan.folder.path)}
     detail = Bilingual(
-        f"保留 {kept} 个，加 latest、best 与正在写入的：{count} × {gib(size)}",
-        f"{kept} kept, latest, best, those being written: {count} × {gib(size)}",
+        f"保留 {kept} 个，加 latest、best 与正在写入的：{count} × {byte_size(size)}",
+        f"{kept} kept, latest, best, those being written: {count} × {byte_size(size)}",
     )
     missing = _missing_depth(plan)
     if missing:
@@ -125,8 +126,8 @@ def _judge(need: int, place: Path, detail: Bilingual, missing: int) -> Finding:
     depth_zh = f"，{missing} 个深度文件" if missing else ""
     depth_en = f", {missing} depth files" if missing else ""
     what = Bilingual(
-        f"需要约 {gib(need)}（检查点：{detail.zh}{depth_zh}），剩余 {gib(free)}",
-        f"needs about {gib(need)} (checkpoints: {detail.en}{depth_en}), {gib(free)} free",
+        f"需要约 {byte_size(need)}（检查点：{detail.zh}{depth_zh}），剩余 {byte_size(free)}",
+        f"needs about {byte_size(need)} (checkpoints: {detail.en}{depth_en}), {byte_size(free)} free",
     )
     room = Bilingual(
         "清理磁盘、换盘，或减小 checkpoint_config.max_keep_ckpts",

@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import atomic_path, foreign_content, write_bytes
+from diffbev_engine.core.format import byte_size
 from diffbev_engine.nuscenes.tables import CameraFrame
 from diffbev_engine.prepare.missing import MissingFile
 
@@ -137,10 +138,10 @@ def choose_placement(mode: ImageMode, sources: Sequence[Path], target_dir: Path)
         return Placement("link")
     size = sum(path.stat().st_size for path in present) // len(present) * len(sources)
     free = shutil.disk_usage(target_dir).free
-    what = f"{len(sources)} images (about {size / 2**30:.1f} GiB) to {target_dir.parent.parent} ({why})"
+    what = f"{len(sources)} images (about {byte_size(size)}) to {target_dir.parent.parent} ({why})"
     if size + min(size, _SPARE_BYTES) > free:
         raise DiffBEVError(
-            f"cannot copy {what}: only {free / 2**30:.1f} GiB are free there. "
+            f"cannot copy {what}: only {byte_size(free)} are free there. "
             "Use --images symlink to link to the originals, or another --output-dir."
         )
     _log.warning("copying %s; --images symlink links to the originals instead", what)

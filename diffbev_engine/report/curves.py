@@ -83,7 +83,7 @@ def draw_miou(runs: Sequence[Experiment]) -> Figure:
         series = run.metrics.series("mIoU")
         assert run.best is not None, "a run with mIoU has a best one"
         best = 100 * run.best.values["mIoU"]
-        label = f"{run.name}: best {best:.2f} % at step {run.best.step:,}"
+        label = f"{run.name}: best {best:.2f} at step {run.best.step:,}"
         _line(axes, np.array(series.steps), 100 * np.array(series.values), style, number, label)
         axes.plot(
             [run.best.step],

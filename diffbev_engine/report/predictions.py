@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from diffbev_engine.core.bev_plot import INK, draw_bev, draw_legend
 from diffbev_engine.core.classes import CLASSES, NUM_CLASSES
 from diffbev_engine.core.files import atomic_path
+from diffbev_engine.core.format import points
 from diffbev_engine.dataset.records import SampleRecord
 from diffbev_engine.dataset.sample import Batch, collate, load_sample
 from diffbev_engine.evaluate.counts import THRESHOLD, CountStream
@@ -62,4 +63,4 @@ def draw_predictions(
 def _score(logits: torch.Tensor, batch: Batch) -> str:
     stream = CountStream(logits.device)
     stream.add(logits, batch.classes(), batch.valid("fov"), batch.known)
-    return f"mIoU {100 * stream.result().miou:.1f} (mask fov)"
+    return f"mIoU {points(stream.result().miou)} (mask fov)"

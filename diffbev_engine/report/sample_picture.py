@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 from diffbev_engine.core.bev_plot import FAINT, INK, draw_bev
 from diffbev_engine.core.classes import CLASS_COLOURS, CLASSES, IGNORE_COLOUR
 from diffbev_engine.core.files import atomic_path
+from diffbev_engine.core.format import UNKNOWN, points
 from diffbev_engine.dataset.records import SampleRecord
 from diffbev_engine.evaluate.result import MASK_NAMES, MaskResult
 from diffbev_engine.report.style import paper_style
@@ -46,7 +47,7 @@ class Panel:
         """Name and mean IoU over the classes that this sample shows."""
         if not self.score.averaged_classes:
             return f"{self.name}\nnothing to score in view"
-        return f"{self.name}\nmIoU {100 * self.score.miou:.1f} % over {self.score.averaged_classes} classes"
+        return f"{self.name}\nmIoU {points(self.score.miou)} over {self.score.averaged_classes} classes"
 
 
 @dataclass(frozen=True)
@@ -138,14 +139,14 @@ def _draw_table(axes: Axes, picture: SamplePicture) -> None:
         words = name.replace("_", " ") + ("" if known[row] else " (not annotated)")
         _swatch(axes, row, colour, words, INK if here else FAINT)
         for x, score in zip(columns, scores, strict=True):
-            text = "–" if score is None else f"{100 * score:.1f}"
+            text = points(score)
             axes.text(x, row, text, ha="right", va="center", fontsize=8.5, color=INK if here else FAINT)
     _swatch(axes, len(CLASSES), IGNORE_COLOUR, "ignored", INK)
     end = len(CLASSES) + 1
     axes.plot([0, columns[-1]], [end - 0.45] * 2, color=FAINT, linewidth=0.8)
     axes.text(0.34, end + 0.1, "mean", va="center", fontsize=8.5, color=INK, weight="bold")
     for x, panel in zip(columns, picture.panels, strict=True):
-        mean = f"{100 * panel.score.miou:.1f}" if panel.score.averaged_classes else "–"
+        mean = points(panel.score.miou) if panel.score.averaged_classes else UNKNOWN
         axes.text(x, end + 0.1, mean, ha="right", va="center", fontsize=8.5, color=INK, weight="bold")
         axes.text(x, -1.0, panel.name, ha="right", va="center", fontsize=8.5, color=INK, weight="bold")
     axes.text(0, -1.0, "IoU (%)", va="center", fontsize=8.5, color=INK)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.classes import CLASSES
+from diffbev_engine.core.format import points
 from diffbev_engine.report.experiment import LAST_ROWS, LOSSES, Experiment
 
 _NOTHING = "–"
@@ -74,14 +75,14 @@ def _best_table(runs: Sequence[Experiment]) -> list[str]:
     for run in runs:
         evaluations = run.metrics.series("mIoU")
         last = (
-            f"{100 * evaluations.values[-1]:.2f} at {evaluations.steps[-1]:,}"
+            f"{points(evaluations.values[-1], 2)} at {evaluations.steps[-1]:,}"
             if len(evaluations)
             else _NOTHING
         )
         rows.append(
             [
                 _cell(run.name),
-                _percent(run.best_miou),
+                points(run.best_miou, 2),
                 f"{run.best.step:,}" if run.best else _NOTHING,
                 f"`{run.best_checkpoint}`" if run.best_checkpoint else "not kept" if run.best else _NOTHING,
                 last,
@@ -113,16 +114,16 @@ def _class_table(runs: Sequence[Experiment]) -> list[str]:
     rows = []
     for name in CLASSES:
         values = [run.best_iou(name) for run in runs]
-        rows.append([name, *map(_percent, values), *_gains(values)])
+        rows.append([name, *(points(value, 2) for value in values), *_gains(values)])
     means = [run.best_miou for run in runs]
-    bold = [f"**{cell}**" for cell in ("mIoU", *map(_percent, means), *_gains(means))]
+    bold = [f"**{cell}**" for cell in ("mIoU", *(points(mean, 2) for mean in means), *_gains(means))]
     return _table(heads, [*rows, bold], ":--", *["--:"] * (len(heads) - 1))
 
 
 def _gains(values: Sequence[float | None]) -> list[str]:
     first = values[0]
     return [
-        _NOTHING if first is None or value is None else f"{100 * (value - first):+.2f}"
+        _NOTHING if first is None or value is None else points(value - first, 2, signed=True)
         for value in values[1:]
     ]
 
@@ -140,7 +141,7 @@ def _difference(first: Experiment, run: Experiment) -> Iterable[str]:
     if first.best_miou is None or run.best_miou is None:
         yield f"{pair}: mIoU can be compared once both have been evaluated."
         return
-    yield f"{pair}: best mIoU {100 * (run.best_miou - first.best_miou):+.2f} points."
+    yield f"{pair}: best mIoU {points(run.best_miou - first.best_miou, 2, signed=True)} points."
     gains = {
         name: 100 * (theirs - ours)
         for name in CLASSES
@@ -191,10 +192,6 @@ def _settings_table(runs: Sequence[Experiment]) -> list[str]:
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *alignment: str) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (heads, alignment, *rows)]
-
-
-def _percent(value: float | None) -> str:
-    return _NOTHING if value is None else f"{100 * value:.2f}"
 
 
 def _cell(text: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual, join, same
+from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.gpu import read_gpus
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runbook.checks import Check, Outcome, Seen, check_type
@@ -225,8 +226,8 @@ class DiskFree(Check):
     def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         path = roots.path(self.path)
         existing = next(folder for folder in (path, *path.parents) if folder.exists())
-        free = shutil.disk_usage(existing).free / 2**30
-        return Seen(free >= self.gib, Bilingual(f"剩余 {free:.1f} GiB", f"{free:.1f} GiB free"))
+        free = shutil.disk_usage(existing).free
+        return Seen(free >= self.gib * 2**30, Bilingual(f"剩余 {byte_size(free)}", f"{byte_size(free)} free"))
 
 
 def find_in(content: str, texts: list[str], pattern: str) -> Seen:

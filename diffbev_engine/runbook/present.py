@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual, Language
+from diffbev_engine.core.format import duration
 from diffbev_engine.findings.finding import Certainty, Finding, Remedy
 from diffbev_engine.runbook.checks import CHECK_TYPES, CheckResult
 from diffbev_engine.runbook.model import Problem, Runbook, Step
@@ -187,7 +188,7 @@ def state_line(view: StepView, language: Language) -> str:
     record = view.record
     words = [STATE_WORDS[view.state][language]]
     if record.seconds is not None and view.state in (StepState.PASSED, StepState.FAILED):
-        words.append(duration(record.seconds))
+        words.append(duration(record.seconds, language, tenths=True))
     if record.finished is not None and view.state is not StepState.PENDING:
         words.append(clock(record.finished))
     if record.reason and view.state is not StepState.PASSED:
@@ -196,20 +197,6 @@ def state_line(view: StepView, language: Language) -> str:
         waits = ", ".join(view.waits_for)
         words.append({"zh": f"等待 {waits}", "en": f"waits for {waits}"}[language])
     return f"{GLYPHS[view.state]} {view.step.id:<6} {view.step.title[language]} · {', '.join(words)}"
-
-
-def duration(seconds: float) -> str:
-    """``0.4 s``, ``12 s``, ``2 m 10 s``, ``1 h 12 m``, ``2 d 3 h``."""
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} m {whole % 60} s"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} m"
-    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
 
 
 def clock(when: float) -> str:

@@ -3,8 +3,9 @@
 import base64
 from html import escape
 
+from diffbev_engine.core.format import duration, points
 from diffbev_engine.runbook import report_words as words
-from diffbev_engine.runbook.present import STATE_WORDS, clock, duration
+from diffbev_engine.runbook.present import STATE_WORDS, clock
 from diffbev_engine.runbook.record import GLYPHS, StepState
 from diffbev_engine.runbook.report import Campaign
 from diffbev_engine.runbook.view import StepView
@@ -65,7 +66,7 @@ def _step(view: StepView, campaign: Campaign) -> str:
     if record.started and state is not StepState.PENDING:
         facts.append(clock(record.started))
     if record.seconds is not None:
-        facts.append(duration(record.seconds))
+        facts.append(duration(record.seconds, language, tenths=True))
     if record.reason:
         facts.append(record.reason[language])
     title = f"<b>{GLYPHS[state]} {escape(view.step.id)}</b> {escape(view.step.title[language])}"
@@ -103,7 +104,7 @@ def _runs(campaign: Campaign) -> str:
     head = "".join(f"<th>{escape(cell)}</th>" for cell in words.RUN_COLUMNS[campaign.language].split("|"))
     rows = "".join(
         f"<tr><td>{escape(run.name)}<td>{escape(run.state)}<td>{_or_dash(run.step)}"
-        f"<td>{_percent(run.best_miou)}<td>{_or_dash(run.best_step)}</tr>"
+        f"<td>{points(run.best_miou, 2)}<td>{_or_dash(run.best_step)}</tr>"
         for run in campaign.runs
     )
     return f"<h2>{escape(words.RUNS[campaign.language])}</h2><table><tr>{head}</tr>{rows}</table>"
@@ -138,7 +139,3 @@ def _lines(text: str) -> str:
 
 def _or_dash(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f} %"

@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
+from diffbev_engine.core.format import duration, points
 from diffbev_engine.runbook import report_words as words
-from diffbev_engine.runbook.present import STATE_WORDS, clock, duration
+from diffbev_engine.runbook.present import STATE_WORDS, clock
 from diffbev_engine.runbook.record import GLYPHS, StepState
 from diffbev_engine.runbook.report import Campaign
 from diffbev_engine.runbook.view import StepView
@@ -40,7 +41,7 @@ def _summary(campaign: Campaign) -> str:
 def _runs(campaign: Campaign) -> str:
     head = words.RUN_COLUMNS[campaign.language].split("|")
     rows = [
-        [run.name, run.state, _number(run.step), _percent(run.best_miou), _number(run.best_step)]
+        [run.name, run.state, _number(run.step), points(run.best_miou, 2), _number(run.best_step)]
         for run in campaign.runs
     ]
     return _table(head, rows)
@@ -54,7 +55,7 @@ def _step(view: StepView, campaign: Campaign) -> str:
     if record.started and view.state is not StepState.PENDING:
         facts.append(clock(record.started))
     if record.seconds is not None:
-        facts.append(duration(record.seconds))
+        facts.append(duration(record.seconds, language, tenths=True))
     if record.exit_code is not None:
         facts.append(f"{words.EXIT_CODE[language]} {record.exit_code}")
     if record.log:
@@ -100,7 +101,3 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
 
 def _number(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.2f} %"

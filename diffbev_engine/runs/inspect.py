@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.format import age, ago
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.evidence import Evidence, gather
 from diffbev_engine.runs.folder import RunFolder
@@ -296,8 +297,8 @@ def _judge_from_afar(evidence: Evidence) -> _Judgement:
     updated = evidence.status.updated if evidence.status else evidence.manifest.started_at
     silence = max(0.0, time.time() - updated)
     if silence < SILENT_AFTER_S:
-        return _Judgement(RunCondition.RUNNING, f"{where}; last heartbeat {round(silence)} s ago")
-    return _Judgement(RunCondition.UNKNOWN, f"{where}; no heartbeat for {round(silence / 60)} min")
+        return _Judgement(RunCondition.RUNNING, f"{where}; last heartbeat {ago(silence)}")
+    return _Judgement(RunCondition.UNKNOWN, f"{where}; no heartbeat for {age(silence)}")
 
 
 def _last_error(evidence: Evidence) -> str:

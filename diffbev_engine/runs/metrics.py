@@ -16,14 +16,14 @@ from pathlib import Path
 from diffbev_engine.core.files import write_text
 from diffbev_engine.runs.metrics_dialect import (
     COLUMNS,
-    LineParser,
+    HEAD,
     column_names,
     encoding_of,
     lines_of,
     whole_lines,
 )
 from diffbev_engine.runs.metrics_integrity import not_opened
-from diffbev_engine.runs.metrics_rows import RowReader
+from diffbev_engine.runs.metrics_rows import LineParser, RowReader
 from diffbev_engine.runs.metrics_table import MetricsTable, Rows
 
 logger = logging.getLogger("diffbev_engine")
@@ -65,7 +65,7 @@ def _lines(path: Path, most: int | None) -> Iterator[list[str]]:
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(0)
-        encoding = encoding_of(file.read(4))
+        encoding = encoding_of(file.read(HEAD))
         file.seek(0)
         left, rest = size if most is None or size <= most else most // 2, b""
         while left > 0 and (piece := file.read(min(_PIECE, left))):
@@ -129,7 +129,7 @@ def _rows_until(path: Path, step: int) -> tuple[list[str], str]:
         content = path.read_bytes()
     except OSError as error:
         raise not_opened(path, error) from error
-    encoding = encoding_of(content[:4])
+    encoding = encoding_of(content[:HEAD])
     lines = lines_of(content[: whole_lines(content, encoding)], encoding)
     parser, kept = LineParser(), []
     for line in lines:

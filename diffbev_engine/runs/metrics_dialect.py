@@ -22,7 +22,7 @@ TRAINING_MODES = frozenset({"train", "training"})
 
 _STEP = (
     *("step", "global_step", "iteration", "iter", "iterations", "iters", "steps", "_step", "train_step"),
-    *("n_iter", "current_iter", "num_updates"),
+    *("n_iter", "current_iter", "num_updates", "迭代次数", "迭代", "步数"),
 )
 _STEP_ENDS = (" - _step", " - step", "/global_step", "/step", "/iter", "/iteration")
 _MODE = ("mode", "split", "stage", "subset", "phase")
@@ -39,6 +39,8 @@ _NOT_A_NUMBER = re.compile(
 )
 _INFINITE = re.compile(r"([+-]?)(1[.,]#inf\d*|∞)", re.I)
 _THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")
+_SPACED = re.compile(r"[# ]*(step|iter|iteration)( +[A-Za-z_][\w/.()-]*)+ *", re.I)
+"""Names and nothing else between blanks, as in ``# step loss``."""
 _LINE_ENDS = re.compile("\r+\n|\r")
 
 
@@ -86,6 +88,8 @@ class Header:
 
     def split(self, line: str) -> list[str]:
         """The cells of a line, each without the blanks around it."""
+        if self.delimiter == " ":
+            return line.split()
         if '"' in line:
             try:
                 return [
@@ -102,8 +106,9 @@ OWN = Header(COLUMNS, COLUMNS, 0, 1)
 
 def header_of(line: str) -> Header | None:
     """The header that ``line`` is; ``None`` for a line without a column that counts steps."""
-    for delimiter in sorted(",;\t|", key=line.count, reverse=True):
+    for delimiter in sorted(",;\t|", key=line.count, reverse=True) if not _SPACED.fullmatch(line) else " ":
         cells = [cell.lstrip("#").strip() for cell in Header((), (), 0, delimiter=delimiter).split(line)]
+        cells = [cell for cell in cells if cell] if delimiter == " " else cells
         while cells and not cells[-1]:
             cells.pop()
         step = _step_place([cell.lower() for cell in cells])
@@ -119,7 +124,11 @@ def column_names(line: str) -> list[str]:
     delimiter = max(",;\t|", key=line.count)
     cells = [cell.strip(' "') for cell in line.split(delimiter)]
     named = [cell for cell in cells if cell]
-    if len(named) < 2 or not all(name.isprintable() and "\ufffd" not in name for name in named):
+    if (
+        len(named) < 2
+        or line.lstrip().startswith(("{", "["))
+        or not all(name.isprintable() and "\ufffd" not in name for name in named)
+    ):
         return []
     return [] if any(_is_number(name) for name in named) else named
 
@@ -163,8 +172,15 @@ def step_of(text: str) -> int | None:
     return int(step) if step is not None and 0 <= step < 2**63 and step == int(step) else None
 
 
+HEAD = 1 << 14
+"""Bytes from which the encoding of a file is known."""
+
+
 def encoding_of(head: bytes) -> str:
-    """The encoding of a file that begins with ``head``: by its mark, else by the zero bytes of UTF-16."""
+    """The encoding of a file that begins with ``head``.
+
+    By its mark, else by the zero bytes of UTF-16; by its first line, if only GB 18030 can read that.
+    """
     for mark, name in (
         (codecs.BOM_UTF32_LE, "utf-32-le"),
         (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -175,7 +191,10 @@ def encoding_of(head: bytes) -> str:
             return name
     if len(head) > 3 and not any(head[1:4:2]) and all(head[0:4:2]):
         return "utf-16-le"
-    return "utf-16-be" if len(head) > 3 and not any(head[0:4:2]) and all(head[1:4:2]) else "utf-8"
+    if len(head) > 3 and not any(head[0:4:2]) and all(head[1:4:2]):
+        return "utf-16-be"
+    first = head.partition(b"\n")[0]
+    return next((name for name in ("utf-8", "gb18030") if _can_read(first, name)), "utf-8")
 
 
 def whole_lines(content: bytes, encoding: str) -> int:
@@ -202,71 +221,12 @@ def lines_of(content: bytes, encoding: str) -> list[str]:
     return text.removesuffix("\n").split("\n")
 
 
-class LineParser:
-    """Lines, in the order of the file, as cells below the columns of the newest header."""
-
-    def __init__(self, header: Header | None = None) -> None:
-        self.header = header
-        self.lines = 0
-        self.unreadable = 0
-        self.first_unreadable = 0
-        self.wider = 0
-        """Rows with more cells than the header has columns."""
-        self._fits = header is not None  # rows before the middle of a file are not seen
-
-    def parse(self, line: str) -> tuple[int, list[str]] | None:
-        """Step and cells of a row; ``None`` for a header, a blank line, and what is neither (counted)."""
-        self.lines += 1
-        header = self.header
-        if header is not None:
-            cells = header.split(line)
-            if len(cells) == len(header.names):
-                try:
-                    step = int(cells[header.step])
-                except ValueError:
-                    return self._irregular(line, cells)
-                if 0 <= step < 2**63:
-                    self._fits = True
-                    return step, cells
-            return self._irregular(line, cells)
-        return self._irregular(line, [])
-
-    def _irregular(self, line: str, cells: list[str]) -> tuple[int, list[str]] | None:
-        header = header_of(line)
-        if header is None and (not line.strip() or line.startswith(("#", "sep="))):
-            return None
-        if header is None and self.header is None and _is_own_row(line):
-            header, cells = OWN, OWN.split(line)
-        elif header is not None:
-            self.header, self._fits = header, False
-            return None
-        self.header = header or self.header
-        step = self._step(cells)
-        if step is None or self.header is None:
-            self.unreadable += 1
-            self.first_unreadable = self.first_unreadable or self.lines
-            return None
-        return step, cells[: len(self.header.names)]
-
-    def _step(self, cells: list[str]) -> int | None:
-        """The step of a row, which may be wider than its header: columns added without a new one."""
-        if self.header is None or len(cells) < len(self.header.names):
-            return None
-        more = [cell for cell in cells[len(self.header.names) :] if cell]
-        if more and not self._fits:
-            return None
-        try:
-            for cell in more:
-                number(cell)
-        except ValueError:  # two rows in one line
-            return None
-        self.wider += bool(more)
-        return step_of(cells[self.header.step])
-
-
-def _is_own_row(line: str) -> bool:
-    cells = OWN.split(line)
-    return len(cells) == len(OWN.names) and cells[0].isdigit() and cells[1] in ("train", "eval")
+def _can_read(line: bytes, encoding: str) -> bool:
+    try:
+        line.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _step_place(cells: Sequence[str]) -> int | None:

@@ -5,11 +5,10 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.runs.metrics_dialect import column_names, encoding_of, header_of, lines_of
+from diffbev_engine.runs.metrics_dialect import HEAD, column_names, encoding_of, header_of, lines_of
 from diffbev_engine.runs.metrics_table import MetricsTable
 from diffbev_engine.runs.status import RunState, read_status
 
-_HEAD = 1 << 14
 _SHOWN_CHARACTERS, _SHOWN_NAMES = 60, 8
 
 
@@ -136,7 +135,7 @@ def without_header(path: Path) -> MetricsError:
         OSError: the file cannot be read.
     """
     with path.open("rb") as file:
-        head = file.read(_HEAD)
+        head = file.read(HEAD)
     text = "\n".join(lines_of(head, encoding_of(head))).strip()
     if not head.strip():
         return MetricsError(
@@ -157,7 +156,8 @@ def without_header(path: Path) -> MetricsError:
         )
     if header_of(first) is not None:
         return no_rows(path)
-    if not first.isprintable() or "\ufffd" in first:
+    table = any(delimiter in first for delimiter in ",;\t|{")  # of numbers, or lines of JSON
+    if not table or not first.replace("\t", "").isprintable() or "\ufffd" in first:
         return damaged(
             path, Bilingual(f"没有表头，开头为 {first!r}", f"it has no header and begins with {first!r}")
         )

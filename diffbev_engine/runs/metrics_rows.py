@@ -11,12 +11,87 @@ from operator import lt
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.runs.metrics_dialect import EVALUATION_MODES, OWN, TRAINING_MODES, Header, LineParser
+from diffbev_engine.runs.metrics_dialect import (
+    EVALUATION_MODES,
+    OWN,
+    TRAINING_MODES,
+    Header,
+    header_of,
+    number,
+    step_of,
+)
 from diffbev_engine.runs.metrics_integrity import MetricsError, damaged, no_rows, without_header
 from diffbev_engine.runs.metrics_table import Cells, MetricsTable, Rows, cells_of, is_score
 
 _BATCH = 256
 """Lines whose cells are held as text at a time."""
+
+
+class LineParser:
+    """Lines, in the order of the file, as cells below the columns of the newest header."""
+
+    def __init__(self, header: Header | None = None) -> None:
+        self.header = header
+        self.lines = 0
+        self.unreadable = 0
+        self.first_unreadable = 0
+        self.wider = 0
+        """Rows with more cells than the header has columns."""
+        self._fits = header is not None  # rows before the middle of a file are not seen
+
+    def parse(self, line: str) -> tuple[int, list[str]] | None:
+        """Step and cells of a row; ``None`` for a header, a blank line, and what is neither (counted)."""
+        self.lines += 1
+        header = self.header
+        if header is not None:
+            cells = header.split(line)
+            if len(cells) == len(header.names):
+                try:
+                    step = int(cells[header.step])
+                except ValueError:
+                    return self._irregular(line, cells)
+                if 0 <= step < 2**63:
+                    self._fits = True
+                    return step, cells
+            return self._irregular(line, cells)
+        return self._irregular(line, [])
+
+    def _irregular(self, line: str, cells: list[str]) -> tuple[int, list[str]] | None:
+        header = header_of(line)
+        if header is None and (not line.strip() or line.startswith(("#", "sep="))):
+            return None
+        if header is None and self.header is None and _is_own_row(line):
+            header, cells = OWN, OWN.split(line)
+        elif header is not None:
+            self.header, self._fits = header, False
+            return None
+        self.header = header or self.header
+        step = self._step(cells)
+        if step is None or self.header is None:
+            self.unreadable += 1
+            self.first_unreadable = self.first_unreadable or self.lines
+            return None
+        return step, cells[: len(self.header.names)]
+
+    def _step(self, cells: list[str]) -> int | None:
+        """The step of a row, which may be wider than its header: columns added without a new one."""
+        if self.header is None or len(cells) < len(self.header.names):
+            return None
+        more = [cell for cell in cells[len(self.header.names) :] if cell]
+        if more and not self._fits:
+            return None
+        try:
+            for cell in more:
+                number(cell)
+        except ValueError:  # two rows in one line
+            return None
+        self.wider += bool(more)
+        return step_of(cells[self.header.step])
+
+
+def _is_own_row(line: str) -> bool:
+    cells = OWN.split(line)
+    return len(cells) == len(OWN.names) and cells[0].isdigit() and cells[1] in ("train", "eval")
 
 
 class _Pending:

@@ -11,7 +11,7 @@ from enum import Enum
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
-from diffbev_engine.runs.metrics_dialect import encoding_of, header_of, lines_of, whole_lines
+from diffbev_engine.runs.metrics_dialect import HEAD, encoding_of, header_of, lines_of, whole_lines
 from diffbev_engine.runs.metrics_integrity import not_opened
 from diffbev_engine.runs.metrics_rows import RowReader
 from diffbev_engine.runs.metrics_table import MetricsTable, is_score
@@ -19,7 +19,6 @@ from diffbev_engine.runs.metrics_table import MetricsTable, is_score
 CHUNK_BYTES = 1 << 19
 """Small, so that the thread that reads lets the one that draws in between."""
 PREVIEW_BYTES = 1 << 20
-_HEAD_BYTES = 1 << 14
 _FINGERPRINT_BYTES = 256
 
 FIRST_COLUMNS = ("loss",)
@@ -166,7 +165,7 @@ class MetricsTail:
             self._begin_again(Trouble.REWRITTEN)
             self._identity, self._size = (stat.st_dev, stat.st_ino), stat.st_size
         if not self._offset:
-            self._encoding = encoding_of(os.pread(file, 4, 0))
+            self._encoding = encoding_of(os.pread(file, HEAD, 0))
         if not self._previewed and stat.st_size > PREVIEW_BYTES + CHUNK_BYTES:
             self._preview(file, stat.st_size)
             return True
@@ -193,7 +192,7 @@ class MetricsTail:
     def _preview(self, file: int, size: int) -> None:
         """The newest rows, which are what a screen shows first."""
         self._previewed = True
-        head = lines_of(os.pread(file, _HEAD_BYTES, 0), self._encoding)
+        head = lines_of(os.pread(file, HEAD, 0), self._encoding)
         header = next((found for line in head if (found := header_of(line))), None)
         begin = (size - PREVIEW_BYTES) // 4 * 4
         content = os.pread(file, size - begin, begin)

@@ -1,5 +1,6 @@
 """When a run that runs is stalled: its process lives, but its training makes no progress."""
 
+from diffbev_engine.core.format import duration
 from diffbev_engine.runs.manifest import Manifest
 from diffbev_engine.runs.process import ProcessIdentity
 from diffbev_engine.runs.status import Phase, RunState, RunStatus
@@ -36,13 +37,9 @@ def why_stalled(status: RunStatus | None, process: ProcessIdentity | None, manif
     silence = no_progress_for(status)
     if silence <= limit:
         return ""
-    return f"no iteration for {_span(silence)}; usually one takes {usual:.2g} s"
+    return f"no iteration for {duration(silence)}; usually one takes {usual:.2g} s"
 
 
 def no_progress_for(status: RunStatus) -> float:
     """Seconds without an iteration, an evaluated batch or another phase."""
     return status.age_s + (status.idle_s or 0.0)
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

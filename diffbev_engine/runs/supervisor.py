@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.format import mib_size
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import Launch, telling_environment, write_launch
 from diffbev_engine.runs.lock import LAUNCH_VARIABLE, take_lock
@@ -123,7 +124,7 @@ def _in_words(launch: Launch, kills: OomKills) -> str:
     ended = f"killed by {launch.signal}"
     if launch.signal != "SIGKILL":
         return ended
-    peak = f"peak memory of one process {launch.peak_memory_mb or 0:,.0f} MB"
+    peak = f"peak memory of one process {mib_size(launch.peak_memory_mb or 0)}"
     if kills.cgroup:
         return f"{ended}: host memory ran out, at the memory limit of this container or job ({peak})"
     if kills.host:

@@ -9,6 +9,7 @@ import torch
 
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import DiffBEVError, InterruptedTraining
+from diffbev_engine.core.format import points
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.runs.folder import RunFolder
@@ -238,7 +239,7 @@ class TrainingLoop:
         with self._recorder.saving():
             path = save_checkpoint(self._folder, checkpoint, is_best=is_best, keep=keep)
         self._recorder.status.update(step=self.progress.iteration, last_checkpoint=path.name)
-        logger.info(f"saved {path}" + (f" (best mIoU {checkpoint.best.miou:.4f})" if is_best else ""))
+        logger.info(f"saved {path}" + (f" (best mIoU {points(checkpoint.best.miou, 2)})" if is_best else ""))
 
     def _due(self, interval: int) -> bool:
         step = self.progress.iteration

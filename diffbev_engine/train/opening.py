@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from diffbev_engine.core.files import sweep_temporaries
-from diffbev_engine.findings.finding import gib
+from diffbev_engine.core.format import byte_size
 from diffbev_engine.findings.preflight import Preconditions
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import own_launch_files
@@ -18,7 +18,9 @@ from diffbev_engine.train.resume import Start
 def sweep_remnants(folder: RunFolder) -> str:
     """Remove what killed starts left of files that they were writing; returns what was done, in words."""
     count, size = sweep_temporaries(folder.path, folder.is_written_by_training)
-    return f"removed {count} incomplete files ({gib(size)}) that killed starts had left" if count else ""
+    return (
+        f"removed {count} incomplete files ({byte_size(size)}) that killed starts had left" if count else ""
+    )
 
 
 def open_run(

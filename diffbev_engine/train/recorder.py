@@ -2,13 +2,13 @@
 
 import logging
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Protocol
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.format import duration, percent
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.metrics import MetricsWriter, read_metrics
 from diffbev_engine.runs.status import Phase, RunState, StatusWriter
@@ -123,7 +123,7 @@ class Recorder:
         logger.info(
             f"iter {reading.step}/{self._max_iters} {losses} lr {extra['lr']:.3e} "
             f"grad {reading.grad_norm:.3g} {extra['it_per_s']:.2f} it/s "
-            f"data wait {extra['data_wait']:.1%} eta {_duration(remaining)}"
+            f"data wait {percent(extra['data_wait'])} eta {duration(remaining)}"
         )
 
     def evaluation_row(self, step: int, scores: Scores) -> None:
@@ -149,9 +149,3 @@ def _known_at(folder: RunFolder, start: int, best: Best) -> dict[str, Any]:
     if len(evaluations):
         known |= {"last_miou": evaluations.values[-1], "last_miou_step": evaluations.steps[-1]}
     return known
-
-
-def _duration(seconds: float) -> str:
-    days, rest = divmod(round(seconds), 86_400)
-    clock = time.strftime("%H:%M:%S", time.gmtime(rest))
-    return f"{days} d {clock}" if days else clock

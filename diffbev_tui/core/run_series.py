@@ -80,8 +80,11 @@ class RunSeries:
         return (min(firsts), table.last_step) if firsts else None
 
     def curve(self, column: str) -> Series:
-        """The values of a column as they were logged."""
-        return self.tail.table.series(column)
+        """The values of a column as they were logged; scores in points."""
+        series = self.tail.table.series(column)
+        if not is_score(column):
+            return series
+        return Series(series.steps, [100 * value for value in series.values])
 
     def smoothed_value(self, column: str, beta: float, place: int) -> float:
         """The smoothed value of a row of a column's curve."""

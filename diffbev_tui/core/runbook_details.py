@@ -17,7 +17,7 @@ from diffbev_tui.core.runbook_next import wait_words
 from diffbev_tui.core.runbook_plan import run_of
 from diffbev_tui.core.runbook_rows import glyph_and_word, short_time
 from diffbev_tui.core.runbook_text import TONES, Line, Piece, Tone, ago, cut, fit, say, wrap
-from diffbev_tui.core.show import duration
+from diffbev_tui.core.show import age, duration
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import tr
 
@@ -214,7 +214,7 @@ def _now(one: StepView, snapshot: Snapshot, stopping: bool) -> list[Piece]:
     rows: list[Piece] = []
     if run and run.state is RunCondition.RUNNING and run.status:
         pid = run.process.pid if run.process else "–"
-        beat = duration(run.age_s)
+        beat = age(run.age_s)
         speed = "–" if run.it_per_s is None else f"{run.it_per_s:.3g}"
         rows.append((wait_words(run, record.started, snapshot.taken), "accent"))
         rows.append((tr("runbook.heartbeat", pid=pid, age=beat, speed=speed), ""))

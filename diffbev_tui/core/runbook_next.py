@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
+from diffbev_engine.core.format import percent, progress
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.view import DONE, StepView
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.run_words import run_state
 from diffbev_tui.core.runbook_plan import run_of
 from diffbev_tui.core.runbook_text import Line, Tone, say
-from diffbev_tui.core.show import duration, percent
+from diffbev_tui.core.show import duration
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import tr
 
@@ -52,7 +53,7 @@ def wait_words(run: RunReport | None, since: float | None, now: float) -> str:
     """``41,350/200,000, 20.7 %, ETA 5 h 48 m``, or how long it has been in progress."""
     if run is None or run.state is not RunCondition.RUNNING or run.step is None or not run.max_iters:
         return tr("runbook.since", took=duration(now - since if since else None))
-    parts = [f"{run.step:,}/{run.max_iters:,}", percent(run.step / run.max_iters)]
+    parts = [progress(run.step, run.max_iters), percent(run.step / run.max_iters)]
     parts.append(run_state(run) if run.stalled else tr("runbook.eta", eta=duration(run.eta_s)))
     return "  ".join(parts)
 

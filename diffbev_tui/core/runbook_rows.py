@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from rich.cells import cell_len
 
+from diffbev_engine.core.format import percent
 from diffbev_engine.findings.finding import Certainty, Finding
 from diffbev_engine.runbook.model import Phase, Problem
 from diffbev_engine.runbook.present import STATE_WORDS
@@ -15,7 +16,7 @@ from diffbev_engine.runs.inspect import RunCondition
 from diffbev_tui.core.run_words import run_state
 from diffbev_tui.core.runbook_plan import run_of
 from diffbev_tui.core.runbook_text import TONES, Line, Piece, Tone, ago, cut, fit, say
-from diffbev_tui.core.show import bar, duration, percent
+from diffbev_tui.core.show import bar, duration
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import language, tr
 
@@ -168,9 +169,7 @@ def evidence(record: StepRecord) -> str:
 
 def short_time(seconds: float | None) -> str:
     """Like ``duration``, with tenths below ten seconds; "" when unknown."""
-    if seconds is None:
-        return ""
-    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+    return "" if seconds is None else duration(seconds, tenths=True)
 
 
 def problem_line(problem: Problem, finding: Finding | None, roots: WorkspacePaths) -> StepLine:
@@ -213,7 +212,7 @@ def lay_out(lines: Sequence[StepLine], width: int) -> list[Row]:
         else:
             head.append((fit(line.title, room), ""))
         if times:
-            head += [(f"{cut(line.took, _TOOK):>{_TOOK}}", "dim"), (_right(line.age, _AGE), "dim")]
+            head += [(_right(line.took, _TOOK), "dim"), (_right(line.age, _AGE), "dim")]
         rows.append(Row(line.key, tuple(head)))
     return rows
 

@@ -1,32 +1,19 @@
-"""Format numbers with units; a dash for unknown values."""
+"""Bars and columns of text, and times in the language of the screen."""
 
 from rich.cells import cell_len, set_cell_size
 
-UNKNOWN = "–"
+from diffbev_engine.core import format
+from diffbev_tui.i18n import language
 
 
-def duration(seconds: float | None) -> str:
-    """``5 h 48 m``, ``12 m 03 s``, ``41 s``."""
-    if seconds is None or seconds < 0:
-        return UNKNOWN
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours} h"
-    if hours:
-        return f"{hours} h {minutes:02d} m"
-    return f"{minutes} m {rest:02d} s" if minutes else f"{rest} s"
+def duration(seconds: float | None, *, tenths: bool = False) -> str:
+    """``5 h 48 min``, ``12 min 03 s``, ``41 s``; with ``tenths`` ``0.4 s``."""
+    return format.duration(seconds, language(), tenths=tenths)
 
 
-def gib(mib: float | None) -> str:
-    """MiB as GiB without the unit."""
-    return UNKNOWN if mib is None else f"{mib / 1024:.1f}"
-
-
-def percent(share: float | None, digits: int = 1) -> str:
-    """A share of one as ``20.7 %``."""
-    return UNKNOWN if share is None else f"{100 * share:.{digits}f} %"
+def age(seconds: float | None) -> str:
+    """A time that has passed: ``12 min``."""
+    return format.age(seconds, language())
 
 
 def bar(share: float | None, width: int = 10) -> str:

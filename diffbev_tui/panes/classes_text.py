@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.text import Text
 
 from diffbev_engine.core.classes import CLASS_COLOURS, CLASSES
+from diffbev_engine.core.format import UNKNOWN, points
 from diffbev_tui.core.classes import ClassScore, ClassTable
 from diffbev_tui.core.diagnosis import ClassShare, Diagnosis
 from diffbev_tui.core.samples import Sample
-from diffbev_tui.core.show import UNKNOWN, bar, duration, left, right
+from diffbev_tui.core.show import age, bar, left, right
 from diffbev_tui.i18n import language, tr
 
 _STEPS = "▁▂▃▄▅▆▇█"
@@ -51,7 +52,7 @@ def heading(run: Path, other: Path | None, table: ClassTable) -> Text:
     text = Text(f"{run.name} @ {table.step:,}", "bold")
     text.append(f"   mIoU {points(table.miou.iou)}", "bold")
     if table.miou.change is not None and table.before is not None:
-        text.append(f"  {_signed(table.miou.change)} ", _colour(table.miou.change))
+        text.append(f"  {points(table.miou.change, signed=True)} ", _colour(table.miou.change))
         text.append(tr("classes.since", step=f"{table.before:,}"), "dim")
     if table.best is not None and table.best[0] == table.step:
         text.append(f"  {tr('classes.best_so_far')}", "dim")
@@ -61,7 +62,7 @@ def heading(run: Path, other: Path | None, table: ClassTable) -> Text:
     if other is not None:
         words = other.name
         if table.against_step:
-            words += f" @ {table.against_step:,} {_signed(table.miou.against)}"
+            words += f" @ {table.against_step:,} {points(table.miou.against, signed=True)}"
         else:
             words += f" ({tr('classes.no_evaluation')})"
         text.append(f"   {tr('classes.against', run=words)}", "dim")
@@ -94,9 +95,9 @@ def _append_class(text: Text, one: ClassScore, look: TableLook) -> None:
     text.append(f"{points(one.iou):>7} ", "bold")
     if look.bar:
         text.append(f" {bar(one.iou):<11}", "cyan")
-    text.append(f"{_signed(one.change):>6}", _colour(one.change) if look.coloured else "")
+    text.append(f"{points(one.change, signed=True):>6}", _colour(one.change) if look.coloured else "")
     if look.compared:
-        text.append(f"{_signed(one.against):>8}", _colour(one.against) if look.coloured else "")
+        text.append(f"{points(one.against, signed=True):>8}", _colour(one.against) if look.coloured else "")
     if look.trend:
         text.append(f"  {_spark(one.trend):<{_TREND}}", "dim")
     share = look.shares.get(one.name)
@@ -180,11 +181,6 @@ def sample_line(sample: Sample, number: int, count: int, run: Path) -> Text:
     return text
 
 
-def points(value: float | None) -> str:
-    """IoU in points."""
-    return UNKNOWN if value is None else f"{100 * value:.1f}"
-
-
 def _share(value: float | None) -> str:
     """A share in percent, short, but never 0 for what is more."""
     if value is None:
@@ -197,11 +193,7 @@ def _share(value: float | None) -> str:
 
 
 def _age(written: float) -> str:
-    return tr("classes.ago", age=duration(max(time.time() - written, 0)))
-
-
-def _signed(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{100 * value:+.1f}"
+    return tr("classes.ago", age=age(time.time() - written))
 
 
 def _colour(value: float | None) -> str:

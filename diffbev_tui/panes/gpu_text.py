@@ -5,10 +5,11 @@ from collections.abc import Collection
 from rich.cells import cell_len
 from rich.text import Text
 
+from diffbev_engine.core.format import UNKNOWN, gib, percent
 from diffbev_engine.core.gpu import Gpu, GpuProcess
 from diffbev_tui.core.gpu_history import GpuHistory, Track, sparkline
 from diffbev_tui.core.host import HostReading, disk_is_low
-from diffbev_tui.core.show import UNKNOWN, bar, gib, left, percent
+from diffbev_tui.core.show import bar, left
 from diffbev_tui.i18n import language, tr
 
 _LABEL, _VALUE = 14, 22
@@ -55,17 +56,17 @@ def host_block(host: HostReading) -> Text:
     share = used / memory.total
     figures = f"{gib(used)} / {gib(memory.total)} GiB  {bar(share, 20)}  {percent(share)}"
     _line(lines, "RAM", figures + limited, loud=share > _NEARLY_FULL)
-    _line(lines, "CPU", f"{host.cpu:.0f} %")
+    _line(lines, "CPU", percent(host.cpu / 100, 0))
     if memory.swap_total:
         _line(lines, "swap", f"{gib(memory.swap_used)} / {gib(memory.swap_total)} GiB")
     else:
         _line(lines, "swap", tr("gpu.no_swap"))
     if host.shared:
-        _line(lines, "/dev/shm", f"{_bytes(host.shared[0])} / {_bytes(host.shared[1])} GiB")
+        _line(lines, "/dev/shm", f"{_gib(host.shared[0])} / {_gib(host.shared[1])} GiB")
     if host.disk:
-        words = tr("gpu.disk_free", free=_bytes(host.disk[0]), total=_bytes(host.disk[1]))
+        words = tr("gpu.disk_free", free=_gib(host.disk[0]), total=_gib(host.disk[1]))
         if host.checkpoint:
-            words += "   " + tr("gpu.checkpoint", size=_bytes(host.checkpoint))
+            words += "   " + tr("gpu.checkpoint", size=_gib(host.checkpoint))
         _line(lines, tr("gpu.disk"), words, loud=disk_is_low(host.disk[0], host.checkpoint))
     if host.workers:
         count, load = host.workers
@@ -126,5 +127,5 @@ def _number(value: float | None) -> str:
     return UNKNOWN if value is None else f"{value:.0f}"
 
 
-def _bytes(value: float) -> str:
-    return f"{value / 2**30:.1f}"
+def _gib(value: float) -> str:
+    return gib(value / 2**20)

@@ -7,10 +7,11 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
+from diffbev_engine.core.format import UNKNOWN, mib_size
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MemoryCurve
 from diffbev_tui.core.oom import MemoryCase, Part
-from diffbev_tui.core.show import UNKNOWN, bar, gib
+from diffbev_tui.core.show import bar
 from diffbev_tui.i18n import language, tr
 
 _FILLS = {"torch": "█", "unused": "▓", "context": "▒", "others": "▤", "free": "░"}
@@ -95,7 +96,9 @@ def _head(page: Text, case: MemoryCase) -> None:
     page.append(tr("memory.crashed", **facts) + "\n", "bold")
     if case.parsed is not None:
         asked, free, total = case.parsed.requested, case.parsed.free, case.parsed.capacity
-        page.append(tr("memory.asked", asked=_size(asked), free=_size(free), total=_size(total)) + "\n")
+        page.append(
+            tr("memory.asked", asked=mib_size(asked), free=mib_size(free), total=mib_size(total)) + "\n"
+        )
         if case.parsed.spilled:
             page.append(tr("memory.spilled") + "\n", "bold")
     page.append("\n")
@@ -109,7 +112,7 @@ def _memory_bar(page: Text, parts: list[Part], total: float | None, width: int) 
     page.append("\n")
     line = 0
     for part in parts:
-        words = f"{_FILLS[part.name]} {tr('memory.part_' + part.name)} {_size(part.mib)}"
+        words = f"{_FILLS[part.name]} {tr('memory.part_' + part.name)} {mib_size(part.mib)}"
         if line and line + cell_len(words) > width:
             page.append("\n")
             line = 0
@@ -125,7 +128,7 @@ def _others(page: Text, case: MemoryCase) -> None:
     for one in others:
         pid, name = one.get("pid"), one.get("name") or tr("memory.name_hidden")
         user = users.get(pid) or UNKNOWN
-        page.append(f"    pid {pid}  {user}  {_size(one.get('mib'))}  {name[:_MOST_NAME]}\n", "dim")
+        page.append(f"    pid {pid}  {user}  {mib_size(one.get('mib'))}  {name[:_MOST_NAME]}\n", "dim")
 
 
 def _curve(page: Text, curve: MemoryCurve | None) -> None:
@@ -138,7 +141,9 @@ def _curve(page: Text, curve: MemoryCurve | None) -> None:
         if point.peak is None:
             page.append(f"  {point.batch:>4}  ! {tr('memory.does_not_fit')}  {planned}\n", "bold")
         else:
-            page.append(f"  {point.batch:>4}  {bar(point.peak / most, 20)}  {_size(point.peak)}  {planned}\n")
+            page.append(
+                f"  {point.batch:>4}  {bar(point.peak / most, 20)}  {mib_size(point.peak)}  {planned}\n"
+            )
     if curve.largest is not None:
         page.append("  " + tr("memory.largest", batch=curve.largest) + "\n")
 
@@ -159,9 +164,3 @@ def _remedies(page: Text, case: MemoryCase, chosen: Chosen) -> None:
             lines = differences(remedy) or [tr("memory.no_setting")]
             page.append("".join(f"      + {line}\n" for line in lines), "green")
     page.append("\n" + tr("memory.resume_from", checkpoint=case.checkpoint or UNKNOWN) + "\n", "dim")
-
-
-def _size(mib: float | None) -> str:
-    if mib is None:
-        return UNKNOWN
-    return f"{gib(mib)} GiB" if mib >= 1024 else f"{mib:.0f} MiB"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.format import UNKNOWN
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.actions import Started, Stopped, resume_run, stop_run
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.run_words import run_state
-from diffbev_tui.core.show import UNKNOWN
 from diffbev_tui.i18n import tr
 
 if TYPE_CHECKING:

@@ -8,13 +8,14 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
+from diffbev_engine.core.format import UNKNOWN, percent, points, progress
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_engine.runs.metrics_tail import Notice
 from diffbev_tui.core.chart import too_small
 from diffbev_tui.core.chart_pages import ChartPages
 from diffbev_tui.core.monitor_desk import ChartView, Frame, RunFacts, Wish
 from diffbev_tui.core.run_words import run_state
-from diffbev_tui.core.show import UNKNOWN, bar, duration, percent
+from diffbev_tui.core.show import age, bar, duration
 from diffbev_tui.core.ticks import number, step_label
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.widgets.chart import run_colours
@@ -134,7 +135,7 @@ class _Lines:
 
 def run_steps(run: RunReport) -> str:
     """``41,350/200,000``."""
-    return UNKNOWN if run.step is None else f"{run.step:,}/{run.max_iters:,}"
+    return progress(run.step, run.max_iters)
 
 
 def _well(run: RunReport) -> bool:
@@ -174,13 +175,13 @@ def _health(run: RunReport, facts: RunFacts, now: float) -> list[tuple[str, bool
     """Words, and whether they are loud."""
     words: list[tuple[str, bool]] = []
     if facts.saved is not None:
-        age = duration(max(now - facts.saved, 0.0))
-        words.append((tr("monitor.checkpoint", name=facts.checkpoint, age=age), False))
+        saved = age(now - facts.saved)
+        words.append((tr("monitor.checkpoint", name=facts.checkpoint, age=saved), False))
     else:
         words.append((tr("monitor.no_checkpoint"), False))
     if run.best_miou is not None:
         step = f"{run.best_step:,}" if run.best_step is not None else UNKNOWN
-        words.append((tr("monitor.best_miou", value=number(run.best_miou), step=step), False))
+        words.append((tr("monitor.best_miou", value=points(run.best_miou), step=step), False))
     else:
         words.append((tr("monitor.no_miou"), False))
     norm = number(facts.grad_norm) if facts.grad_norm is not None else UNKNOWN

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from diffbev_engine.core.format import UNKNOWN, gib
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.background import Background
 from diffbev_tui.core.run_words import run_state
-from diffbev_tui.core.show import UNKNOWN, duration, gib
+from diffbev_tui.core.show import duration
 from diffbev_tui.core.ticks import number
 from diffbev_tui.i18n import tr
 

@@ -8,9 +8,9 @@ from textual.containers import Container, Horizontal, Vertical
 from textual.geometry import Size
 from textual.widgets import Static
 
+from diffbev_engine.core.format import points
 from diffbev_tui.core.gallery import arrange
 from diffbev_tui.core.samples import Part, Sample
-from diffbev_tui.core.show import UNKNOWN
 from diffbev_tui.i18n import tr
 from diffbev_tui.widgets.picture import drawn
 
@@ -83,6 +83,6 @@ def caption_of(part: Part) -> Text:
         return text.append(tr(f"classes.part_{part.kind}"), "bold")
     text.append(part.name, "bold")
     text.append(f" @ {part.iteration:,}\n" if part.iteration is not None else "\n", "dim")
-    score = UNKNOWN if part.miou is None else f"{100 * part.miou:.1f}"
+    score = points(part.miou)
     text.append(f"mIoU {score}")
     return text.append(f" {tr('classes.over', count=part.classes)}", "dim") if part.classes else text

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from rich.text import Text
 
+from diffbev_engine.core.format import gib, percent, points, progress
 from diffbev_engine.core.gpu import GpuReading
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.run_words import run_state
-from diffbev_tui.core.show import duration, gib, percent
+from diffbev_tui.core.show import duration
 from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import tr
 from diffbev_tui.widgets.line import Line
@@ -51,7 +52,7 @@ def _append_run(line: Text, run: RunReport, *, with_speed: bool) -> None:
     line.append(f" {plain(Path(run.path).name)}")
     if run.step is None or run.max_iters is None:
         return
-    line.append(f"  {run.step:,}/{run.max_iters:,}")
+    line.append(f"  {progress(run.step, run.max_iters)}")
     if run.max_iters:
         line.append(f"  {percent(run.step / run.max_iters)}")
     if run.state is RunCondition.RUNNING:
@@ -60,7 +61,7 @@ def _append_run(line: Text, run: RunReport, *, with_speed: bool) -> None:
         if not run.stalled:
             line.append(f"  {tr('app.eta')} {duration(run.eta_s)}")
     elif run.best_miou is not None:
-        line.append(f"  mIoU {percent(run.best_miou)}")
+        line.append(f"  mIoU {points(run.best_miou)}")
 
 
 def _append_gpus(line: Text, reading: GpuReading) -> None:
@@ -73,7 +74,7 @@ def _append_gpus(line: Text, reading: GpuReading) -> None:
             why = tr("app.gpu_lost" if gpu.lost else "app.gpu_refused")
             line.append(f"   GPU{gpu.index} ! {why}", "bold red")
             continue
-        load = "" if gpu.utilization is None else f" {gpu.utilization:.0f} %"
+        load = "" if gpu.utilization is None else f" {percent(gpu.utilization / 100, 0)}"
         memory = "" if gpu.total_mib is None else f" {gib(gpu.used_mib)}/{gib(gpu.total_mib)} GiB"
         line.append(f"   GPU{gpu.index}{memory}{load}")
 

@@ -57,7 +57,7 @@ def test_miou_at_every_evaluation_with_the_best_one_ringed(pair):
     figure = draw_miou(pair)
     line = _line(figure, "Baseline")
     np.testing.assert_allclose(line.get_data(), [[400, 800, 1200], [10, 20, 15]])
-    assert line.get_label() == "Baseline: best 20.00 % at step 800"
+    assert line.get_label() == "Baseline: best 20.00 at step 800"
     rings = [each for each in figure.axes[0].get_lines() if each.get_label() == "_best"]
     np.testing.assert_allclose([ring.get_xydata()[0] for ring in rings], [[800, 20], [800, 30]])
 

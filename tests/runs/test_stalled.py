@@ -44,7 +44,7 @@ def test_a_minute_without_an_iteration_is_a_stall(folder):
     assert (well.it_per_s, well.eta_s) == (2.0, 100.0)
     stalled = _report(folder, idle_s=90)
     assert (stalled.state, stalled.activity, stalled.stalled) == (RunCondition.RUNNING, "stalled", True)
-    assert "no iteration for 90 s" in stalled.reason
+    assert "no iteration for 1 min 30 s" in stalled.reason
     assert stalled.age_s >= 90
     speeds = stalled.it_per_s, stalled.images_per_s, stalled.data_wait, stalled.eta_s
     assert speeds == (None, None, None, None)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual, same
+from diffbev_engine.core.format import mib_size, percent
 from diffbev_engine.core.gpu_processes import GpuProcess, own_among
 from diffbev_engine.findings.compiler import missing_for_compile
 from diffbev_engine.findings.finding import Remedy
@@ -81,9 +82,11 @@ def _others(known: Circumstances) -> Remedy | None:
     if not capacity or held <= _OTHERS_MATTER * capacity:
         return None
     others = [(pid, mib, _short(name)) for pid, mib, name in others]
-    zh = "、".join(f"进程 {pid}{f'（{name}）' if name else ''} 占用 {_gib(mib)}" for pid, mib, name in others)
+    zh = "、".join(
+        f"进程 {pid}{f'（{name}）' if name else ''} 占用 {mib_size(mib)}" for pid, mib, name in others
+    )
     en = ", ".join(
-        f"process {pid}{f' ({name})' if name else ''} holds {_gib(mib)}" for pid, mib, name in others
+        f"process {pid}{f' ({name})' if name else ''} holds {mib_size(mib)}" for pid, mib, name in others
     )
     return Remedy(
         id="others",
@@ -91,7 +94,7 @@ def _others(known: Circumstances) -> Remedy | None:
             f"结束其他进程，或用 --gpu-ids 更换 GPU：{zh}",
             f"Stop other processes, or use another GPU with --gpu-ids: {en}",
         ),
-        saving=same(_gib(held)),
+        saving=same(mib_size(held)),
         saving_mib=held,
         saving_known=Bilingual("来自驱动或报错信息", "reported by the driver or the error message"),
         changes=Bilingual("请先确认该进程属于谁", "check who owns them first"),
@@ -116,7 +119,7 @@ def _fragmentation(known: Circumstances) -> Remedy | None:
         text=Bilingual(
             "启用 expandable_segments，消除显存碎片", "Enable expandable segments to avoid fragmentation"
         ),
-        saving=Bilingual(f"最多 {_gib(unused)}", f"up to {_gib(unused)}"),
+        saving=Bilingual(f"最多 {mib_size(unused)}", f"up to {mib_size(unused)}"),
         saving_mib=unused,
         saving_known=Bilingual("已保留但未分配的部分", "what was reserved but unallocated"),
         changes=Bilingual("无；须在程序启动前设置", "none; it must be set before the program starts"),
@@ -183,7 +186,7 @@ def _micro_batch(known: Circumstances) -> Remedy | None:
             f"批大小 {batch} → {smaller}，梯度累积 {accumulated} → {whole // smaller} 次",
             f"Batch size {batch} → {smaller}, gradient accumulation {accumulated} → {whole // smaller}",
         ),
-        saving=same(f"≈ {_gib(saved)}") if saved else Bilingual("约一半", "about half"),
+        saving=same(f"≈ {mib_size(saved)}") if saved else Bilingual("约一半", "about half"),
         saving_mib=saved,
         saving_known=_MEASURED
         if known.line
@@ -244,7 +247,7 @@ def _workers(config: Mapping[str, Any]) -> Remedy | None:
     return Remedy(
         id="workers",
         text=Bilingual(f"加载进程 {workers} → {fewer} 个", f"Loader processes {workers} → {fewer}"),
-        saving=same(f"≈ {saved / 1024:.1f} GiB"),
+        saving=same(f"≈ {mib_size(saved)}"),
         saving_mib=saved,
         saving_known=_PER_WORKER,
         changes=Bilingual("可能要等待数据；结果不变", "training may wait for data; the same results"),
@@ -297,9 +300,5 @@ def _of_allocated(share: float, known: Circumstances) -> float | None:
 
 def _share(share: float, known: Circumstances) -> Bilingual:
     size = _of_allocated(share, known)
-    shown = f" (≈ {_gib(size)})" if size else ""
-    return Bilingual(f"约 {share:.0%}{shown}", f"about {share:.0%}{shown}")
-
-
-def _gib(mib: float) -> str:
-    return f"{mib / 1024:.1f} GiB" if mib >= 1024 else f"{mib:.0f} MiB"
+    shown = f" (≈ {mib_size(size)})" if size else ""
+    return Bilingual(f"约 {percent(share, 0)}{shown}", f"about {percent(share, 0)}{shown}")

@@ -132,7 +132,7 @@ class Diagnosis:
             Bilingual(
                 f"塌缩（单一类别占正预测 >95%）：{'是' if flag else '否'}，最多的是 {CLASSES[number]} "
                 f"{share:.1%}，标签中占 {survey.truth_share(number):.1%}",
-                f"collapse (one class above 95 % of the positive predictions): {'YES' if flag else 'no'}, "
+                f"collapse (one class above 95% of the positive predictions): {'YES' if flag else 'no'}, "
                 f"the top class is {CLASSES[number]} with {share:.1%} ({survey.truth_share(number):.1%} of "
                 "the labels)",
             ),

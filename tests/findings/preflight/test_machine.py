@@ -81,7 +81,7 @@ def test_a_disk_without_room_for_the_checkpoints_is_an_error(plan, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(2**40, 2**40 - 2**20, 2**20))
     [finding] = storage.disk(plan)
     assert finding.severity is Severity.ERROR
-    assert "1.0 MiB free" in finding.title.en
+    assert "1 MiB free" in finding.title.en
     assert "2 kept, latest, best, those being written: 6 ×" in finding.title.en
 
 

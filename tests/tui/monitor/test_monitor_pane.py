@@ -68,7 +68,7 @@ async def test_curves_and_the_run_are_shown(workspace):
         await until(pilot, lambda: visible(pane) == ["loss", "mIoU", "Ldepth", "Ldiff"])
         assert "A baseline  B diffbev_default" in words(pane, "head").replace("   ", "  ")
         text = words(pane, "run")
-        for part in ("4,000/8,000", "7.6 it/s", "30.4 img/s", "data wait 1.2 %", "ETA", "iter_4000.pth"):
+        for part in ("4,000/8,000", "7.6 it/s", "30.4 img/s", "data wait 1.2%", "ETA", "iter_4000.pth"):
             assert part in text
         assert "no NaN" in text
         assert "resumed once @ 2,000" in text

@@ -54,9 +54,9 @@ async def test_the_status_line_tells_of_a_run_that_is_going_on(workspace):
         await until(pilot, lambda: "41,350/200,000" in _text(app.query_one(StatusLine)))
         line = _text(app.query_one(StatusLine))
         assert "● training baseline_smoke" in line
-        assert "20.7 %" in line
+        assert "20.7%" in line
         assert "7.6 it/s" in line
-        assert "5 h 48 m" in line
+        assert "5 h 48 min" in line
 
 
 async def test_leaving_asks_while_a_run_is_going_on_and_detaching_leaves_it(workspace):
