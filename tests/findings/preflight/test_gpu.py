@@ -233,6 +233,7 @@ def test_a_measured_curve_counts_more_than_the_estimate(plan):
 
 
 def test_the_demo_runs_on_the_cpu_where_the_gpu_is_unusable(monkeypatch):
+    monkeypatch.setenv(VISIBLE, "0")  # remembers what to restore
     for usable, hidden in ((False, ""), (True, None)):
         monkeypatch.delenv(VISIBLE, raising=False)
         install(monkeypatch, card())
