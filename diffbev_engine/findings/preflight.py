@@ -37,16 +37,19 @@ CHECKS: dict[str, Check] = {
 """Name of a check, which its findings carry, and its function."""
 
 
-PRECONDITIONS = (
-    *("data_root", "pairing", "depth", "labels", "disk", "cuda", "gpu_memory"),
-    *("open_files", "shared_memory", "compiler"),
-)
-"""Checks that take a second or two, and without which a training run is not started.
-
-To make a check a precondition, add its name: what it finds at error level refuses, its warnings are logged.
-"""
+_ONLY_BEFORE = {
+    "work_dir": "the lock decides, when it is taken",
+    "samples": "a damaged file is met by the loader, which ends the run with a checkpoint",
+    "weights": "they are loaded before anything is changed",
+}
+"""Checks that a start does not make, and why."""
 _LOGGED = ("splits", "ram")
 """Checks of which even an error is only logged at a start: the run works, or the figure is a guess."""
+PRECONDITIONS = tuple(name for name in CHECKS if name not in (*_ONLY_BEFORE, *_LOGGED))
+"""Checks whose errors refuse the start of a training run.
+
+Every check that is added joins them: it must take less than a second, whatever the size of the data.
+"""
 _SHOWN = 5
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from diffbev_engine.core.errors import DiffBEVError, UsageError
-from diffbev_engine.core.files import atomic_path
+from diffbev_engine.core.files import atomic_path, foreign_bytes
 from diffbev_engine.runs.folder import RunFolder
 
 _FORMAT = 1
@@ -240,7 +240,7 @@ def _damage(path: Path) -> str:
         if not head.strip(b"\0"):
             return "contains only zeros"
         if not head.startswith(b"PK"):
-            return "is not a file that torch.save wrote"
+            return foreign_bytes(head) or "is not a file that torch.save wrote"
         if not zipfile.is_zipfile(path):
             return "is truncated"
         with zipfile.ZipFile(path) as archive:

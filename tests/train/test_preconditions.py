@@ -34,13 +34,13 @@ def settings(tiny_settings: Settings, root: Path) -> Settings:
     return Settings.model_validate({**tiny_settings.model_dump(), **changes, "data": data})
 
 
-def _write_depth(root: Path, leave_out: int = 0) -> None:
+def _write_depth(root: Path, leave_out: int = 0, size: tuple[int, int] = (64, 96)) -> None:
     for split in ("train", "val"):
         folder = root / "ann_bev_dir" / f"{split}_depth"
         folder.mkdir()
         for image in sorted((root / "img_dir" / split).iterdir())[leave_out:]:
-            depth = np.full((64, 96), 10, np.float32)
-            np.savez(folder / f"{image.stem}.npz", depth=depth, mask=np.ones((64, 96), np.uint8))
+            depth = np.full(size, 10, np.float32)
+            np.savez(folder / f"{image.stem}.npz", depth=depth, mask=np.ones(size, np.uint8))
 
 
 def _refused(settings: Settings, work_dir: Path, **job: object) -> str:
@@ -57,6 +57,22 @@ def test_depth_supervision_without_depth_is_refused(settings, root, tmp_path):
     assert "--anyway" in message
     _write_depth(root, leave_out=2)
     assert "2 of 8" in _refused(settings, tmp_path / "run")
+
+
+def test_depth_of_another_size_is_refused(settings, root, tmp_path):
+    _write_depth(root, size=(32, 48))
+    message = _refused(settings, tmp_path / "run")
+    assert "depth: train: depth has the wrong size" in message
+    assert "32x48" in message
+
+
+def test_a_damaged_file_is_left_to_the_loader_which_saves_before_it_ends(tiny_settings, root, tmp_path):
+    image = sorted((root / "img_dir" / "train").iterdir())[0]
+    image.write_bytes(image.read_bytes()[:-200])
+    settings = tiny_settings.model_copy(update={"data_root": root})
+    with pytest.raises(DiffBEVError, match="truncated"):
+        train(TrainingJob(settings, "tiny.py", tmp_path / "run"), evaluation_in_training)
+    assert (tmp_path / "run" / "latest.pth").exists()
 
 
 def test_a_full_disk_is_refused(settings, root, tmp_path, monkeypatch):
