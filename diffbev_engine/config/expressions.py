@@ -147,7 +147,7 @@ class Expressions:
     def _unpacked(self, node: ast.expr) -> dict[str, Entry]:
         data = self.value(node).data
         if not isinstance(data, dict):
-            raise self.origin(node).error(f"** needs a dict, {quote(node)} is none.")
+            raise self.origin(node).error(f"** needs a dict, and {quote(node)} is not one.")
         return data
 
     def _attribute(self, node: ast.Attribute) -> Value:

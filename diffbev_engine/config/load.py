@@ -100,7 +100,7 @@ def _parse_override(text: str) -> Value:
 
 
 def _source(value: object, indent: int) -> str:
-    """``value`` as source text; dicts that do not fit a line are broken into one key a line."""
+    """``value`` as source text; dicts that do not fit a line get one line per key."""
     if isinstance(value, Path):
         return repr(str(value))
     if not isinstance(value, dict):

@@ -6,7 +6,7 @@ from pathlib import Path
 from diffbev_engine.core.errors import UsageError
 
 PRESETS_DIR = Path(__file__).with_name("presets")
-"""Same tree as ``configs/`` of a workspace: ``_base_/…`` and one folder a kind of experiment."""
+"""Same tree as ``configs/`` of a workspace: ``_base_/…`` and one directory per kind of experiment."""
 
 
 def preset_names() -> list[str]:

@@ -1,5 +1,5 @@
-# CPU 演示：几分钟跑完整个流程；结果不能与论文比较
-# CPU demo: the whole procedure in minutes; its scores cannot be compared with published ones
+# CPU 演示：几分钟内运行完整流程；结果不能与论文比较
+# CPU demo: the whole runbook in minutes; scores are not comparable with published results
 _base_ = [
     "../_base_/models/lss_swin.py",
     "../_base_/datasets/nuscene.py",
@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 model = dict(
-    # 随机初始化的小型 CNN，步长 16 的特征层 / a small CNN, random weights, its stage of stride 16
+    # 随机初始化的小型 CNN，步长 16 的特征层 / small CNN, random initialization, stage of stride 16
     backbone=dict(name="regnetx_002", pretrained=None, out_stage=-2),
     lift=dict(mode="aligned", channels=16),
     bev_encoder=True,
@@ -28,5 +28,5 @@ checkpoint_config = dict(interval=100)
 evaluation = dict(interval=300)
 log_config = dict(interval=10)
 
-# CPU 用单精度 / single precision on a CPU
+# CPU 使用单精度 / single precision on the CPU
 precision = "fp32"

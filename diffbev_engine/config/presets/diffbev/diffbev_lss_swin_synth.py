@@ -1,5 +1,5 @@
-# 合成世界上的消融实验：Swin-T，随机初始化，较小的图像；各变体只改 model 的设置
-# Ablation on the synthetic world: Swin-T with random weights, smaller images; variants change model only
+# 合成数据集上的消融实验：Swin-T，随机初始化，较小的图像；各变体只修改 model 的设置
+# Ablation on the synthetic dataset: Swin-T, random initialization, smaller images; variants change model only
 _base_ = ["./diffbev_lss_swin_nuscenes.py"]
 
 model = dict(

@@ -1,13 +1,13 @@
-# 模型：Swin-T 主干 + LSS 视角变换 + BEV 解码头
-# Model: Swin-T encoder, lift-splat view transform, BEV head
+# 模型：Swin-T 主干网络 + LSS 视角变换 + BEV 解码头
+# Model: Swin-T backbone, lift-splat view transform, BEV head
 model = dict(
     backbone=dict(
-        # timm 模型名 / name of a timm model
+        # timm 模型名 / timm model name
         name="swin_tiny_patch4_window7_224",
-        # 'imagenet'：ImageNet 权重；文件路径：本地 .pth；None：随机初始化
-        # 'imagenet': ImageNet weights; a path: a local .pth file; None: random
+        # 'imagenet'：ImageNet 权重；文件路径：本地权重文件；None：随机初始化
+        # 'imagenet': ImageNet weights; a path: weights in a file; None: random initialization
         pretrained="imagenet",
-        # 提升到 BEV 的特征层，-1 为最深层 / feature stage that is lifted, -1 is the deepest
+        # 变换到 BEV 的特征层，-1 为最深层 / feature stage that is lifted; -1 is the deepest
         out_stage=-1,
     ),
     lift=dict(
@@ -29,13 +29,13 @@ model = dict(
     head=dict(
         # 两级的内部宽度，输出为其四倍 / inner width of the two stages, their output is four times wider
         planes=(128, 64),
-        # 每级的瓶颈块数 / bottlenecks a stage
+        # 每级的瓶颈块数 / bottlenecks per stage
         blocks=4,
-        # GroupNorm 的组数 / groups of every group norm
+        # GroupNorm 的组数 / groups of each GroupNorm
         groups=16,
     ),
     loss=dict(
-        # 不可见网格先验项的权重 / weight of the prior term on invisible cells
+        # 不可见单元先验项的权重 / weight of the prior term on invisible cells
         invisible_weight=0.001,
         # 类别先验默认为 PON 训练集的统计值，可用 priors=(14 个数) 覆盖
         # class priors default to those of the PON training split; override with priors=(14 numbers)
