@@ -17,7 +17,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from diffbev_engine.core.state_file import convert
+from diffbev_engine.core.state_file import Amount, convert
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """What asks a training run to save and stop: people, schedulers (SLURM, submitit), a closing terminal."""
@@ -47,7 +47,7 @@ class ProcessIdentity:
     """One process, for good."""
 
     pid: Annotated[int, Meta(ge=1, le=2**31 - 1)]
-    start: float
+    start: Amount
     """Clock ticks after boot on Linux, Unix time elsewhere; only equality means something."""
     boot_id: str
     namespace: str
