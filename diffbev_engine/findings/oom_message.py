@@ -95,8 +95,8 @@ class OutOfMemory:
         total, held = mib_size(self.capacity, 2), mib_size(self.allocated, 2)
         lines = [
             Bilingual(
-                f"{gpu}：请求 {asked}，剩余 {free}，总量 {total}，PyTorch 已分配 {held}",
-                f"{gpu}: asked for {asked}, {free} free of {total}, PyTorch holds {held}",
+                f"{gpu}：请求 {asked}，空闲 {free}，总量 {total}，PyTorch 已分配 {held}",
+                f"{gpu}: requested {asked}, {free} free of {total}, {held} allocated by PyTorch",
             )
         ]
         if self.allowed is not None:
@@ -122,7 +122,7 @@ class OutOfMemory:
         if self.spilled:
             lines.append(
                 Bilingual(
-                    "分配量超过显存：Windows已换出到主机内存",
+                    "分配量超过显存：Windows 已换出到主机内存",
                     "more memory allocated than the GPU has: Windows spilled to host memory",
                 )
             )
