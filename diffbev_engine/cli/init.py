@@ -1,6 +1,7 @@
 """``diffbev-engine init``."""
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,9 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from diffbev_engine.cli.options import json_option
+from diffbev_engine.nuscenes.versions import RUNBOOK_VERSION
 
 if TYPE_CHECKING:
     from diffbev_engine.workspace.init import FileReport, InitReport
+    from diffbev_engine.workspace.workspace import Workspace
 
 
 @click.command(short_help="Create a workspace for the runbook.")
@@ -20,6 +23,12 @@ if TYPE_CHECKING:
     type=click.Path(path_type=Path),
     help="nuScenes directory (with samples/, maps/ and v1.0-…/). Optional for an existing workspace.",
 )
+@click.option(
+    "--data-root",
+    type=click.Path(path_type=Path),
+    help="Directory for prepared images, labels and depth, if the nuScenes directory is read-only or shared. "
+    "[default: the nuScenes directory]",
+)
 @click.option("--demo", is_flag=True, help="Small images, model and iteration counts that run on a CPU.")
 @click.option(
     "--upgrade",
@@ -27,7 +36,14 @@ if TYPE_CHECKING:
     help="Update an existing workspace and show a diff of the files you changed.",
 )
 @json_option
-def command(workspace: Path, nuscenes_root: Path | None, demo: bool, upgrade: bool, as_json: bool) -> None:
+def command(
+    workspace: Path,
+    nuscenes_root: Path | None,
+    data_root: Path | None,
+    demo: bool,
+    upgrade: bool,
+    as_json: bool,
+) -> None:
     """Create WORKSPACE, a directory in which every runbook command runs as written.
 
     Configurations, training scripts, tools and run folders; the nuScenes root is entered in
@@ -35,7 +51,7 @@ def command(workspace: Path, nuscenes_root: Path | None, demo: bool, upgrade: bo
     """
     from diffbev_engine.workspace.init import init_workspace
 
-    report = init_workspace(workspace, nuscenes_root, demo=demo, upgrade=upgrade)
+    report = init_workspace(workspace, nuscenes_root, data_root=data_root, demo=demo, upgrade=upgrade)
     if as_json:
         click.echo(json.dumps(_to_dict(report), indent=1, ensure_ascii=False))
         return
@@ -60,17 +76,41 @@ def _show(report: "InitReport", *, diffs: bool) -> None:
                 click.echo(f"\n{file.diff}", nl=False)
     elif any(file.news for file in report.of(Outcome.KEPT)):
         click.echo(f"To see the differences, run `diffbev-engine init {shlex.quote(str(place))} --upgrade`")
-    if not (report.workspace.nuscenes_root / "img_dir").is_dir():
-        root = shlex.quote(str(report.workspace.nuscenes_root))
-        click.echo(f"{root} is not prepared yet. Run `diffbev-engine prepare --nuscenes-root {root}`")
-    for path in (str(place), str(report.workspace.nuscenes_root)):
+    _show_data(report.workspace)
+    for path in dict.fromkeys(
+        (str(place), str(report.workspace.nuscenes_root), str(report.workspace.data_root))
+    ):
         if shlex.quote(path) != path:
             click.echo(
                 f"note: {path} must be quoted in the runbook commands; a path without special "
                 f"characters avoids this"
             )
     if not report.existed:
+        click.echo(
+            "cameras: this workspace uses the front camera (data.cameras='front'); the presets use all"
+        )
         click.echo(f"next: cd {shlex.quote(str(place))}")
+
+
+def _show_data(workspace: "Workspace") -> None:
+    """Which tables and cameras the runbook will use, and what is left to do."""
+    from diffbev_engine.nuscenes.versions import is_annotated, versions_in
+
+    root = workspace.nuscenes_root
+    usable = [name for name in versions_in(root) if is_annotated(root / name)]
+    if usable and RUNBOOK_VERSION not in usable:
+        click.echo(
+            f"workspace uses {', '.join(usable)}: the tools run step 4.0 with it where the runbook says "
+            f"{RUNBOOK_VERSION}"
+        )
+    if workspace.separate_data_root:
+        click.echo(f"prepared data goes to {workspace.data_root}; {root} is only read")
+    elif not os.access(root, os.W_OK):
+        click.echo(f"note: {root} is read-only; keep prepared data elsewhere with --data-root DIR")
+    if not (workspace.data_root / "img_dir").is_dir():
+        raw, data = shlex.quote(str(root)), shlex.quote(str(workspace.data_root))
+        output = f" --output-dir {data}" if workspace.separate_data_root else ""
+        click.echo(f"{data} is not prepared yet. Run `diffbev-engine prepare --nuscenes-root {raw}{output}`")
 
 
 def _with_counts(file: "FileReport") -> str:
@@ -82,6 +122,7 @@ def _to_dict(report: "InitReport") -> dict[str, object]:
     return {
         "workspace": str(report.workspace.root),
         "nuscenes_root": str(report.workspace.nuscenes_root),
+        "data_root": str(report.workspace.data_root),
         "demo": report.workspace.demo,
         "existed": report.existed,
         "files": [

@@ -4,6 +4,7 @@ Signals and exit codes are those of the command, as there is no other process be
 """
 
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,8 @@ import click
 
 from diffbev_engine.cli.main import cli, main
 from diffbev_engine.core.errors import DiffBEVError, ExitCode
-from diffbev_engine.workspace.workspace import Workspace, find_workspace
+from diffbev_engine.nuscenes.versions import RUNBOOK_VERSION
+from diffbev_engine.workspace.workspace import Workspace, absolute, find_workspace
 
 if TYPE_CHECKING:
     from diffbev_engine.config.settings import Settings
@@ -117,13 +119,65 @@ def _config_first(_script: Path, arguments: list[str]) -> list[str]:
     return [*config, *rest]
 
 
-def _depth_of_the_demo(script: Path, arguments: list[str]) -> list[str]:
-    """A demo workspace trains on small images: its depth is made at their size, and that is said."""
+def _depth_of_the_workspace(script: Path, arguments: list[str]) -> list[str]:
+    """The runbook's command with the version, data root and size of this workspace; each change is said."""
     parsed = _parsed("prepare-depth", arguments)
     workspace = _workspace_of(script)
-    size = _image_size(workspace) if parsed and workspace else None
-    if not parsed or not workspace or size is None or size == (parsed["height"], parsed["width"]):
+    if not parsed or not workspace:
         return arguments
+    return [
+        *arguments,
+        *_version_that_exists(workspace, parsed),
+        *_separate_data_root(workspace, parsed),
+        *_size_of_the_demo(workspace, parsed),
+    ]
+
+
+def _version_that_exists(workspace: Workspace, parsed: dict[str, object]) -> list[str]:
+    """The runbook names v1.0-trainval; a root may hold v1.0-mini alone."""
+    from diffbev_engine.nuscenes.versions import is_annotated, versions_in
+
+    root, wanted = Path(str(parsed["nuscenes_root"])), parsed["version"]
+    found = versions_in(root)
+    usable = [name for name in found if is_annotated(root / name)]
+    prepared = _prepared_version(workspace)
+    chosen = prepared if prepared in usable else usable[0] if len(usable) == 1 else None
+    if wanted != RUNBOOK_VERSION or chosen is None or (wanted in found and prepared in (None, wanted)):
+        return []
+    if chosen == wanted:
+        return []
+    why = f"the images were prepared from {chosen}" if wanted in found else f"{root} does not have it"
+    click.echo(f"工作区使用 {chosen}（代替 {wanted}） / workspace uses {chosen} instead of {wanted}: {why}")
+    return ["--version", chosen]
+
+
+def _prepared_version(workspace: Workspace) -> str | None:
+    """The version in ``prepare.json``; None where there is none."""
+    try:
+        record = json.loads((workspace.data_root / "prepare.json").read_text(encoding="utf-8"))
+        return str(record["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _separate_data_root(workspace: Workspace, parsed: dict[str, object]) -> list[str]:
+    """Paths below the nuScenes root, as the runbook writes them, moved to a separate data root."""
+    moved = []
+    for option, name in (("--output-dir", "output_dir"), ("--img-dir", "img_dir")):
+        path = absolute(Path(str(parsed[name] or "")))
+        if workspace.separate_data_root and path.is_relative_to(workspace.nuscenes_root):
+            below = path.relative_to(workspace.nuscenes_root)
+            moved += [option, str(workspace.data_root / below)]
+    if moved:
+        click.echo(f"数据根目录 / data root: {workspace.data_root}")
+    return moved
+
+
+def _size_of_the_demo(workspace: Workspace, parsed: dict[str, object]) -> list[str]:
+    """A demo workspace trains on small images: its depth is made at their size."""
+    size = _image_size(workspace)
+    if size is None or size == (parsed["height"], parsed["width"]):
+        return []
     height, width = size
     if not workspace.demo:
         click.echo(
@@ -132,12 +186,12 @@ def _depth_of_the_demo(script: Path, arguments: list[str]) -> list[str]:
             f"{width}.",
             err=True,
         )
-        return arguments
+        return []
     click.echo(
         f"演示工作区：深度图大小为 {height}x{width}，与配置中的 image_size 一致 / demo workspace: depth is "
         f"made at {height}x{width}, the image_size of its configuration"
     )
-    return [*arguments, "--height", str(height), "--width", str(width)]
+    return ["--height", str(height), "--width", str(width)]
 
 
 def _diagnosis_in_the_workspace(script: Path, arguments: list[str]) -> list[str]:
@@ -183,6 +237,6 @@ def _is_main_process() -> bool:
 _ADAPTED: dict[str, tuple[Callable[[Path, list[str]], list[str]], Callable[[int], None]]] = {
     "train": (_show_settings, _say_end_of_training),
     "check-depth": (_config_first, _silent),
-    "prepare-depth": (_depth_of_the_demo, _silent),
+    "prepare-depth": (_depth_of_the_workspace, _silent),
     "diagnose": (_diagnosis_in_the_workspace, _silent),
 }

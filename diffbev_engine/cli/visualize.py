@@ -37,7 +37,7 @@ from diffbev_engine.cli.variadic import VariadicCommand, VariadicOption
     "work_dir",
     type=click.Path(path_type=Path),
     required=True,
-    help="Pictures go to vis/ in this folder; made if missing.",
+    help="Images go to vis/ in this directory, or into it if it is called vis; created if missing.",
 )
 @click.option("--split", type=click.Choice(["val", "train"]), default="val", show_default=True)
 @click.option(

@@ -57,6 +57,8 @@ class FailureContext:
     oom_report: Mapping[str, Any] = field(default_factory=dict)
     workspace: Path | None = None
     data_root: Path | None = None
+    nuscenes_root: Path | None = None
+    """Where it is not the data root itself."""
     run_dirs: tuple[Path, ...] = ()
     """Runs that the failure can be about, where it is not one run."""
     suspects: tuple[str, ...] = ()

@@ -12,6 +12,8 @@ from diffbev_engine.core.files import did_you_mean
 _PROOF = ("sample_data", "sample", "scene", "ego_pose", "sample_annotation")
 """Tables that show that a directory holds nuScenes tables, damaged or incomplete ones too."""
 _NO_ROWS_BYTES = 64
+RUNBOOK_VERSION = "v1.0-trainval"
+"""The version that the runbook's commands name."""
 
 
 def versions_in(nuscenes_root: Path) -> list[str]:

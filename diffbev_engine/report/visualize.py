@@ -24,6 +24,7 @@ from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
 from diffbev_engine.train.distributed import join_processes
 
 _DEVICE = re.compile(r"cpu|cuda(?::(\d+))?")
+_IMAGES = "vis"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class VisualizeJob:
     models: Sequence[ModelSource]
     """One or more; the samples are those of the first one's data root."""
     work_dir: Path
-    """Pictures go to ``vis/`` in it."""
+    """Images go to ``vis/`` in it, or into it where it is called ``vis`` itself."""
     indices: Sequence[int] = ()
     """Positions in the split; none at all: ``count`` of them."""
     count: int = 6
@@ -115,7 +116,8 @@ def visualize(job: VisualizeJob, say: Callable[[str], None] = lambda _line: None
     say(f"{len(records)} samples, {len(indices)} of them are drawn")
     device = choose_device(job.device, say)
     models = load_models(job.models, device, say)
-    folder = make_writable_dir(job.work_dir / "vis", "folder of pictures")
+    folder = job.work_dir if job.work_dir.name == _IMAGES else job.work_dir / _IMAGES
+    make_writable_dir(folder, "image directory")
     drawn = []
     for index in indices:
         say(f"Processing sample {index}...")

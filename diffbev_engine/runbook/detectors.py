@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.files import same_but_case
 from diffbev_engine.findings import failure
 from diffbev_engine.findings.failure import Detector, FailureContext
 from diffbev_engine.runs.metrics import read_metrics
@@ -20,9 +21,9 @@ def data_root_case(context: FailureContext) -> Bilingual | None:
     root = context.data_root
     if root is None or root.exists():
         return None
-    found = _other_case(root)
+    found = same_but_case(root)
     return (
-        Bilingual(f"{root} 不存在，但有 {found}", f"{root} does not exist, but {found} does")
+        Bilingual(f"{root} 不存在，但有 {found[0]}", f"{root} does not exist, but {found[0]} does")
         if found
         else None
     )
@@ -155,20 +156,3 @@ def _run_dirs(context: FailureContext, problem: str) -> list[Path]:
         return [context.run_dir]
     needed = problem in context.suspects
     return [folder for folder in context.run_dirs if needed or (folder / "run.json").exists()]
-
-
-def _other_case(path: Path) -> Path | None:
-    """A path that exists and differs from ``path`` in case only."""
-    here = Path(path.anchor)
-    for part in path.parts[1:]:
-        if (here / part).exists():
-            here = here / part
-            continue
-        try:
-            same_letters = [entry for entry in here.iterdir() if entry.name.lower() == part.lower()]
-        except OSError:
-            return None
-        if not same_letters:
-            return None
-        here = same_letters[0]
-    return here

@@ -105,7 +105,8 @@ def _in_workspace(
     return replace(
         context,
         workspace=roots.workspace,
-        data_root=roots.nuscenes_root,
+        data_root=roots.data_root,
+        nuscenes_root=roots.nuscenes_root,
         run_dirs=tuple(roots.workspace / "runs" / name for name in names),
     )
 

@@ -98,7 +98,12 @@ def finding_json(finding: Finding, runbook: Runbook, roots: WorkspacePaths | Non
 
 def roots_json(roots: WorkspacePaths) -> dict[str, Any]:
     """Where the workspace and its data are."""
-    return {"workspace": str(roots.workspace), "nuscenes_root": str(roots.nuscenes_root), "demo": roots.demo}
+    return {
+        "workspace": str(roots.workspace),
+        "nuscenes_root": str(roots.nuscenes_root),
+        "data_root": str(roots.data_root),
+        "demo": roots.demo,
+    }
 
 
 def step_json(step: Step, roots: WorkspacePaths) -> dict[str, Any]:

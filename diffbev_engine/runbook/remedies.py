@@ -57,7 +57,8 @@ def remedies_for(
     said = " ".join(text.en for text in evidence).lower()
     roots = NO_ROOTS
     if context.workspace and context.data_root:
-        roots = WorkspacePaths(context.workspace, context.data_root)
+        nuscenes_root = context.nuscenes_root or context.data_root
+        roots = WorkspacePaths(context.workspace, nuscenes_root, separate_data_root=context.data_root)
     measured = remedies_of(context.oom_report) if oom else ()
     # The settings of this very run are better than those of the runbook's text.
     general = [replace(each, overrides=()) for each in problem.remedies] if measured else problem.remedies

@@ -9,18 +9,25 @@ from diffbev_engine.core.bilingual import Bilingual, filler
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.core.toml import read_toml
 
-PLACEHOLDERS = ("workspace", "nuscenes_root")
+PLACEHOLDERS = ("workspace", "nuscenes_root", "data_root")
 WORKSPACE_FILE = "workspace.toml"
 _FAMILIAR = (WORKSPACE_FILE, "runbook.toml", "configs", ".diffbev")
 
 
 @dataclass(frozen=True)
 class WorkspacePaths:
-    """The two roots of the runbook, absolute."""
+    """The roots of the runbook, absolute."""
 
     workspace: Path
     nuscenes_root: Path
     demo: bool = False
+    separate_data_root: Path | None = None
+    """Where prepared data is kept apart from a nuScenes root that cannot be written."""
+
+    @property
+    def data_root(self) -> Path:
+        """The directory with ``img_dir`` and ``ann_bev_dir``; in the runbook the nuScenes root itself."""
+        return self.separate_data_root or self.nuscenes_root
 
     def command(self, text: str) -> str:
         """Shell with the roots filled in, quoted where they hold blanks."""
@@ -67,11 +74,15 @@ def find_roots(workspace: Path | None) -> WorkspacePaths:
     file = folder / WORKSPACE_FILE
     settings = read_toml(file) if file.exists() else {}
     settings = {**settings, **settings.get("workspace", {})} if _is_table(settings, "workspace") else settings
-    named = settings.get("nuscenes_root", "../nuScenes")
-    if not isinstance(named, str):
-        raise UsageError(f"{file}: nuscenes_root must be a path in quotes, not {named!r}.")
-    data = Path(folder / Path(named).expanduser())
-    return WorkspacePaths(folder, _without_dots(data), settings.get("demo") is True)
+    named = {"nuscenes_root": "../nuScenes", "data_root": "", **settings}
+    roots = {}
+    for key in ("nuscenes_root", "data_root"):
+        value = named[key]
+        if not isinstance(value, str):
+            raise UsageError(f"{file}: {key} must be a path in quotes, not {value!r}.")
+        roots[key] = _without_dots(Path(folder / Path(value).expanduser())) if value else None
+    nuscenes_root = roots["nuscenes_root"] or folder
+    return WorkspacePaths(folder, nuscenes_root, settings.get("demo") is True, roots["data_root"])
 
 
 def placeholders_of(text: str) -> set[str]:

@@ -74,26 +74,26 @@ class FileContent:
     executable: bool = False
 
 
-def workspace_files(nuscenes_root: Path, *, demo: bool) -> dict[str, FileContent]:
+def workspace_files(data_root: Path, *, demo: bool) -> dict[str, FileContent]:
     """Every file of a workspace but ``workspace.toml``, by relative path with ``/``.
 
     Args:
-        nuscenes_root: absolute; becomes ``data_root`` of the configurations.
+        data_root: absolute; becomes ``data_root`` of the configurations.
         demo: configurations that a CPU trains in minutes.
     """
     return {
-        **_configs(nuscenes_root, demo=demo),
+        **_configs(data_root, demo=demo),
         **_scripts(),
         **{tool.path: _tool(tool) for tool in TOOLS},
     }
 
 
-def _configs(nuscenes_root: Path, *, demo: bool) -> dict[str, FileContent]:
+def _configs(data_root: Path, *, demo: bool) -> dict[str, FileContent]:
     texts = {
         f"configs/{path.relative_to(PRESETS_DIR).as_posix()}": path.read_text(encoding="utf-8")
         for path in sorted((PRESETS_DIR / "_base_").rglob("*.py"))
     }
-    texts[_DATASET] = _replaced(_DATA_ROOT, f"data_root = {_quoted(nuscenes_root)}", texts[_DATASET])
+    texts[_DATASET] = _replaced(_DATA_ROOT, f"data_root = {_quoted(data_root)}", texts[_DATASET])
     texts[_DATASET] = _replaced(_CAMERAS, _FRONT, texts[_DATASET])
     texts |= _demo_configs() if demo else {path: _preset(path) for path in (_BASELINE, _DIFFBEV)}
     return {path: FileContent(text) for path, text in texts.items()}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from diffbev_engine import __version__
 from diffbev_engine.core.errors import DiffBEVError, UsageError
-from diffbev_engine.core.files import atomic_path, make_writable_dir
+from diffbev_engine.core.files import atomic_path, did_you_mean, make_writable_dir
 from diffbev_engine.workspace.content import FileContent, workspace_files
 from diffbev_engine.workspace.workspace import (
     MANIFEST,
@@ -67,14 +67,20 @@ class InitReport:
 
 
 def init_workspace(
-    root: Path, nuscenes_root: Path | None = None, *, demo: bool = False, upgrade: bool = False
+    root: Path,
+    nuscenes_root: Path | None = None,
+    *,
+    data_root: Path | None = None,
+    demo: bool = False,
+    upgrade: bool = False,
 ) -> InitReport:
     """Write the files of a workspace that are missing or still as an earlier ``init`` wrote them.
 
     Args:
         root: folder of the workspace; made if missing.
-        nuscenes_root: becomes ``data_root`` of the configurations; ``None`` keeps that of an existing
-            workspace.
+        nuscenes_root: raw nuScenes; ``None`` keeps that of an existing workspace.
+        data_root: becomes ``data_root`` of the configurations, created if missing; by default that of an
+            existing workspace, else the nuScenes root.
         demo: small configurations for a CPU.
         upgrade: bring an existing workspace up to date; it stays the kind it is.
 
@@ -89,14 +95,23 @@ def init_workspace(
         data = before.nuscenes_root
     else:
         raise UsageError("--nuscenes-root DIR is missing: the folder with samples/, maps/ and v1.0-…/.")
-    workspace = Workspace(absolute(root), data, demo=before.demo if before else demo, engine=__version__)
+    separate = absolute(data_root) if data_root else before.separate_data_root if before else None
+    workspace = Workspace(
+        absolute(root),
+        data,
+        demo=before.demo if before else demo,
+        engine=__version__,
+        separate_data_root=None if separate == data else separate,
+    )
     make_writable_dir(workspace.root, "workspace")
+    if workspace.separate_data_root:
+        make_writable_dir(workspace.separate_data_root, "data root")
     known = dict(before.files) if before else {}
     reports = []
     try:
         for folder in RUN_FOLDERS:
             (workspace.root / folder).mkdir(parents=True, exist_ok=True)
-        for path, content in workspace_files(data, demo=workspace.demo).items():
+        for path, content in workspace_files(workspace.data_root, demo=workspace.demo).items():
             report = _place(workspace.root, path, content, known.get(path))
             reports.append(report)
             if report.outcome is not Outcome.KEPT:
@@ -128,12 +143,7 @@ def _checked_root(nuscenes_root: Path) -> Path:
     path = absolute(nuscenes_root)
     if path.is_dir():
         return path
-    try:
-        near = [entry for entry in path.parent.iterdir() if entry.name.lower() == path.name.lower()]
-    except OSError:
-        near = []
-    hint = f" There is {near[0]}: mind upper and lower case." if near else ""
-    raise UsageError(f"--nuscenes-root: directory {path} does not exist.{hint}")
+    raise UsageError(f"--nuscenes-root: directory {path} does not exist.{did_you_mean(path)}")
 
 
 def _place(root: Path, path: str, content: FileContent, known: str | None) -> FileReport:

@@ -46,13 +46,20 @@ class Workspace:
     root: Path
     """Absolute folder of the workspace."""
     nuscenes_root: Path
-    """Absolute nuScenes root, which is the data root too."""
+    """Absolute nuScenes root."""
     demo: bool = False
     """Small images, model and iteration counts, for a CPU."""
     engine: str = __version__
     """Version of the program that wrote the files last."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative path with ``/`` -> SHA-256 (hex) of what was written there last."""
+    separate_data_root: Path | None = None
+    """Absolute; where prepared data is kept apart from a nuScenes root that cannot be written."""
+
+    @property
+    def data_root(self) -> Path:
+        """The directory with ``img_dir`` and ``ann_bev_dir``: the nuScenes root itself unless separate."""
+        return self.separate_data_root or self.nuscenes_root
 
     @property
     def manifest(self) -> Path:
@@ -75,6 +82,7 @@ class Workspace:
             f"format = {FORMAT}",
             f"engine = {_quoted(self.engine)}",
             f"nuscenes_root = {_quoted(str(self.nuscenes_root))}",
+            *([f"data_root = {_quoted(str(self.data_root))}"] if self.separate_data_root else []),
             f"demo = {'true' if self.demo else 'false'}",
         ]
         files = [f"{_quoted(name)} = {_quoted(digest)}" for name, digest in sorted(self.files.items())]
@@ -143,12 +151,16 @@ def _from_toml(path: Path, data: Mapping[str, Any]) -> Workspace:
     for name, digest in files.items():
         if not isinstance(digest, str):
             raise _damaged(path, f"files.{name} is {digest!r}, no text")
-    nuscenes_root = Path(_value(path, data, "nuscenes_root", str))
-    if not nuscenes_root.is_absolute():
-        raise _damaged(path, f"nuscenes_root is {str(nuscenes_root)!r}, no absolute path")
+    roots = {key: Path(_value(path, data, key, str)) for key in ("nuscenes_root", "data_root") if key in data}
+    if "nuscenes_root" not in roots:
+        raise _damaged(path, "nuscenes_root is missing")
+    for key, root in roots.items():
+        if not root.is_absolute():
+            raise _damaged(path, f"{key} is {str(root)!r}, no absolute path")
     return Workspace(
         root=path.parent,
-        nuscenes_root=nuscenes_root,
+        nuscenes_root=roots["nuscenes_root"],
+        separate_data_root=roots.get("data_root"),
         demo=_value(path, data, "demo", bool),
         engine=_value(path, data, "engine", str),
         files=files,

@@ -77,6 +77,9 @@ def test_one_picture_an_index(sources, tmp_path):
     assert "Loading dataset..." in lines[0]
     assert sum(line.startswith("Loading model...") for line in lines) == 2
     assert lines[-2:] == ["Processing sample 3...", f"✓ Saved to {drawn[1].path}"]
+    assert drawn[0].path.parent == tmp_path / "out" / "vis"
+    named = visualize(VisualizeJob(sources, tmp_path / "vis", indices=[0], device="cpu"))
+    assert named[0].path == tmp_path / "vis" / "sample_0000.png"
 
 
 def test_scores_are_those_of_evaluate(sources):

@@ -11,6 +11,8 @@ from click.testing import CliRunner
 from diffbev_engine.cli.main import cli
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.runbook.load import load_runbook
+from diffbev_engine.runbook.workspace_paths import find_roots
 from diffbev_engine.workspace.content import workspace_files
 from diffbev_engine.workspace.init import Outcome, init_workspace
 from diffbev_engine.workspace.workspace import (
@@ -187,7 +189,7 @@ def test_a_path_that_a_shell_would_split_is_pointed_out(tmp_path, data):
 
 
 def test_wrong_roots_are_one_message(tmp_path, data):
-    with pytest.raises(UsageError, match=f"There is {data}: mind upper and lower case"):
+    with pytest.raises(UsageError, match=f"Did you mean {data}?"):
         init_workspace(tmp_path / "ws", tmp_path / "nuscenes")
     with pytest.raises(UsageError, match="--nuscenes-root DIR is missing"):
         init_workspace(tmp_path / "ws")
@@ -215,3 +217,35 @@ def test_scripts_and_tools_are_well_formed(root):
 
 def _grown(content):
     return type(content)(content.text + "# new\n", content.executable)
+
+
+def test_a_read_only_root_gets_a_data_root_of_its_own(tmp_path, data):
+    prepared = tmp_path / "prepared"
+    report = init_workspace(tmp_path / "ws", data, data_root=prepared)
+    assert report.workspace.data_root == prepared
+    assert prepared.is_dir()
+    config = tmp_path / "ws" / "configs/_base_/datasets/nuscene.py"
+    assert f'data_root = "{prepared}"' in config.read_text()
+    again = init_workspace(tmp_path / "ws")
+    assert (again.workspace.nuscenes_root, again.workspace.data_root) == (data, prepared)
+    roots = find_roots(tmp_path / "ws")
+    assert (roots.nuscenes_root, roots.data_root) == (data, prepared)
+    commands = {
+        step.id: roots.command(step.commands[0].run) for step in load_runbook(roots).steps if step.commands
+    }
+    assert f"ls -ld {data}" in commands["1.1"]
+    assert f"{prepared}/img_dir/train" in commands["1.2"]
+    assert f"--nuscenes-root {data}" in commands["4.0"]
+    assert f"--output-dir {prepared}/ann_bev_dir" in commands["4.0"]
+
+
+def test_the_nuscenes_root_as_data_root_is_the_default(tmp_path, data):
+    assert init_workspace(tmp_path / "ws", data, data_root=data).workspace.separate_data_root is None
+    assert "data_root" not in (tmp_path / "ws" / "workspace.toml").read_text()
+
+
+def test_init_says_which_tables_the_tools_use(tmp_path, data):
+    (data / "v1.0-mini").mkdir()
+    (data / "v1.0-mini" / "sample_data.json").write_text("[]")
+    result = CliRunner().invoke(cli, ["init", str(tmp_path / "ws"), "--nuscenes-root", str(data)])
+    assert "workspace uses v1.0-mini" in result.output

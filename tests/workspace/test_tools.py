@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from diffbev_engine.cli import tools
 from diffbev_engine.workspace.init import init_workspace
 from tests.workspace.small import SMALL_BASELINE
 
@@ -108,7 +109,7 @@ def test_a_full_workspace_says_when_depth_will_not_fit(tmp_path, tiny_root):
     arguments = ["--nuscenes-root", str(tiny_root), "--height", "300", "--width", "400"]
     tool = "tools/data/prepare_nuscenes_depth_gt.py"
     output, _ = _run(tmp_path / "full", sys.executable, tool, *arguments)
-    assert "use --height 600 --width 800" in output
+    assert "Use --height 600 --width 800" in output
 
 
 @pytest.mark.slow
@@ -132,3 +133,24 @@ def test_a_signal_to_the_script_reaches_the_training(root):
 
 def _metrics(root: Path) -> str:
     return "\n".join((root / "runs/baseline/metrics.csv").read_text().splitlines()[1:])
+
+
+def test_the_runbook_runs_on_mini_and_on_a_separate_data_root(tmp_path, capsys):
+    nuscenes, data = tmp_path / "nuScenes", tmp_path / "data"
+    (nuscenes / "v1.0-mini").mkdir(parents=True)
+    (nuscenes / "v1.0-mini" / "sample_data.json").write_text("[]")
+    init_workspace(tmp_path / "ws", nuscenes, data_root=data)
+    arguments = ["--nuscenes-root", str(nuscenes), "--version", "v1.0-trainval", "--split", "train"]
+    arguments += ["--output-dir", f"{nuscenes}/ann_bev_dir", "--img-dir", f"{nuscenes}/img_dir/train"]
+    script = tmp_path / "ws" / "tools" / "data" / "prepare_nuscenes_depth_gt.py"
+    changed = tools._depth_of_the_workspace(script, arguments)[len(arguments) :]
+    assert changed == [
+        *("--version", "v1.0-mini"),
+        *("--output-dir", f"{data}/ann_bev_dir", "--img-dir", f"{data}/img_dir/train"),
+    ]
+    assert "workspace uses v1.0-mini instead of v1.0-trainval" in capsys.readouterr().out
+    (nuscenes / "v1.0-trainval").mkdir()
+    (nuscenes / "v1.0-trainval" / "sample_data.json").write_text("[]")
+    assert "--version" not in tools._depth_of_the_workspace(script, arguments)[len(arguments) :]
+    (data / "prepare.json").write_text('{"version": "v1.0-mini"}')
+    assert "v1.0-mini" in tools._depth_of_the_workspace(script, arguments)
