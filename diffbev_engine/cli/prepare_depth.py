@@ -87,8 +87,7 @@ def command(
         try:
             summaries.append(prepare_depth(job))
         except UsageError as error:  # the summary of the other part comes first
-            stopped = UsageError(f"{part}: {error}")
-            break
+            stopped = stopped or UsageError(f"{part}: {error}")
     if as_json:
         click.echo(json.dumps([asdict(summary) for summary in summaries], indent=1, default=str))
     else:

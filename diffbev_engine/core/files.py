@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.file_kind import HEAD_BYTES, kind_of
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 
@@ -115,37 +116,24 @@ def foreign_content(path: Path) -> str:
     """
     try:
         with path.open("rb") as file:
-            return foreign_bytes(file.read(_HEAD_BYTES))
+            return foreign_bytes(file.read(HEAD_BYTES))
     except OSError:
         return ""
 
 
 def foreign_bytes(content: bytes) -> str:
     """The same as `foreign_content`, of what was read already."""
-    head = content[:_HEAD_BYTES]
+    head = content[:HEAD_BYTES]
     if not head.strip():
         return "is empty. Download or extract it again"
-    if head[257:262] == b"ustar":
-        return _ARCHIVE.format("a tar archive")
-    start = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return next((what for magic, what in _FOREIGN if start.startswith(magic)), "")
+    kind = kind_of(head)
+    if not kind or kind == _EXPECTED:
+        return ""
+    return f"is {kind}" + ("" if "git lfs" in kind else ". Download or extract the file itself again")
 
 
-_HEAD_BYTES = 512
-_PAGE = "is a web page, probably a login or error page saved in place of the download. Download it again"
-_ARCHIVE = "is {} that was not extracted. Extract it, and keep the file inside under this name"
-_FOREIGN = (
-    (
-        b"version https://git-lfs.github.com/spec",
-        "is a Git LFS pointer, not the file itself. Run `git lfs pull`",
-    ),
-    (b"<!doctype html", _PAGE),
-    (b"<html", _PAGE),
-    (b"<?xml", _PAGE),
-    (b"pk\x03\x04", _ARCHIVE.format("a zip archive")),
-    (b"\x1f\x8b", _ARCHIVE.format("a gzip archive")),
-    (b"7z\xbc\xaf\x27\x1c", _ARCHIVE.format("a 7z archive")),
-)
+_EXPECTED = "a JPEG image"
+"""What data of nuScenes may be; a truncated one is no other kind of file."""
 
 
 def _children(folder: Path) -> list[Path]:

@@ -27,7 +27,8 @@ def read_sweep(path: Path) -> np.ndarray:
         raise MissingFile(path) from error
     except OSError as error:
         raise DiffBEVError(f"cannot read point cloud {path}: {error.strerror or error}") from error
-    if foreign := foreign_bytes(content):
+    # Points may begin with any bytes, those of an archive too; 64 bytes of text are no points.
+    if content[:64].isascii() and (foreign := foreign_bytes(content)):
         raise DiffBEVError(f"point cloud {path} {foreign}.")
     if len(content) % _POINT_BYTES:
         raise DiffBEVError(

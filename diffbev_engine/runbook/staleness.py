@@ -124,7 +124,9 @@ def _size_and_time(path: Path) -> list[str]:
 
 def _is_in_place(record: StepRecord, roots: WorkspacePaths) -> bool:
     """Whether the roots lie where they lay when the step ran: its command holds them."""
-    return any(str(root) in record.command for root in (roots.workspace, roots.nuscenes_root))
+    return any(
+        str(root) in record.command for root in (roots.workspace, roots.nuscenes_root, roots.data_root)
+    )
 
 
 def earlier_fingerprint(roots: WorkspacePaths, pattern: str) -> str:

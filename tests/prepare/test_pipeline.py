@@ -313,7 +313,7 @@ def test_a_full_disk_while_writing_registers_is_one_message(job: PrepareJob, mon
     [
         ("image", None, "1 of 8 images missing"),
         ("image", lambda content: content[:-1000], "is truncated"),
-        ("image", lambda _: b"<html>404</html>", "is a web page"),
+        ("image", lambda _: b"<html>404</html>", "is an HTML page"),
         ("image", lambda _: b"", "is empty"),
         ("lidar", None, "1 of 8 LiDAR sweeps missing"),
         ("lidar", lambda content: content[:-3], "damaged"),
