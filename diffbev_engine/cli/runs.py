@@ -145,6 +145,7 @@ def _describe(report: "RunReport") -> str:
     path, process, running = plain(report.path), report.process, report.state.value == "running"
     lines = [
         ("", report.message),
+        ("newest start", f"failed: {report.failed_start}" if report.failed_start else ""),
         ("doing", report.activity or ""),
         ("progress", ", ".join(filter(None, (_progress(report), _age(report))))),
         ("speed", _speed(report)),

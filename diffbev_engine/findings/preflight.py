@@ -43,7 +43,7 @@ _ONLY_BEFORE = {
     "weights": "they are loaded before anything is changed",
 }
 """Checks that a start does not make, and why."""
-_LOGGED = ("splits", "ram")
+_LOGGED = ("splits", "ram", "gpu_memory")
 """Checks of which even an error is only logged at a start: the run works, or the figure is a guess."""
 PRECONDITIONS = tuple(name for name in CHECKS if name not in (*_ONLY_BEFORE, *_LOGGED))
 """Checks whose errors refuse the start of a training run.

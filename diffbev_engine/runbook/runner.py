@@ -19,6 +19,7 @@ from diffbev_engine.runbook.shell import Shell, compose, is_available, read_exit
 from diffbev_engine.runbook.state import StateStore, is_alive, log_path, refuse_if_running
 from diffbev_engine.runbook.view import DONE, RunbookView, view_runbook, watched
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.process import ProcessIdentity, identify
 
 
@@ -178,7 +179,7 @@ def _put_off_until(runbook: Runbook, store: StateStore, done: Step) -> list[Step
 def _was_cut_short(step: Step, store: StateStore, roots: WorkspacePaths) -> bool:
     """Whether the last start failed or vanished, and left a checkpoint to go on from."""
     record = store.read().get(step.id)
-    if not step.resume or record is None or not (roots.workspace / step.run_dir / "latest.pth").exists():
+    if not step.resume or record is None or not RunFolder(roots.workspace / step.run_dir).has_checkpoint():
         return False
     return record.state in (StepState.FAILED, StepState.RUNNING)
 

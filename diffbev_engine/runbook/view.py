@@ -12,6 +12,7 @@ from diffbev_engine.runbook.run_of_step import as_its_run_stands
 from diffbev_engine.runbook.staleness import why_changed
 from diffbev_engine.runbook.state import Records, is_alive
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.folder import RunFolder
 
 DONE = (StepState.PASSED, StepState.SKIPPED)
 
@@ -139,7 +140,7 @@ def _why_stale(
 
 def _is_a_training_with_results(step: Step, roots: WorkspacePaths) -> bool:
     """Whether the step trains, and its run directory still holds a checkpoint."""
-    return bool(step.run_dir) and (roots.path(step.run_dir) / "latest.pth").exists()
+    return bool(step.run_dir) and RunFolder(roots.path(step.run_dir)).has_checkpoint()
 
 
 def _by_dependency(steps: Sequence[Step]) -> list[Step]:

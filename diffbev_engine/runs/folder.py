@@ -88,9 +88,13 @@ class RunFolder:
         newest_first = [path for _, path in reversed(self.checkpoints())]
         return [path for path in (self.latest, *newest_first, self.best) if os.path.lexists(path)]
 
+    def has_checkpoint(self) -> bool:
+        """Whether there is a checkpoint under any name; a resume verifies it."""
+        return bool(self.checkpoint_files())
+
     def holds_a_run(self) -> bool:
         """Whether an earlier run left a checkpoint or metrics here."""
-        return self.metrics.exists() or bool(self.checkpoint_files())
+        return self.metrics.exists() or self.has_checkpoint()
 
     def is_written_by_training(self, name: str) -> bool:
         """Whether the holder of the lock is the only one to write a file of this name here."""

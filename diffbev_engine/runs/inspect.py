@@ -17,6 +17,7 @@ from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.format import age, ago
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.evidence import Evidence, gather
+from diffbev_engine.runs.failed_start import why_start_failed
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.last_words import last_error, signal_of_a_worker
 from diffbev_engine.runs.launch import Launch
@@ -112,6 +113,8 @@ class RunReport:
     last_miou_step: int | None = None
     last_checkpoint: str | None = None
     """The newest checkpoint in the directory."""
+    failed_start: str | None = None
+    """Why the newest start failed before training began; all else is of the start before it."""
     damaged: tuple[str, ...] = ()
     """Problems of its state files, such as "status.json is damaged: …"."""
 
@@ -172,6 +175,7 @@ def _report(evidence: Evidence) -> RunReport:
         status=status,
         reason="" if running or judged.state is RunCondition.FINISHED else message,
         last_checkpoint=checkpoint,
+        failed_start=why_start_failed(evidence.folder),
         damaged=tuple(map(plain, evidence.damaged)),
     )
     report = _with_progress(report)

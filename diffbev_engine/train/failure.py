@@ -1,20 +1,14 @@
 """What ends a run, as one message with its exit code, and the record of a start that failed."""
 
-import json
-import sys
-import time
 from contextlib import suppress
-from dataclasses import asdict
 
 import torch
 
 from diffbev_engine.core.errors import DiffBEVError, OutOfGPUMemoryError
-from diffbev_engine.core.files import write_text
 from diffbev_engine.findings.catalogue import LogText, Strength, kinds, signs_of
 from diffbev_engine.findings.compiler import missing_for_compile
+from diffbev_engine.runs.failed_start import write_failed_start
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.lock import current_launch
-from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.status import RunState, StatusWriter
 from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory, is_out_of_host_memory
 from diffbev_engine.train.recorder import RunLog
@@ -84,16 +78,7 @@ def record_failed_start(folder: RunFolder, failure: DiffBEVError, log: RunLog, m
     tell of it.  Where there was no run, ``status.json`` does too.
     """
     log.note(f"cannot start training: {failure}")
-    record = {
-        "failed": time.time(),
-        "exit_code": int(failure.exit_code),
-        "message": str(failure),
-        "log": log.path.name,
-        "command": sys.argv,
-        "process": asdict(identify()),
-        "launch": current_launch(),
-    }
     with suppress(OSError):  # the failure itself must reach the user
-        write_text(folder.failed_start, json.dumps(record, indent=1) + "\n")
+        write_failed_start(folder, str(failure), int(failure.exit_code), log.path.name)
         if not folder.holds_a_run() and not folder.manifest.exists():
             StatusWriter(folder.status, max_iters).update(state=state_after(failure), message=str(failure))

@@ -8,6 +8,7 @@ from diffbev_engine.runbook.model import Phase, Step
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.view import DONE, RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.core.runbook_text import say
 from diffbev_tui.i18n import tr
@@ -115,7 +116,7 @@ def can_go_on(one: StepView, roots: WorkspacePaths) -> bool:
     """Whether a start would continue from a checkpoint, by the rule of the runner."""
     step = one.step
     cut_short = one.state is StepState.FAILED
-    return bool(step.resume) and cut_short and (roots.workspace / step.run_dir / "latest.pth").exists()
+    return bool(step.resume) and cut_short and RunFolder(roots.workspace / step.run_dir).has_checkpoint()
 
 
 def _plan_many(
@@ -178,10 +179,9 @@ def _consequences(steps: Sequence[StepView], roots: WorkspacePaths, runs: Sequen
 def _consequence(one: StepView, roots: WorkspacePaths) -> str:
     step = one.step
     if step.run_dir:
-        folder = roots.workspace / step.run_dir
         if can_go_on(one, roots):
             return tr("runbook.will_go_on", step=step.id, run=step.run_dir)
-        if (folder / "metrics.csv").exists() or (folder / "latest.pth").exists():
+        if RunFolder(roots.workspace / step.run_dir).holds_a_run():
             return tr("runbook.will_start_over", step=step.id, run=step.run_dir)
         return tr("runbook.will_train", step=step.id, run=step.run_dir)
     files = [roots.path(pattern) for pattern in step.outputs if not any(sign in pattern for sign in "*?[")]

@@ -11,6 +11,7 @@ import torch
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.evaluate.run import evaluation_in_training
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.train.train import TrainingJob, train
 
 
@@ -58,6 +59,7 @@ def test_a_start_that_fails_while_building_leaves_the_earlier_run_as_it_was(run,
 
     after = _contents(run)
     assert {path: after[path] for path in before} == before
+    assert inspect_run(run).failed_start
     record = json.loads((run / "failed_start.json").read_text())
     assert record["message"] == str(caught.value)
     assert record["exit_code"] == caught.value.exit_code
