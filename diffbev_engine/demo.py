@@ -13,7 +13,7 @@ from diffbev_engine.core.gpu_select import VISIBLE
 from diffbev_engine.prepare.pipeline import PrepareJob, prepare
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.model import Runbook
-from diffbev_engine.runbook.report import read_campaign, write_report
+from diffbev_engine.runbook.report import read_content, write_report
 from diffbev_engine.runbook.runner import Ran, Reporter, Selection, exit_code_of, run_steps
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths, find_roots
 from diffbev_engine.runs.inspect import inspect_run
@@ -34,7 +34,7 @@ class DemoSummary:
 
     roots: WorkspacePaths
     reports: tuple[Path, Path]
-    """The campaign as Markdown and HTML."""
+    """The report as Markdown and HTML."""
     scores: dict[str, float | None]
     """Best mIoU on the validation scenes by model."""
     seconds: float
@@ -47,7 +47,7 @@ class DemoStopped(DiffBEVError):
         failed = ran[-1].step.id
         super().__init__(
             f"the demo stopped at step {failed}; see `diffbev-engine runbook doctor {roots.workspace}`. "
-            "Repeating the demo goes on there."
+            "Run the demo again to continue there."
         )
         self.exit_code = exit_code_of(ran)  # type: ignore[assignment]
 
@@ -113,7 +113,7 @@ def run_demo(
     selections = [Selection()] if phases is None else [Selection(phase=phase) for phase in phases]
     for selection in selections:
         _run(runbook, roots, selection, reporter)
-    reports = write_report(read_campaign(runbook, roots, language), roots.workspace / "reports" / "runbook")
+    reports = write_report(read_content(runbook, roots, language), roots.workspace / "reports" / "runbook")
     return DemoSummary(roots, reports, _scores(roots), time.monotonic() - started)
 
 
@@ -130,5 +130,5 @@ def _scores(roots: WorkspacePaths) -> dict[str, float | None]:
 def _score(run: Path) -> float | None:
     try:
         return inspect_run(run).best_miou
-    except DiffBEVError:  # its phase was left out
+    except DiffBEVError:  # its phase was skipped
         return None

@@ -1,6 +1,6 @@
 """The ablation: every variant under every seed, trained by the real command line, in one table.
 
-The table is rewritten after every run that ends; a killed campaign leaves the table of
+The table is rewritten after every run that ends; a killed ablation leaves the table of
 what was finished, and the same command continues from there.
 """
 
@@ -44,7 +44,7 @@ _SPEED_ITERATIONS, _SPEED_ROUNDS = 10, 3
 
 @dataclass(frozen=True)
 class AblationJob:
-    """One campaign."""
+    """One ablation."""
 
     config: str
     out: Path
@@ -68,7 +68,7 @@ class AblationJob:
 
 @dataclass(frozen=True)
 class AblationResult:
-    """The table in both forms, and how the campaign ended."""
+    """The table in both forms, and how the ablation ended."""
 
     markdown: str
     content: dict[str, Any]
@@ -109,7 +109,7 @@ class _Table:
 
 
 def run_ablation(job: AblationJob, say: Callable[[str], None]) -> AblationResult:
-    """Run the campaign, or continue with it.
+    """Run the ablation, or continue it.
 
     Args:
         job: what to compare.

@@ -23,7 +23,7 @@ Launch = Callable[[Training, int | None], "subprocess.Popen[bytes]"]
 
 
 class State(str, Enum):
-    """Where a run of the campaign stands."""
+    """State of one run of an ablation."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -58,7 +58,7 @@ def slots_of(gpu_ids: Sequence[int], jobs: int) -> list[int | None]:
 
 
 def look_up(trainings: Sequence[Training]) -> list[Entry]:
-    """The entries of a campaign; those that earlier calls finished are marked so."""
+    """The entries of an ablation; those that earlier calls finished are marked so."""
     entries = []
     for training in trainings:
         outcome = read_outcome(training)
@@ -129,10 +129,10 @@ def start_training(training: Training, gpu: int | None, lock: int) -> "subproces
 
 @contextmanager
 def locked(folder: Path) -> Iterator[int]:
-    """Hold ``folder`` for one campaign; gives the descriptor that runs hold too.
+    """Hold ``folder`` for one ablation; gives the descriptor that runs hold too.
 
     Raises:
-        DiffBEVError: another campaign works there, or a run that outlived a killed one.
+        DiffBEVError: another ablation works there, or a run that outlived a killed one.
     """
     descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT)
     try:

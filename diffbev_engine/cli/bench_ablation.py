@@ -83,7 +83,7 @@ def command(
     seeds, in OUT/VARIANT/seed_N.  OUT/ablation.md and OUT/ablation.json are written after each.
     Run the same command again to continue: finished runs are skipped, others are resumed.
 
-    Exit codes: 0 all runs finished; 1 a run failed (the others went on); 5 stopped, resumable.
+    Exit codes: 0 all runs finished; 1 a run failed (the others continued); 5 stopped, resumable.
     """
     if data_root and ctx.get_parameter_source("frames") is not click.core.ParameterSource.DEFAULT:
         raise click.UsageError("--frames is the size of the synthetic world; with --data-root there is none.")

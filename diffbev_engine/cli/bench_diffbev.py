@@ -30,7 +30,7 @@ def command(
 ) -> None:
     """Time and memory of CONFIG against its own baseline, the same network without DiffBEV's parts.
 
-    Both take turns on one device, with random batches that lie there already: real training
+    Both take turns on one device, with random batches that are there already: real training
     steps, and inference with 1, 3 and 5 DDIM steps.
     """
     from diffbev_engine.bench.diffbev import measure_cost

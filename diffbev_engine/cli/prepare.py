@@ -80,7 +80,7 @@ def command(
     """Turn raw nuScenes into a data root: images, BEV labels, intrinsics, index.
 
     Run it again to process only what is missing. Missing files are listed per scene, damaged files one
-    per line, and their images are left out; the exit code is then 1.
+    per line, and their images are skipped; the exit code is then 1.
     """
     from diffbev_engine.prepare.pipeline import PrepareJob, prepare
 

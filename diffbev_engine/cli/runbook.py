@@ -190,13 +190,13 @@ def report(
     report.html is one file that holds everything, to attach to a paper or a ticket; report.md
     links the figures.
     """
-    from diffbev_engine.runbook.report import read_campaign, write_report
+    from diffbev_engine.runbook.report import read_content, write_report
 
     roots, runbook = open_workspace(workspace)
-    campaign = read_campaign(runbook, roots, or_default(language))
-    markdown, html = write_report(campaign, output_dir or roots.workspace / "reports" / "runbook")
+    content = read_content(runbook, roots, or_default(language))
+    markdown, html = write_report(content, output_dir or roots.workspace / "reports" / "runbook")
     if as_json:
-        print_json({"markdown": str(markdown), "html": str(html), "figures": len(campaign.figures)})
+        print_json({"markdown": str(markdown), "html": str(html), "figures": len(content.figures)})
     else:
         click.echo(f"{markdown}\n{html}")
 

@@ -26,7 +26,7 @@ _MARKS = {
 _LONGEST_NOTE = 160
 
 
-@click.group(short_help="List, show, stop and resume trainings.")
+@click.group(short_help="List, show, stop and resume runs.")
 def command() -> None:
     """Manage training runs: list their state, stop and resume them.
 

@@ -72,7 +72,7 @@ def command(
 
     Each picture shows the camera image, the ground truth and the prediction, with the IoU of
     every class in this sample. --diffbev-config and --diffbev-checkpoint draw a second model
-    beside it. Samples and ignore mask are those of CONFIG; --set changes both configurations.
+    next to it. Samples and ignore mask are those of CONFIG; --set changes both configurations.
     """
     if (diffbev_config is None) != (diffbev_checkpoint is None):
         raise click.UsageError("--diffbev-config and --diffbev-checkpoint must be used together.")

@@ -11,7 +11,7 @@ Rules
 * Settings of the bases can be used as names, and as ``_base_.data.image_size``.
 * A name that is no setting but is used by another expression is a variable too (``lr = 1e-4``,
   then ``optimizer = dict(lr=lr)``).
-* Within one file a name works as in Python: the last assignment stands and earlier ones
+* Within one file a name works as in Python: the last assignment wins and earlier ones
   leave no trace.  Only what stands at the end is merged into the bases.  So ``runner =
   dict(max_iters=300)`` appended to a file keeps what the *bases* say about ``runner``, and
   drops what this file said about it before.
@@ -36,7 +36,7 @@ _MAX_CHAIN = 30
 def parse_config(path: Path, known: Collection[str] | None = None) -> Value:
     """Read a configuration file and all its bases into one dict of settings.
 
-    Top-level names outside ``known`` that other expressions use are variables and are left out.
+    Top-level names outside ``known`` that other expressions use are variables and are skipped.
 
     Raises:
         UsageError: naming file and line, if anything is missing, unreadable or not data.

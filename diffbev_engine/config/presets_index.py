@@ -10,13 +10,13 @@ PRESETS_DIR = Path(__file__).with_name("presets")
 
 
 def preset_names() -> list[str]:
-    """Presets that can be trained, such as ``baseline/lss_swin_nuscenes.py``; bases are left out."""
+    """Presets that can be trained, such as ``baseline/lss_swin_nuscenes.py``; bases are skipped."""
     paths = sorted(path.relative_to(PRESETS_DIR) for path in PRESETS_DIR.rglob("*.py"))
     return [path.as_posix() for path in paths if path.parts[0] != "_base_"]
 
 
 def find_preset(name: str) -> Path | None:
-    """The packaged preset called ``name``; ``.py`` may be left out."""
+    """The packaged preset called ``name``; ``.py`` may be skipped."""
     for candidate in (name, f"{name}.py"):
         if candidate in preset_names():
             return PRESETS_DIR / candidate
@@ -24,7 +24,7 @@ def find_preset(name: str) -> Path | None:
 
 
 def find_config(path: str | Path) -> Path:
-    """The file at ``path``, else the packaged preset of that name (``.py`` may be left out).
+    """The file at ``path``, else the packaged preset of that name (``.py`` may be skipped).
 
     Raises:
         UsageError: naming files and presets with similar names, if there is neither.

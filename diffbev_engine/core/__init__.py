@@ -1,1 +1,1 @@
-"""What every room stands on: errors, classes, grid, files, text in two languages."""
+"""What all packages build on: errors, classes, grid, files, text in two languages."""

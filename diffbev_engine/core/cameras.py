@@ -11,7 +11,7 @@ WORDS = "front, all, or channels separated by commas, e.g. CAM_FRONT,CAM_BACK"
 def standard_cameras(value: object) -> str:
     """``front``, ``all`` or channels joined by commas, in the usual order, from any way to write them.
 
-    Case does not matter and ``CAM_`` may be left out; ``CAM_FRONT`` alone is ``front``.
+    Case does not matter and ``CAM_`` may be skipped; ``CAM_FRONT`` alone is ``front``.
 
     Raises:
         ValueError: no camera, or an unknown one; the message names the nearest.

@@ -1,4 +1,4 @@
-"""Settings that differ between two starts of a run. Light."""
+"""Settings that differ between two starts of a run. Imports nothing heavy."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -16,7 +16,7 @@ _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 
 @contextmanager
 def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` and rename it there on success.
+    """Yield a temporary path next to ``path`` and rename it there on success.
 
     On any error the temporary file is removed and ``path`` is left as it was.  With
     ``durable`` the content reaches the disk before the rename and the name after it, so that a

@@ -1,4 +1,6 @@
-"""Numbers as people read them, in both languages: durations, ages, sizes, shares, scores, counts. Light.
+"""Numbers as people read them, in both languages: durations, ages, sizes, shares, scores, counts.
+
+Imports nothing heavy.
 
 Files and JSON keep plain numbers; everything that is shown goes through here. What is not known is a dash.
 """

@@ -1,4 +1,7 @@
-"""Text from files, made safe for a terminal: no control characters, no escape sequences. Light."""
+"""Text from files, made safe for a terminal: no control characters, no escape sequences.
+
+Imports nothing heavy.
+"""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Small JSON files that record the state of something, decoded into dataclasses. Light.
+"""Small JSON files that record the state of something, decoded into dataclasses. Imports nothing heavy.
 
 Whatever such a file holds is a value or a problem in words, never an exception: it may have
 been written by another version, cut off by a full disk, or edited by hand.

@@ -19,7 +19,7 @@ NEAREST_M, FARTHEST_M = 1.0, 50.0
 
 @dataclass(frozen=True)
 class DepthField:
-    """One field of the batch that was looked at."""
+    """One field of the batch that was checked."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -65,12 +65,12 @@ class DepthCheck:
 
 
 def check_depth(records: Sequence[SampleRecord], settings: DataSettings, samples: int) -> DepthCheck:
-    """Send samples through the loader, one a batch, and look at their depth.
+    """Send samples through the loader, one per batch, and check their depth.
 
     Args:
         records: the samples of a split; ``samples`` of them are taken, evenly spaced.
         settings: of the configuration, with ``load_depth``.
-        samples: how many to look at; the first is shown.
+        samples: how many to check; the first is shown.
 
     Raises:
         DiffBEVError: depth that is not loaded, not there (for any sample of the split), damaged, or of

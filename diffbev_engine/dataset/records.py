@@ -47,7 +47,7 @@ def read_records(data_root: Path, split: Split, cameras: str) -> list[SampleReco
 
     Raises:
         DiffBEVError: a missing data root or folder, an empty split, an image without label
-            or intrinsics; the message says which command writes what is missing.
+            or intrinsics; the message states which command writes what is missing.
     """
     root = DataRoot(data_root)
     _require(root.image_dir(split))

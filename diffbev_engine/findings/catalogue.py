@@ -23,7 +23,7 @@ _PROGRESS = re.compile(
 )
 _FINISHED = "finished after "
 _LINES_OF_PROGRESS = 3
-"""Training went on after a message that this many lines of progress follow: it was no failure."""
+"""Training continued after a message that this many lines of progress follow: it was no failure."""
 _WARNINGS = re.compile(
     r"warning: |\[warning\]"
     r"|^(?:\[rank\d+\]:)?\[?w\d{4} "  # of glog: W0306 14:40:15
@@ -82,7 +82,7 @@ class Kind:
     id: str
     certain: tuple[Wording, ...]
     often: tuple[Wording, ...] = ()
-    """Mostly this kind; ``doubt`` says what else it can be."""
+    """Usually this kind; ``doubt`` names what else it can be."""
     possible: tuple[Wording, ...] = ()
     """Perhaps this kind."""
     unless: tuple[Wording, ...] = ()
@@ -90,7 +90,7 @@ class Kind:
 
     @property
     def wordings(self) -> Iterator[tuple[Strength, Wording]]:
-        """Every wording, the surest first."""
+        """Every wording, most reliable first."""
         yield from ((Strength.CERTAIN, wording) for wording in self.certain)
         yield from ((Strength.OFTEN, wording) for wording in self.often)
         yield from ((Strength.POSSIBLE, wording) for wording in self.possible)
@@ -108,7 +108,7 @@ class Sign:
     warning: bool
     """Whether the line calls itself a warning."""
     passed: bool
-    """Whether training went on after it."""
+    """Whether training continued after it."""
 
     @property
     def proves(self) -> bool:

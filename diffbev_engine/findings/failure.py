@@ -182,7 +182,7 @@ def oom_report(context: FailureContext) -> Bilingual | None:
 
 
 def host_memory_exhausted(context: FailureContext) -> Bilingual | None:
-    """The kernel counted a kill for lack of memory: of the run itself, or of a process of its job."""
+    """The kernel counted a kill because memory ran out: of the run itself, or of a process of its job."""
     if context.run and context.run.cause is Cause.HOST_MEMORY:
         return Bilingual(f"SIGKILL，内核记录了内存不足：{context.run.message}", context.run.message)
     kills = _oom_kills(context)
@@ -190,7 +190,7 @@ def host_memory_exhausted(context: FailureContext) -> Bilingual | None:
         return None
     return Bilingual(
         f"运行期间，内核因内存不足终止了此容器或作业中的 {kills.cgroup} 个进程",
-        f"the kernel killed {kills.cgroup} process(es) of this container or job for lack of memory",
+        f"the kernel killed {kills.cgroup} process(es) of this container or job because memory ran out",
     )
 
 
@@ -202,7 +202,7 @@ def host_memory_possible(context: FailureContext) -> Bilingual | None:
     if kills.host:
         return Bilingual(
             f"运行期间，内核因内存不足终止了本机的 {kills.host} 个进程",
-            f"the kernel killed {kills.host} process(es) on this machine for lack of memory meanwhile",
+            f"the kernel killed {kills.host} process(es) on this machine meanwhile because memory ran out",
         )
     if context.signal != "SIGKILL" or kills.host == 0:
         return None  # the kernel's own count says no

@@ -148,7 +148,7 @@ def cores(plan: Plan) -> Iterator[Finding]:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = plan.settings.data.workers_per_gpu * plan.processes
     what = Bilingual(
-        f"{workers} 个加载进程，{allowed} 个CPU核", f"{workers} loader processes on {allowed} cores"
+        f"{workers} 个加载进程，{allowed} 个 CPU 核", f"{workers} loader processes on {allowed} cores"
     )
     if workers > allowed:
         fewer = f"--set data.workers_per_gpu={max(1, allowed // plan.processes)}"

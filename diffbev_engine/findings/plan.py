@@ -1,4 +1,4 @@
-"""The run that is planned, and what lies in its data root; each is read once, when first asked for."""
+"""The run that is planned, and what is in its data root; each is read once, when first asked for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class SplitFiles:
 
 
 class Plan:
-    """What a training would use; nothing is changed."""
+    """What a run would use; nothing is changed."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class Plan:
 
     @property
     def processes(self) -> int:
-        """Training processes on this machine: one a GPU."""
+        """Training processes on this machine: one per GPU."""
         return max(1, len(self.gpu_ids))
 
     @cached_property

@@ -106,7 +106,7 @@ def _line(finding: Finding) -> str:
 def preflight(
     settings: Settings, config: str, work_dir: Path, gpu_ids: Sequence[int] = ()
 ) -> Iterator[Finding]:
-    """Look at everything that a training with ``settings`` in ``work_dir`` depends on."""
+    """Check everything that a run with ``settings`` in ``work_dir`` depends on."""
     plan = Plan(settings, config, work_dir, gpu_ids)
     told: set[str] = set()
     for name, check in CHECKS.items():

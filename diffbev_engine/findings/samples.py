@@ -162,7 +162,7 @@ def _judge(counter: LabelCounter, plan: Plan, split: str) -> Iterator[Finding]:
         yield warning(
             "labels",
             Bilingual(
-                f"{split}：可见网格占 {seen:.1%}，nuScenes约为50%",
+                f"{split}：可见网格占 {seen:.1%}，nuScenes 约为 50%",
                 f"{split}: {seen:.1%} of the cells are visible, in nuScenes about half",
             ),
             where,

@@ -25,7 +25,9 @@ def work_dir(plan: Plan) -> Iterator[Finding]:
     except RunHeldError as held:
         yield error(
             "work_dir",
-            Bilingual(f"另一个训练正在使用：{held.owner}", f"another training writes to it: {held.owner}"),
+            Bilingual(
+                f"另一个训练正在使用：{held.owner}", f"another training process writes to it: {held.owner}"
+            ),
             folder,
             Bilingual(
                 "先停止它（diffbev-engine runs stop），或换一个目录",

@@ -1,6 +1,6 @@
 """On-disk cache of the table index: load, validate, rebuild.
 
-The index lies beside the tables it was made from, under ``cache_dir`` when one is given,
+The index lies next to the tables it was made from, under ``cache_dir`` when one is given,
 or under the user's cache folder when the tables are on a read-only disk.
 """
 

@@ -1,4 +1,4 @@
-"""Proof that `Tables` agrees with nuscenes-devkit, the reference, on the tables at hand."""
+"""Proof that `Tables` agrees with nuscenes-devkit, the reference, on the tables given."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

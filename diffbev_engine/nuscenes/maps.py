@@ -25,7 +25,7 @@ class MapLayer:
     tree: shapely.STRtree
     """Index over ``polygons``."""
     skipped: int
-    """Invalid polygons that were left out."""
+    """Invalid polygons that were skipped."""
     annotated: bool
     """False where the file has no record of the layer: nothing is known, not even absence."""
 
@@ -168,7 +168,7 @@ def _rings(polygon: _Polygon, node_index: dict[str, int]) -> list[list[int]]:
 
 
 def _build_polygons(polygons: list[list[list[int]]], points: np.ndarray) -> np.ndarray:
-    """Shapely polygons of all valid entries, built in one call; invalid ones are left out."""
+    """Shapely polygons of all valid entries, built in one call; invalid ones are skipped."""
     closed = [rings for rings in polygons if len(rings[0]) >= 3]
     flat = [ring for rings in closed for ring in rings]
     if not flat:

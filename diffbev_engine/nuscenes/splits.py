@@ -20,7 +20,7 @@ def resolve_split(spec: str, scenes: Collection[str], version: str) -> dict[str,
 
     Args:
         spec: ``pon``, ``official``, or ``<scene>=train|val`` items separated by commas.
-        scenes: names of the scenes at hand.
+        scenes: names of the scenes that exist.
         version: name of the table directory; mini has separate official lists.
 
     Returns:
@@ -51,7 +51,7 @@ def explain_empty_side(spec: str, scenes: Collection[str], assignment: Mapping[s
     count = list(assignment.values()).count
     found = ", ".join(f"{count(side)} in {side}" for side in SIDES if side not in empty)
     message = (
-        f"split {spec!r} leaves {' and '.join(empty)} empty: of {len(names)} scene(s) at hand, "
+        f"split {spec!r} leaves {' and '.join(empty)} empty: of {len(names)} scene(s) found, "
         f"{found or 'none is in either list'}."
     )
     if len(names) < 2:

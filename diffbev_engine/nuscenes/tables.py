@@ -117,7 +117,7 @@ class Tables:
         Args:
             nuscenes_root: the folder that holds ``samples`` and ``v1.0-...``.
             version: folder of the tables, such as ``v1.0-mini``; found when there is only one.
-            cache_dir: where to keep the index; by default beside the tables, or in the user's
+            cache_dir: where to keep the index; by default next to the tables, or in the user's
                 cache folder when that is read-only.
 
         Raises:

@@ -2,7 +2,7 @@
 
 - ``img_dir/{train,val}/<token>.jpg`` and ``ann_bev_dir/{train,val}/<token>.png``
 - ``calib.json``: token to 3 x 3 intrinsics at the original resolution
-- ``index.jsonl``: one line an image, exactly those that have an image and a label
+- ``index.jsonl``: one line per image, exactly those that have an image and a label
 - ``prepare.json``: the settings all labels share, and counts
 """
 
@@ -49,7 +49,7 @@ class PrepareRecord(msgspec.Struct, frozen=True):
     image_sizes: dict[str, tuple[int, int]] = {}
     """Original width and height by camera, as the tables say: those that the intrinsics belong to."""
     skipped: dict[str, int] = {}
-    """Images per scene that the last run left out because their files are missing (``--skip-missing``)."""
+    """Images per scene that the last run skipped because their files are missing (``--skip-missing``)."""
     images: dict[str, int] = {}
     """Images with a label, per part of the split."""
     scenes: dict[str, str] = {}

@@ -1,6 +1,6 @@
 """Label PNGs: one uint16 a BEV cell, one bit a class, two bits for the two ignore masks.
 
-Bits 0-13 are the classes of ``diffbev_engine.core.classes`` (several may be set: a car stands on
+Bits 0-13 are the classes of ``diffbev_engine.core.classes`` (several may be set: a car is on
 drivable area), bit 14 is the ignore mask of PON (outside the view, hidden from LiDAR, or under a
 box of no class) and bit 15 the ignore mask without the LiDAR part.  Class bits stay set where a
 cell is ignored.  Row 0 is nearest to the camera; viewers that show 8 bits show it almost black.

@@ -86,7 +86,7 @@ def _jpeg_size(file: BinaryIO) -> tuple[int, int] | None:
 
 
 def table_sizes(frames: Iterable[CameraFrame]) -> dict[str, tuple[int, int]]:
-    """Width and height of the original images by camera; a camera of several sizes is left out."""
+    """Width and height of the original images by camera; a camera of several sizes is skipped."""
     found: dict[str, set[tuple[int, int]]] = defaultdict(set)
     for frame in frames:
         found[frame.camera].add((frame.width, frame.height))
@@ -125,7 +125,7 @@ class Placement:
 
 
 def choose_placement(mode: ImageMode, sources: Sequence[Path], target_dir: Path) -> Placement:
-    """Try whether hard links work; where images must be copied, say how much and make sure that it fits.
+    """Try whether hard links work; where images must be copied, report the size and make sure that it fits.
 
     Raises:
         DiffBEVError: the disk has no room for the copies.

@@ -43,7 +43,7 @@ def occlusion_mask(points_camera: np.ndarray, grid: BEVGrid) -> np.ndarray:
     x, z = points_camera[:, 0], points_camera[:, 2]
     ahead = z > 0
     x, z = x[ahead], z[ahead]
-    with np.errstate(over="ignore"):  # beside the camera x/z has no bound: no ray of the grid
+    with np.errstate(over="ignore"):  # next to the camera x/z has no bound: no ray of the grid
         ray = np.rint(x / z / width - offset)
     kept = (ray > 0) & (ray < num_rays)
     farthest = np.zeros(num_rays)

@@ -75,7 +75,7 @@ class PrepareJob:
 def prepare(job: PrepareJob) -> PrepareSummary:
     """Write labels, images, ``calib.json``, ``index.jsonl`` and ``prepare.json``.
 
-    Frames that cannot be prepared are left out and named in the summary.
+    Frames that cannot be prepared are skipped and named in the summary.
 
     Raises:
         UsageError: unknown camera, split or raster, or other settings than the labels already there.

@@ -1,8 +1,8 @@
 """Depth ground truth for every image of a split: one ``.npz`` an image.
 
 ``<output_dir>/<split>_depth/<token>.npz`` holds ``depth`` (height, width) float32 in metres
-and ``mask`` (height, width) uint8.  ``depth.json`` beside the files records the settings
-they were made with, so that an interrupted run goes on and changed settings start over.
+and ``mask`` (height, width) uint8.  ``depth.json`` next to the files records the settings
+they were made with, so that an interrupted run continues and changed settings start over.
 """
 
 import itertools
@@ -98,7 +98,7 @@ class DepthSummary:
         if self.without_lidar:
             lines.append(f"{self.without_lidar} images have no LiDAR sweep: their depth is empty")
         if self.other_cameras:
-            lines.append(f"{self.other_cameras} images of other cameras were left out")
+            lines.append(f"{self.other_cameras} images of other cameras were skipped")
         ratio = "" if self.mean_valid_ratio is None else f", {self.mean_valid_ratio:.2%} of pixels have depth"
         lines.append(
             f"{self.folder}: {self.written} written, {self.skipped} were there ({self.elapsed:.1f} s{ratio})"
@@ -112,7 +112,7 @@ def prepare_depth(job: DepthJob) -> DepthSummary:
     Raises:
         UsageError: wrong settings, or no image there to make depth for.
         DiffBEVError: unusable tables, or the output cannot be written (disk full); files
-            finished by then are whole, and the same call goes on from there.
+            finished by then are whole, and the same call continues from there.
     """
     start = time.monotonic()
     _check_settings(job)
@@ -177,7 +177,7 @@ def _outcomes(job: DepthJob, groups: list[list[CameraFrame]]) -> Iterator[_Outco
         if job.workers <= 1 or len(groups) <= 1:
             yield from track(map(write, groups), total=len(groups), what=what)
             return
-        context = multiprocessing.get_context("spawn")  # safe beside threads, the same everywhere
+        context = multiprocessing.get_context("spawn")  # safe next to threads, the same everywhere
         # Ctrl-C reaches every process of the terminal: this one winds the others up in order.
         ignore_interrupt = (signal.SIGINT, signal.SIG_IGN)
         workers = min(job.workers, len(groups))
@@ -240,7 +240,7 @@ def _by_sweep(frames: list[CameraFrame]) -> list[list[CameraFrame]]:
 def _accept_settings(job: DepthJob, summary: DepthSummary) -> None:
     """Refuse files made with other settings, or remove them with ``overwrite``; record the settings.
 
-    Old files go before the new settings are written: whenever this is cut short, no old
+    Old files go before the new settings are written: whenever this is interrupted, no old
     file can be taken for a new one.
     """
     settings = {

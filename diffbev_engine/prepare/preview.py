@@ -1,4 +1,4 @@
-"""Coloured pictures of labels beside their camera image, to see at a glance whether they fit."""
+"""Coloured pictures of labels next to their camera image, to see at a glance whether they fit."""
 
 import random
 from collections.abc import Sequence

@@ -36,12 +36,12 @@ class Failures:
         self._by_reason: dict[str, list[str]] = {}
 
     def add(self, reason: str, token: str) -> None:
-        """Note that an image is left out."""
+        """Record that an image is skipped."""
         self._by_reason.setdefault(reason, []).append(token)
 
     @property
     def tokens(self) -> set[str]:
-        """All images that are left out."""
+        """All images that are skipped."""
         return {token for tokens in self._by_reason.values() for token in tokens} | self.missing.keys()
 
     def grouped(self) -> tuple[Failure, ...]:
@@ -78,7 +78,7 @@ class PrepareSummary:
     """Images that were there already."""
     failed: tuple[Failure, ...]
     skipped: tuple[Failure, ...] = ()
-    """Images left out on purpose, because their files do not exist."""
+    """Images skipped on purpose, because their files do not exist."""
     note: str | None = None
     """What to do when train or val stayed empty."""
     notes: tuple[str, ...] = ()
@@ -101,7 +101,7 @@ class PrepareSummary:
 
     @property
     def skipped_polygons(self) -> dict[str, int]:
-        """Invalid map polygons left out, for each location that has some."""
+        """Number of invalid map polygons, for each location that has some."""
         return {place: found.skipped for place, found in self.maps.items() if found.skipped}
 
     def to_text(self) -> str:

@@ -31,7 +31,7 @@ _CHUNKS_AHEAD = 3  # queued per process: keeps all busy without holding every fr
 
 
 class OutputError(DiffBEVError):
-    """The data root cannot be written, so that going on makes no sense."""
+    """The data root cannot be written, so that continuing makes no sense."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class Outcome:
 def run_chunks(places: Places, chunks: Iterable[Chunk], workers: int) -> Generator[Outcome, None, None]:
     """Yield the outcome of every frame, in any order.
 
-    A frame that fails for its own reasons is an outcome; the rest goes on.
+    A frame that fails for its own reasons is an outcome; the rest continues.
 
     Args:
         places: where to read and write.

@@ -1,1 +1,4 @@
-"""The runbook: phases, steps, checks and known problems as data; their state; the runner. Light."""
+"""The runbook: phases, steps, checks and known problems as data; their state; the runner.
+
+Imports nothing heavy.
+"""

@@ -16,7 +16,7 @@ from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 @dataclass(frozen=True)
 class Seen:
-    """What a look showed."""
+    """What a check showed."""
 
     passed: bool | None
     """``None``: it cannot be known, as nothing has run yet."""
@@ -49,7 +49,7 @@ class Check(ABC):
     """One criterion."""
 
     of_the_run: ClassVar[bool] = False
-    """Whether it looks at what the commands printed, not at files."""
+    """Whether it reads what the commands printed, not files."""
 
     def describe(self, roots: WorkspacePaths) -> Bilingual:
         """What must hold, in words."""
@@ -81,7 +81,7 @@ def check_type(name: str) -> Callable[[_C], _C]:
 
 
 def look_at(check: Check, roots: WorkspacePaths, outcome: Outcome) -> CheckResult:
-    """Look at one check; a system error is an answer, not a crash."""
+    """Run one check; a system error is an answer, not a crash."""
     try:
         seen = check.look(roots, outcome)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Checks that look at files, the disk and the GPU: they can be asked at any time."""
+"""Checks of files, the disk and the GPU: they can run at any time."""
 
 import re
 import shutil

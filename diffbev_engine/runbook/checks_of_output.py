@@ -1,4 +1,4 @@
-"""Checks that look at what the commands of a step printed and how they ended."""
+"""Checks of what the commands of a step printed and how they ended."""
 
 import re
 from dataclasses import dataclass

@@ -113,7 +113,7 @@ def _in_workspace(
 
 @dataclass
 class _Examination:
-    """One problem held against the facts."""
+    """One problem compared with the facts."""
 
     problem: Problem
     context: FailureContext

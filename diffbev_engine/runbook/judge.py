@@ -23,7 +23,7 @@ _MOST_LINES = 8
 
 
 def check_step(step: Step, roots: WorkspacePaths, outcome: Outcome | None = None) -> list[CheckResult]:
-    """Look at every check of a step; changes nothing.
+    """Run every check of a step; changes nothing.
 
     Without an ``outcome`` the checks of the output are not known (``None``).
     """
@@ -47,7 +47,7 @@ def judge(
     code_is_good = code_is_judged or not outcome.exit_code
     passed = code_is_good and all(result.passed for result in results)
     reason = None
-    # Also a training that somebody stopped from elsewhere (`runs stop`): it says so itself.
+    # Also a run that somebody stopped from elsewhere (`runs stop`): it says so itself.
     stopped = stopped or bool(step.run_dir and outcome.exit_code == ExitCode.INTERRUPTED)
     if not passed:
         broken = [result for result in results if not result.passed]
@@ -97,7 +97,7 @@ def read_output(log: Path) -> str:
 
 
 def _says_little(result: CheckResult, step: Step) -> int:
-    """Sort key: a missing file says most; an exit code says least, but for a training more than the rest."""
+    """Sort key: a missing file says most; an exit code says least, but for a run more than the rest."""
     if isinstance(result.check, PathExists):
         return 0
     if isinstance(result.check, ExitCodeIs):

@@ -29,7 +29,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Equivalent:
-    """What stands in for a step where none of its commands is available."""
+    """What is in for a step where none of its commands is available."""
 
     run: str
     """Its output becomes the evidence."""
@@ -75,7 +75,7 @@ class Step:
     run_dir: str = ""
     """The run directory that the step writes."""
     resume: str = ""
-    """Shell that goes on from the last checkpoint in ``run_dir``, for a step that was cut short."""
+    """Shell that continues from the last checkpoint in ``run_dir``, for a step that was interrupted."""
     long: bool = False
     """Whether it takes more than a minute on real data."""
 

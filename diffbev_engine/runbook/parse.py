@@ -109,7 +109,7 @@ def tables(content: Table, key: str, place: Place) -> list[Table]:
 
 @cache
 def _hints(kind: Hashable) -> dict[str, Any]:
-    """Of a type, worked out once: there are hundreds of tables of a dozen types."""
+    """Of a type, computed once: there are hundreds of tables of a dozen types."""
     return get_type_hints(kind)
 
 

@@ -1,4 +1,4 @@
-"""What to do about a known problem in one failure: commands filled in, the impossible left out."""
+"""What to do about a known problem in one failure: commands filled in, the impossible skipped."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -53,7 +53,7 @@ def remedies_for(
     evidence: Sequence[Bilingual],
     oom: OutOfMemory | None,
 ) -> list[Remedy]:
-    """What to do, the most fitting first; commands that this failure makes impossible are left out."""
+    """What to do, best first; commands that this failure makes impossible are skipped."""
     said = " ".join(text.en for text in evidence).lower()
     roots = NO_ROOTS
     if context.workspace and context.data_root:

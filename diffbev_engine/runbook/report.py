@@ -1,4 +1,4 @@
-"""The record of a whole campaign: what there is to say, for :mod:`report_markdown` and :mod:`report_html`."""
+"""The report of a runbook: its content, for :mod:`report_markdown` and :mod:`report_html`."""
 
 import platform
 import socket
@@ -44,7 +44,7 @@ class RunSummary:
 
 
 @dataclass(frozen=True)
-class Campaign:
+class ReportContent:
     """Everything that a report shows."""
 
     roots: WorkspacePaths
@@ -58,11 +58,11 @@ class Campaign:
     """Figures beyond the most that one report holds."""
 
 
-def read_campaign(runbook: Runbook, roots: WorkspacePaths, language: Language) -> Campaign:
-    """Look at everything; nothing is changed."""
+def read_content(runbook: Runbook, roots: WorkspacePaths, language: Language) -> ReportContent:
+    """Check everything; nothing is changed."""
     view = view_runbook(runbook, StateStore(roots).read(), roots)
     figures = _figures(roots)
-    return Campaign(
+    return ReportContent(
         roots=roots,
         view=view,
         language=language,
@@ -74,7 +74,7 @@ def read_campaign(runbook: Runbook, roots: WorkspacePaths, language: Language) -
     )
 
 
-def write_report(campaign: Campaign, folder: Path) -> tuple[Path, Path]:
+def write_report(content: ReportContent, folder: Path) -> tuple[Path, Path]:
     """Write ``report.md`` and ``report.html`` into ``folder``.
 
     Raises:
@@ -85,8 +85,8 @@ def write_report(campaign: Campaign, folder: Path) -> tuple[Path, Path]:
 
     make_writable_dir(folder, "folder of the report")
     markdown, html = folder / "report.md", folder / "report.html"
-    write_text(markdown, to_markdown(campaign, folder))
-    write_text(html, to_html(campaign))
+    write_text(markdown, to_markdown(content, folder))
+    write_text(html, to_html(content))
     return markdown, html
 
 

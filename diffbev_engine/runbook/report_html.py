@@ -1,4 +1,4 @@
-"""The record of a campaign as one HTML file that needs nothing else: figures and style are inside."""
+"""The report of a runbook as one HTML file with figures and style inside."""
 
 import base64
 from html import escape
@@ -7,7 +7,7 @@ from diffbev_engine.core.format import duration, points
 from diffbev_engine.runbook import report_words as words
 from diffbev_engine.runbook.present import STATE_WORDS, clock
 from diffbev_engine.runbook.record import GLYPHS, StepState
-from diffbev_engine.runbook.report import Campaign
+from diffbev_engine.runbook.report import ReportContent
 from diffbev_engine.runbook.view import StepView
 
 _STYLE = """
@@ -28,9 +28,9 @@ figcaption { color: #666; font-size: 13px; }
 """
 
 
-def to_html(campaign: Campaign) -> str:
+def to_html(content: ReportContent) -> str:
     """The whole report."""
-    language, view = campaign.language, campaign.view
+    language, view = content.language, content.view
     counts = " · ".join(
         f"{GLYPHS[state]} {STATE_WORDS[state][language]} {view.counts[state]}"
         for state in StepState
@@ -41,16 +41,16 @@ def to_html(campaign: Campaign) -> str:
     )
     body = [
         f"<h1>{escape(words.TITLE[language])}</h1>",
-        f'<p class="dim">{escape(words.WRITTEN[language])} {clock(campaign.written)}</p>',
-        _runs(campaign),  # what it was all for
+        f'<p class="dim">{escape(words.WRITTEN[language])} {clock(content.written)}</p>',
+        _runs(content),  # what it was all for
         f"<h2>{escape(words.PROGRESS[language])}</h2><p>{escape(counts)}</p>",
         f"<p>{escape(words.NEXT[language])}: <b>{escape(following)}</b></p>",
         f"<h2>{escape(words.STEPS[language])}</h2>",
     ]
     for phase in view.runbook.phases:
         body.append(f"<h3>{escape(phase.id)} {escape(phase.title[language])}</h3>")
-        body += [_step(one, campaign) for one in view.of_phase(phase)]
-    body += [_figures(campaign), _environment(campaign)]
+        body += [_step(one, content) for one in view.of_phase(phase)]
+    body += [_figures(content), _environment(content)]
     head = f'<meta charset="utf-8"><title>{escape(words.TITLE[language])}</title><style>{_STYLE}</style>'
     lang = "zh-CN" if language == "zh" else "en"
     return (
@@ -60,8 +60,8 @@ def to_html(campaign: Campaign) -> str:
     )
 
 
-def _step(view: StepView, campaign: Campaign) -> str:
-    language, record, state = campaign.language, view.record, view.state
+def _step(view: StepView, content: ReportContent) -> str:
+    language, record, state = content.language, view.record, view.state
     facts = [STATE_WORDS[state][language]]
     if record.started and state is not StepState.PENDING:
         facts.append(clock(record.started))
@@ -70,9 +70,9 @@ def _step(view: StepView, campaign: Campaign) -> str:
     if record.reason:
         facts.append(record.reason[language])
     title = f"<b>{GLYPHS[state]} {escape(view.step.id)}</b> {escape(view.step.title[language])}"
-    criterion = _lines(campaign.roots.words(view.step.criterion)[language])
+    criterion = _lines(content.roots.words(view.step.criterion)[language])
     inside = [f"<p>{escape(words.CRITERION[language])}: {criterion}</p>"]
-    command = record.command or "\n".join(campaign.roots.command(one.run) for one in view.step.commands)
+    command = record.command or "\n".join(content.roots.command(one.run) for one in view.step.commands)
     inside.append(f"<pre>{escape(command)}</pre>")
     if record.checks:
         items = "".join(
@@ -98,39 +98,39 @@ def _step(view: StepView, campaign: Campaign) -> str:
     return f'<details class="{state.value}"{opened}>{summary}{"".join(inside)}</details>'
 
 
-def _runs(campaign: Campaign) -> str:
-    if not campaign.runs:
+def _runs(content: ReportContent) -> str:
+    if not content.runs:
         return ""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in words.RUN_COLUMNS[campaign.language].split("|"))
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in words.RUN_COLUMNS[content.language].split("|"))
     rows = "".join(
         f"<tr><td>{escape(run.name)}<td>{escape(run.state)}<td>{_or_dash(run.step)}"
         f"<td>{points(run.best_miou, 2)}<td>{_or_dash(run.best_step)}</tr>"
-        for run in campaign.runs
+        for run in content.runs
     )
-    return f"<h2>{escape(words.RUNS[campaign.language])}</h2><table><tr>{head}</tr>{rows}</table>"
+    return f"<h2>{escape(words.RUNS[content.language])}</h2><table><tr>{head}</tr>{rows}</table>"
 
 
-def _figures(campaign: Campaign) -> str:
-    language = campaign.language
+def _figures(content: ReportContent) -> str:
+    language = content.language
     parts = [f"<h2>{escape(words.FIGURES[language])}</h2>"]
-    if not campaign.figures:
+    if not content.figures:
         parts.append(f"<p>{escape(words.NO_FIGURES[language])}</p>")
-    for path in campaign.figures:
+    for path in content.figures:
         try:
             data = base64.b64encode(path.read_bytes()).decode()
         except OSError:  # deleted while the report was written
             continue
-        shown = escape(campaign.roots.short(path))
+        shown = escape(content.roots.short(path))
         image = f'<img alt="{shown}" src="data:image/png;base64,{data}">'
         parts.append(f"<figure>{image}<figcaption>{shown}</figcaption></figure>")
-    if campaign.left_out:
-        parts.append(f"<p>{campaign.left_out} {escape(words.LEFT_OUT[language])}</p>")
+    if content.left_out:
+        parts.append(f"<p>{content.left_out} {escape(words.LEFT_OUT[language])}</p>")
     return "\n".join(parts)
 
 
-def _environment(campaign: Campaign) -> str:
-    rows = "".join(f"<tr><td>{escape(name)}<td>{escape(value)}</tr>" for name, value in campaign.environment)
-    return f"<h2>{escape(words.ENVIRONMENT[campaign.language])}</h2><table>{rows}</table>"
+def _environment(content: ReportContent) -> str:
+    rows = "".join(f"<tr><td>{escape(name)}<td>{escape(value)}</tr>" for name, value in content.environment)
+    return f"<h2>{escape(words.ENVIRONMENT[content.language])}</h2><table>{rows}</table>"
 
 
 def _lines(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The record of a campaign as Markdown: figures linked beside it."""
+"""The report of a runbook as Markdown, with linked figures."""
 
 import os
 from pathlib import Path
@@ -7,28 +7,28 @@ from diffbev_engine.core.format import duration, points
 from diffbev_engine.runbook import report_words as words
 from diffbev_engine.runbook.present import STATE_WORDS, clock
 from diffbev_engine.runbook.record import GLYPHS, StepState
-from diffbev_engine.runbook.report import Campaign
+from diffbev_engine.runbook.report import ReportContent
 from diffbev_engine.runbook.view import StepView
 
 
-def to_markdown(campaign: Campaign, folder: Path) -> str:
+def to_markdown(content: ReportContent, folder: Path) -> str:
     """The whole report; links to figures start at ``folder``."""
-    language = campaign.language
-    parts = [f"# {words.TITLE[language]}", f"{words.WRITTEN[language]} {clock(campaign.written)}"]
-    if campaign.runs:  # what it was all for
-        parts += [f"## {words.RUNS[language]}", _runs(campaign)]
-    parts += [f"## {words.PROGRESS[language]}", _summary(campaign)]
+    language = content.language
+    parts = [f"# {words.TITLE[language]}", f"{words.WRITTEN[language]} {clock(content.written)}"]
+    if content.runs:  # what it was all for
+        parts += [f"## {words.RUNS[language]}", _runs(content)]
+    parts += [f"## {words.PROGRESS[language]}", _summary(content)]
     parts.append(f"## {words.STEPS[language]}")
-    for phase in campaign.view.runbook.phases:
+    for phase in content.view.runbook.phases:
         parts.append(f"### {phase.id} {phase.title[language]}")
-        parts += [_step(view, campaign) for view in campaign.view.of_phase(phase)]
-    parts += [f"## {words.FIGURES[language]}", _figures(campaign, folder)]
-    parts += [f"## {words.ENVIRONMENT[language]}", _environment(campaign)]
+        parts += [_step(view, content) for view in content.view.of_phase(phase)]
+    parts += [f"## {words.FIGURES[language]}", _figures(content, folder)]
+    parts += [f"## {words.ENVIRONMENT[language]}", _environment(content)]
     return "\n\n".join(parts) + "\n"
 
 
-def _summary(campaign: Campaign) -> str:
-    language, view = campaign.language, campaign.view
+def _summary(content: ReportContent) -> str:
+    language, view = content.language, content.view
     counts = [
         f"{STATE_WORDS[state][language]} {view.counts[state]}" for state in StepState if view.counts[state]
     ]
@@ -38,17 +38,17 @@ def _summary(campaign: Campaign) -> str:
     return f"{' · '.join(counts)}\n\n{words.NEXT[language]}: {following}"
 
 
-def _runs(campaign: Campaign) -> str:
-    head = words.RUN_COLUMNS[campaign.language].split("|")
+def _runs(content: ReportContent) -> str:
+    head = words.RUN_COLUMNS[content.language].split("|")
     rows = [
         [run.name, run.state, _number(run.step), points(run.best_miou, 2), _number(run.best_step)]
-        for run in campaign.runs
+        for run in content.runs
     ]
     return _table(head, rows)
 
 
-def _step(view: StepView, campaign: Campaign) -> str:
-    language, record = campaign.language, view.record
+def _step(view: StepView, content: ReportContent) -> str:
+    language, record = content.language, view.record
     state = STATE_WORDS[view.state][language]
     lines = [f"**{GLYPHS[view.state]} {view.step.id} {view.step.title[language]}** — {state}"]
     facts = []
@@ -78,20 +78,20 @@ def _step(view: StepView, campaign: Campaign) -> str:
     return "\n\n".join(lines)
 
 
-def _figures(campaign: Campaign, folder: Path) -> str:
-    if not campaign.figures:
-        return words.NO_FIGURES[campaign.language]
+def _figures(content: ReportContent, folder: Path) -> str:
+    if not content.figures:
+        return words.NO_FIGURES[content.language]
     links = [
-        f"![{path.stem}](<{os.path.relpath(path, folder)}>)\n\n*{campaign.roots.short(path)}*"
-        for path in campaign.figures
+        f"![{path.stem}](<{os.path.relpath(path, folder)}>)\n\n*{content.roots.short(path)}*"
+        for path in content.figures
     ]
-    if campaign.left_out:
-        links.append(f"{campaign.left_out} {words.LEFT_OUT[campaign.language]}")
+    if content.left_out:
+        links.append(f"{content.left_out} {words.LEFT_OUT[content.language]}")
     return "\n\n".join(links)
 
 
-def _environment(campaign: Campaign) -> str:
-    return _table(["", ""], [[name, value] for name, value in campaign.environment])
+def _environment(content: ReportContent) -> str:
+    return _table(["", ""], [[name, value] for name, value in content.environment])
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

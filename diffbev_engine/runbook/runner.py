@@ -36,7 +36,7 @@ class Selection:
     start: str | None = None
     """Run from this step on."""
     again: bool = False
-    """Also run steps that have passed, and begin a training that was cut short from its start."""
+    """Also run steps that have passed, and begin a run that was interrupted from its start."""
     anyway: bool = False
     """Do not insist on the steps that come before."""
     adopt: bool = False
@@ -177,7 +177,7 @@ def _put_off_until(runbook: Runbook, store: StateStore, done: Step) -> list[Step
 
 
 def _was_cut_short(step: Step, store: StateStore, roots: WorkspacePaths) -> bool:
-    """Whether the last start failed or vanished, and left a checkpoint to go on from."""
+    """Whether the last start failed or vanished, and left a checkpoint to continue from."""
     record = store.read().get(step.id)
     if not step.resume or record is None or not RunFolder(roots.workspace / step.run_dir).has_checkpoint():
         return False

@@ -19,7 +19,7 @@ from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 _POLL_S = 0.05
 _TEST_S = 30.0
 _BROKEN_PIPE = 128 + signal.SIGPIPE
-# With the code of the program that was interrupted, which for a training says that it was saved.
+# With the code of the program that was interrupted, which for a run means that it was saved.
 _TRAP = "trap '__step_code=$?; exit \"$((__step_code ? __step_code : 130))\"' INT TERM"
 _KEEP_GOING = ("tee",)  # ends by itself when the program before it does; killing it would break the pipe
 
@@ -91,8 +91,8 @@ class Shell:
     def follow(self, say: Callable[[str], None], stop: Callable[[], int]) -> int:
         """Pass on the output until the script ends; give its exit code, as a shell counts it.
 
-        ``stop`` says how often somebody asked to stop: once ends the programs gently, which
-        lets a training save its checkpoint; once more kills them.
+        ``stop`` returns how often a stop was requested: once ends the programs gently, which
+        lets a run save its checkpoint; once more kills them.
         """
         asked = 0
         with self._log.open("rb") as output:
@@ -130,7 +130,7 @@ def exit_code(code: int) -> int:
 
 
 def read_exit_code(log: Path) -> int | None:
-    """The exit code that a script left beside its log, also when nobody waited for it."""
+    """The exit code that a script left next to its log, also when nobody waited for it."""
     try:
         return exit_code(int(log.with_name(log.name + ".exit").read_text()))
     except (OSError, ValueError):

@@ -69,7 +69,7 @@ class RunbookView:
 
 
 def view_runbook(runbook: Runbook, records: Records, roots: WorkspacePaths) -> RunbookView:
-    """Look at files and processes; nothing is changed."""
+    """Check files and processes; nothing is changed."""
     phases = {step.id: phase for phase in runbook.phases for step in phase.steps}
     seen: dict[str, StepRecord] = {}
     for step in _by_dependency(runbook.steps):
@@ -144,7 +144,7 @@ def _is_a_training_with_results(step: Step, roots: WorkspacePaths) -> bool:
 
 
 def _by_dependency(steps: Sequence[Step]) -> list[Step]:
-    """Steps such that each comes behind those it rests on, also behind the one it was put off for."""
+    """Steps such that each comes behind those it depends on, also behind the one it was deferred for."""
     by_id = {step.id: step for step in steps}
     order: dict[str, Step] = {}
 

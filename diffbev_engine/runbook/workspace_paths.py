@@ -63,7 +63,7 @@ def find_roots(workspace: Path | None) -> WorkspacePaths:
     """The roots of a workspace, of the current folder or the nearest one above it without a name.
 
     ``workspace.toml`` says where the data is (``nuscenes_root``) and whether this is a demo
-    (``demo``); without the file the data is taken to lie beside the workspace, as in the runbook.
+    (``demo``); without the file the data is taken to lie next to the workspace, as in the runbook.
 
     Raises:
         UsageError: the folder does not exist, or the file is damaged.

@@ -1,1 +1,4 @@
-"""The run directory, the only channel between a training process and whoever watches it. Light."""
+"""The run directory, the only channel between a training process and whoever watches it.
+
+Imports nothing heavy.
+"""

@@ -72,10 +72,10 @@ class Stopped:
 
 
 def start_run(arguments: TrainingArguments) -> Started:
-    """Start a training in the background; returns once it runs.
+    """Start a run in the background; returns once it runs.
 
     Raises:
-        RunHeldError: another training writes to the work dir; nothing was changed.
+        RunHeldError: another run writes to the work dir; nothing was changed.
         DiffBEVError: it cannot be started.
     """
     folder = RunFolder(arguments.work_dir)
@@ -140,7 +140,7 @@ def apply_remedy(path: Path, overrides: Sequence[str], environment: Mapping[str,
 def stop_run(
     path: Path, *, timeout_s: float = 300.0, waiting: Callable[[float], None] = lambda _seconds: None
 ) -> Stopped:
-    """Ask a training to save a checkpoint and end, and wait until it has.
+    """Ask a run to save a checkpoint and end, and wait until it has.
 
     It gets SIGINT once, however often and by whomever it is asked: a second signal would end it
     before it has saved.
@@ -164,7 +164,7 @@ def stop_run(
 
 
 def kill_run(path: Path, *, timeout_s: float = 300.0) -> Stopped:
-    """SIGKILL a training and its workers; progress since the last checkpoint is lost.
+    """SIGKILL a run and its workers; progress since the last checkpoint is lost.
 
     Raises:
         DiffBEVError: nothing runs there, or on another machine, or it has not ended in time.

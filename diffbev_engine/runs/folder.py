@@ -43,7 +43,7 @@ class RunFolder:
 
     @property
     def lock(self) -> Path:
-        """Who writes here; there while a training is under way."""
+        """Who writes here; there while a run is under way."""
         return self.path / "run.lock"
 
     @property
@@ -104,7 +104,7 @@ class RunFolder:
         )
 
     def earlier_runs(self) -> list[Path]:
-        """The directories of runs that later starts have set aside, newest first."""
+        """The directories of runs that later starts have moved away, newest first."""
         return sorted((path for path in self.path.glob("previous_*") if path.is_dir()), reverse=True)
 
     def set_aside(self, now: datetime, keep: Collection[Path] = ()) -> Path:

@@ -50,7 +50,7 @@ class Cause(str, Enum):
     """Why a dead run is dead."""
 
     HOST_MEMORY = "host_memory"
-    """The kernel killed it for lack of host memory."""
+    """The kernel killed it because host memory ran out."""
     SIGNAL = "signal"
     REBOOT = "reboot"
     GONE = "gone"
@@ -262,7 +262,7 @@ _BY_EXIT_CODE = {
 
 
 def _judge_ending(evidence: Evidence, launch: Launch) -> _Judgement:
-    """The end that the supervisor recorded of a training that did not record its own."""
+    """The end that the supervisor recorded of a run that did not record its own."""
     if launch.signal:
         memory = launch.signal == "SIGKILL" and bool(launch.oom_kills_cgroup or launch.oom_kills_host)
         cause = Cause.HOST_MEMORY if memory else Cause.SIGNAL

@@ -1,4 +1,4 @@
-"""The last error that a training printed or logged, for a run that did not record its own end."""
+"""The last error that a run printed or logged, for a run that did not record its own end."""
 
 import re
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Detached starts: a training in a session of its own, and ``launch.json``, which tells how it ended."""
+"""Detached starts: a run in a session of its own, and ``launch.json``, which shows how it ended."""
 
 import json
 import os
@@ -30,7 +30,7 @@ class Launch:
     command: tuple[str, ...]
     cwd: str
     environment: Mapping[str, str]
-    """The variables that can change a training."""
+    """The variables that can change a run."""
     console: FileName
     """File name, in the run directory, of what the training wrote to stdout and stderr."""
     started: UnixTime
@@ -102,7 +102,7 @@ def start_detached(
         environment: variables to add to this process's.
 
     Raises:
-        RunHeldError: another training writes to the directory; nothing was changed.
+        RunHeldError: another run writes to the directory; nothing was changed.
         DiffBEVError: the directory cannot be written, or the program not started.
     """
     refuse_if_held(folder)
@@ -158,7 +158,7 @@ def write_launch(folder: RunFolder, launch: Launch) -> None:
 
 
 def own_launch_files(folder: RunFolder) -> tuple[Path, ...]:
-    """The files of the detached start that this process belongs to; they stay when a run is set aside."""
+    """The files of the detached start that this process belongs to; they stay when a run is moved away."""
     launch = read_launch(folder)
     if launch is None or launch.id != current_launch():
         return ()
@@ -166,7 +166,7 @@ def own_launch_files(folder: RunFolder) -> tuple[Path, ...]:
 
 
 def telling_environment() -> dict[str, str]:
-    """The variables of this process that can change a training, secrets left out."""
+    """The variables of this process that can change a run, secrets skipped."""
     return {
         name: value
         for name, value in sorted(os.environ.items())

@@ -28,7 +28,7 @@ _LENGTH = 4096
 _PATIENCE_S = 1.0
 
 LAUNCH_VARIABLE = "DIFFBEV_LAUNCH"
-"""Environment variable by which a detached start hands its id to its training."""
+"""Environment variable by which a detached start hands its id to its run."""
 
 _held: set[int] = set()
 
@@ -194,7 +194,7 @@ def current_launch() -> str | None:
 def _may_live(process: ProcessIdentity) -> bool:
     """Whether an owner may be alive although the file is not locked.
 
-    The lock of a supervisor that was killed is gone while its training lives on; some file
+    The lock of a supervisor that was killed is gone while its run lives on; some file
     systems have no locks; some do not pass them on to other machines.  The kernel's word
     counts for a container on this machine.
     """

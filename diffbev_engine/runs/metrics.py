@@ -1,4 +1,4 @@
-"""``metrics.csv``: read whole, appended to, continued after a resume. Light.
+"""``metrics.csv``: read whole, appended to, continued after a resume. Imports nothing heavy.
 
 Everything that reads, checks or writes such a file goes through here or, while it grows, through
 :mod:`metrics_tail`; a row means the same to all of them.
@@ -37,7 +37,7 @@ def read_metrics(path: Path, most: int | None = None, columns: Iterable[str] | N
     """Read a ``metrics.csv``.
 
     A row that goes back in ``step`` is taken as the sign of a resumed run: it replaces the earlier
-    rows from that step on. A last line without its newline is still being written and is left out.
+    rows from that step on. A last line without its newline is still being written and is skipped.
 
     Args:
         path: the file, or the run directory that holds it.
@@ -170,7 +170,7 @@ def _cells_until(rows: Rows, mode: str, step: int) -> dict[int, dict[str, str]]:
 
 
 def _keep_aside(path: Path, why: str) -> str:
-    """Give the content of ``path``, which is replaced afterwards, a second name; says which."""
+    """Give the content of ``path``, which is replaced afterwards, a second name; returns it."""
     if not path.stat().st_size:
         return ""
     name = f"{path.stem}.{why}_{datetime.now():%Y%m%d_%H%M%S}"

@@ -1,4 +1,7 @@
-"""How programs write a ``metrics.csv``: encodings, line ends, delimiters, column names, numbers. Light."""
+"""How programs write a ``metrics.csv``: encodings, line ends, delimiters, column names, numbers.
+
+Imports nothing heavy.
+"""
 
 import codecs
 import csv
@@ -55,7 +58,7 @@ class Header:
     step: int
     """Where the step is."""
     mode: int | None = None
-    """Where a row says whether training or an evaluation wrote it."""
+    """Where a row states whether training or an evaluation wrote it."""
     delimiter: str = ","
 
     @property

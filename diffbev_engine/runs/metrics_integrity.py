@@ -1,4 +1,7 @@
-"""What is wrong with a ``metrics.csv``, and what to do: one answer for checks, doctor and screens. Light."""
+"""What is wrong with a ``metrics.csv``, and what to do: one answer for checks, doctor and screens.
+
+Imports nothing heavy.
+"""
 
 from enum import Enum
 from pathlib import Path
@@ -20,7 +23,7 @@ class Fault(str, Enum):
     """The system does not let it be read."""
     EMPTY = "empty"
     NO_ROWS = "no_rows"
-    """A header and nothing else: the run has just begun."""
+    """A header and nothing else: the run has just started."""
     FOREIGN = "foreign"
     """Another program wrote it, without a column that counts steps."""
     DAMAGED = "damaged"
@@ -65,7 +68,7 @@ def remarks(table: MetricsTable) -> list[Bilingual]:
         found.append(
             Bilingual(
                 f"略去了 {table.superseded} 行：恢复训练后重新记录过。",
-                f"{table.superseded} rows were left out that a resumed run logged again.",
+                f"{table.superseded} rows that a resumed run logged again were skipped.",
             )
         )
     if table.percent:
@@ -193,7 +196,7 @@ def _foreign(path: Path, first: str) -> MetricsError:
 
 
 def no_rows(path: Path) -> MetricsError:
-    """The run has just begun."""
+    """The run has just started."""
     return MetricsError(
         Fault.NO_ROWS,
         Bilingual(

@@ -1,7 +1,9 @@
-"""Rows of a ``metrics.csv`` as columns of numbers in memory, and how lines become rows. Light.
+"""Rows of a ``metrics.csv`` as columns of numbers in memory, and how lines become rows.
+
+Imports nothing heavy.
 
 A file may be still being written, torn by a crash, resumed by a program that does not drop rows first,
-or written by another program. What can be read is used; what is left out is counted.
+or written by another program. What can be read is used; what is skipped is counted.
 """
 
 from array import array

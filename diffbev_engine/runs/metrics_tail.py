@@ -1,4 +1,6 @@
-"""Follows a ``metrics.csv`` that grows: the newest rows at once, then all, then what is appended. Light.
+"""Follows a ``metrics.csv`` that grows: the newest rows at once, then all, then what is appended.
+
+Imports nothing heavy.
 
 Nothing here waits: each call reads one piece of the file.  What has happened to the file (half written,
 truncated, replaced, rewritten, missing) is kept as ``notice``.
@@ -32,7 +34,7 @@ class Trouble(str, Enum):
     UNREADABLE = "unreadable"
     """The system refuses."""
     NO_HEADER = "no_header"
-    """Not a metrics.csv of ours; the detail says what to do."""
+    """Not a metrics.csv of ours; the detail states what to do."""
     DROPPED = "dropped"
     """Rewritten with fewer rows, as by a resumed run."""
     TRUNCATED = "truncated"

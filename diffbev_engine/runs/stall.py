@@ -1,4 +1,4 @@
-"""When a run that runs is stalled: its process lives, but its training makes no progress."""
+"""When a running run is stalled: its process is alive, but it makes no progress."""
 
 from diffbev_engine.core.format import duration
 from diffbev_engine.runs.manifest import Manifest
@@ -20,7 +20,7 @@ def why_stalled(status: RunStatus | None, process: ProcessIdentity | None, manif
     Args:
         status: what the newest start said, ``None`` if nothing yet.
         process: the training, where it runs on this machine.
-        manifest: tells how often a training of an older version reports a step.
+        manifest: shows how often a run of an older version reports a step.
     """
     if process is not None and process.suspended:
         return "suspended (SIGSTOP)"

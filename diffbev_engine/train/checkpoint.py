@@ -253,7 +253,7 @@ def _damage(path: Path) -> str:
 
 
 def _checkpoint(path: Path, content: object, *, to_resume: bool) -> Checkpoint:
-    """Check the fields of what was loaded; those that this version does not know are left out."""
+    """Check the fields of what was loaded; those that this version does not know are skipped."""
     version = content.get("format") if isinstance(content, dict) else None
     if not isinstance(content, dict) or not isinstance(version, int):
         raise UsageError(

@@ -72,7 +72,7 @@ class TrainingLoop:
         self.progress = Progress()
 
     def restore(self, checkpoint: Checkpoint, origin: Path) -> None:
-        """Continue from ``checkpoint`` to the bit: weights, optimizer, random numbers, running means."""
+        """Continue from ``checkpoint`` bit for bit: weights, optimizer, random numbers, running means."""
         load_weights(self._step.model, checkpoint.model, origin)
         self._step.load_state(checkpoint.optimizer, checkpoint.scaler, origin)
         self._meter.load_state(checkpoint.meter)
@@ -96,7 +96,7 @@ class TrainingLoop:
         """
         self._recorder = recorder
         gc.collect()
-        gc.freeze()  # what lives now lives to the end; later collections need not look at it
+        gc.freeze()  # what lives now lives to the end; later collections need not check it
         try:
             self._evaluate_if_due()
             while self.progress.iteration < self._settings.runner.max_iters:
@@ -161,7 +161,7 @@ class TrainingLoop:
                 self._recorder.training_row(reading)
 
     def _leave_if_asked(self, damage: DiffBEVError | None = None) -> None:
-        """Save and leave, all processes together, if one was asked to stop or cannot go on."""
+        """Save and leave, all processes together, if one was asked to stop or cannot continue."""
         if not self._processes.any(bool(self._stop) or damage is not None):
             return
         self._save()

@@ -1,4 +1,4 @@
-"""Open the run directory for a start that has been built: set aside, tidy up, record."""
+"""Open the run directory for a start that has been built: move an earlier run away, tidy up, record."""
 
 from datetime import datetime
 
@@ -33,7 +33,7 @@ def open_run(
 ) -> Recorder:
     """Make the run directory that of this start, and write down what was started.
 
-    An earlier run is set aside unless this start resumes; ``log`` stays where it is.
+    An earlier run is moved away unless this start resumes; ``log`` stays where it is.
     """
     moved = None
     if not job.resuming and folder.holds_a_run():

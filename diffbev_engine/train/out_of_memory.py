@@ -21,7 +21,7 @@ from diffbev_engine.train.step import TrainingStep
 
 _MIB = 2**20
 _NEARLY_FULL = 0.05
-"""Share of a GPU below which a library's vague error is taken for lack of memory."""
+"""Share of a GPU below which a library's vague error is taken for a lack of memory."""
 
 
 def is_out_of_gpu_memory(error: BaseException) -> bool:

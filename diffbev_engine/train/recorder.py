@@ -90,7 +90,7 @@ class Recorder:
         )
 
     def phase_at(self, step: int) -> Phase:
-        """What a training that neither evaluates nor saves is busy with after ``step`` iterations."""
+        """What a run that neither evaluates nor saves is busy with after ``step`` iterations."""
         done = step - self._start
         return Phase.STEPPING if done >= _WARM_UP else Phase.WARMING_UP if done else Phase.STARTING
 

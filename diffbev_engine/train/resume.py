@@ -90,7 +90,7 @@ def describe_changes(checkpoint: Checkpoint, settings: Settings, processes: int)
     if order:
         warnings.append(
             f"changed since the checkpoint was written: {_listed(order)}. The images come in another order "
-            "from here on; some of this epoch are repeated or left out."
+            "from here on; some of this epoch are repeated or skipped."
         )
     return warnings
 

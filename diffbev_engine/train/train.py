@@ -1,4 +1,4 @@
-"""Build a training run from settings and run it; an earlier run is set aside only once all is built."""
+"""Build a training run from settings and run it; an earlier run is moved away only once all is built."""
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext

@@ -200,7 +200,7 @@ class ReportPane(Pane, can_focus=False):
             self.ui.say(tr("report.opened", path=self._entry.path))
 
     def action_write(self) -> None:
-        """Write the record of the whole campaign."""
+        """Write the report of the whole runbook."""
         if self.ui.read_only:
             self.ui.say(tr("app.read_only_refused"), "warning")
         elif self.ui.roots is not None:

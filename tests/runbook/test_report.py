@@ -6,7 +6,7 @@ import json
 import pytest
 
 from diffbev_engine.runbook.load import load_runbook
-from diffbev_engine.runbook.report import read_campaign, write_report
+from diffbev_engine.runbook.report import read_content, write_report
 from diffbev_engine.runbook.runner import Reporter, Selection, run_steps
 from diffbev_engine.runs.metrics import MetricsWriter
 from tests.processes import engine
@@ -38,13 +38,13 @@ def campaign_roots(with_steps):
 
 @pytest.mark.parametrize(("language", "title"), [("zh", "第一步"), ("en", "First")])
 def test_both_forms_hold_steps_evidence_runs_and_figures(language, title, campaign_roots, tmp_path):
-    campaign = read_campaign(load_runbook(campaign_roots), campaign_roots, language)
-    markdown, html = (path.read_text() for path in write_report(campaign, tmp_path / "out"))
+    content = read_content(load_runbook(campaign_roots), campaign_roots, language)
+    markdown, html = (path.read_text() for path in write_report(content, tmp_path / "out"))
     for text in (markdown, html):
         for word in (title, "9.2", "21.40", "loss_comparison", "diverged", "torch"):
             assert word in text
         assert text.index("21.40") < text.index(title), "the score comes first"
-    assert [path.stem for path in campaign.figures] == ["mIoU_comparison", "loss_comparison"]
+    assert [path.stem for path in content.figures] == ["mIoU_comparison", "loss_comparison"]
     assert "<b>proof</b>" not in html
     assert "data:image/png;base64," in html
     assert "(<../ws/reports/comparison/plots/loss_comparison.png>)" in markdown

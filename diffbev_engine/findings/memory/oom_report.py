@@ -70,7 +70,7 @@ def remedy_json(remedy: Remedy) -> dict[str, Any]:
 
 
 def remedies_of(report: Mapping[str, Any]) -> tuple[Remedy, ...]:
-    """The remedies of a report that was read; what is not one is left out."""
+    """The remedies of a report that was read; what is not one is skipped."""
     listed = report.get("remedies")
     entries = listed if isinstance(listed, list) else []
     return tuple(_remedy(each) for each in entries if isinstance(each, dict))
@@ -94,7 +94,7 @@ def _remedy(data: Mapping[str, Any]) -> Remedy:
 
 
 def oom_report(folder: RunFolder, failure: MemoryFailure) -> dict[str, Any]:
-    """The report as plain values; memory by batch size from ``memory.json``, if it lies there."""
+    """The report as plain values; memory by batch size from ``memory.json``, if it is there."""
     oom = parse_oom(failure.message)
     curve = read_curve(folder.path / MEMORY_FILE)
     processes = failure.gpu.processes if failure.gpu else None

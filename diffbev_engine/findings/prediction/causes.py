@@ -19,7 +19,7 @@ _CALIB = Bilingual(
     "scratch",
 )
 _OVERFIT = Bilingual(
-    "先只用 Lwce 过拟合一个样本（出现的类别 IoU 应在约1000次迭代内 >0.9），再加 Ldepth，最后加 Ldiff",
+    "先只用 Lwce 过拟合一个样本（出现的类别 IoU 应在约 1000 次迭代内 >0.9），再加 Ldepth，最后加 Ldiff",
     "Overfit one sample with Lwce alone (the classes in it should pass IoU 0.9 within about 1000 "
     "iterations), then add Ldepth, then Ldiff",
 )
@@ -27,11 +27,11 @@ _OVERFIT = Bilingual(
 CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
     "truncated_labels": (
         Bilingual(
-            "标签被截断为8位：类别8–13与忽略位丢失",
+            "标签被截断为 8 位：类别 8–13 与忽略位丢失",
             "labels truncated to 8 bits: classes 8-13 and the ignore bits are lost",
         ),
         Bilingual(
-            "标签必须是16位PNG，用 cv2.IMREAD_UNCHANGED 读取，不可转为 uint8。" + _REMAKE.zh,
+            "标签必须是 16 位 PNG，用 cv2.IMREAD_UNCHANGED 读取，不可转为 uint8。" + _REMAKE.zh,
             "Labels are 16-bit PNGs, to be read with cv2.IMREAD_UNCHANGED and never cast to uint8. "
             + _REMAKE.en,
         ),
@@ -43,7 +43,8 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
             "labels have no ignore bit: invisible cells are scored too",
         ),
         Bilingual(
-            "生成标签时写入第14位（不可见=1）。" + _REMAKE.zh, "Write bit 14 (1 = not visible). " + _REMAKE.en
+            "生成标签时写入第 14 位（不可见=1）。" + _REMAKE.zh,
+            "Write bit 14 (1 = not visible). " + _REMAKE.en,
         ),
     ),
     "out_of_range_bits": (
@@ -57,13 +58,14 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
     "inverted_ignore": (
         Bilingual("忽略掩码取反：可见区域被忽略", "ignore mask is inverted: visible cells are ignored"),
         Bilingual(
-            "忽略位为1表示不可见；反转后重写标签。" + _REMAKE.zh, "A set bit means not visible. " + _REMAKE.en
+            "忽略位为 1 表示不可见；反转后重写标签。" + _REMAKE.zh,
+            "A set bit means not visible. " + _REMAKE.en,
         ),
     ),
     "label_axes": (
         Bilingual("标签的坐标轴互换或翻转", "label axes are swapped or flipped"),
         Bilingual(
-            "标签为196行×200列，第0行最靠近相机，第0列在最左。" + _REMAKE.zh,
+            "标签为 196 行×200 列，第 0 行最靠近相机，第 0 列在最左。" + _REMAKE.zh,
             "Labels have 196 rows and 200 columns; row 0 is nearest to the camera, column 0 is on the left. "
             + _REMAKE.en,
         ),
@@ -112,7 +114,7 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
     "constant": (
         Bilingual("预测恒定：与图像无关", "constant prediction: independent of the image"),
         Bilingual(
-            "图像特征没有到达BEV：检查骨干权重、lift 的内参与图像归一化。" + _OVERFIT.zh,
+            "图像特征没有到达 BEV：检查骨干权重、lift 的内参与图像归一化。" + _OVERFIT.zh,
             "Image features do not reach the BEV: check the backbone's weights, the intrinsics of "
             "the lift and "
             "the normalisation of the images. " + _OVERFIT.en,
@@ -121,7 +123,7 @@ CAUSES: dict[str, tuple[Bilingual, Bilingual]] = {
     "prediction_axes": (
         Bilingual("预测与标签的坐标轴不一致", "axes of prediction and label are swapped or flipped"),
         Bilingual(
-            "检查标签写入与 lift 的行列约定（第0行最近，第0列最左）是否与训练时相同，修正后重新训练",
+            "检查标签写入与 lift 的行列约定（第 0 行最近，第 0 列最左）是否与训练时相同，修正后重新训练",
             "Check that the label writer and the lift use the same row and column convention as in "
             "training (row 0 nearest, column 0 leftmost). Fix it, then retrain from scratch",
         ),

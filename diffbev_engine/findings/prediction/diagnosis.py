@@ -99,13 +99,13 @@ class Diagnosis:
         plain, mirrored = self.labels.mean_sight("plain"), self.labels.mean_sight("mirrored")
         if plain is None or mirrored is None:
             return Bilingual(
-                "左右：没有可比较的LiDAR深度，只凭标签无法发现左右翻转（先运行 prepare-depth）",
+                "左右：没有可比较的 LiDAR 深度，只凭标签无法发现左右翻转（先运行 prepare-depth）",
                 "left/right: no LiDAR depth to compare with; labels alone cannot reveal a "
                 "left-right flip (run `prepare-depth` first)",
             )
         count = len(self.labels.sights)
         return Bilingual(
-            f"左右：{count} 个标签的可视距离与LiDAR深度的相关性 {plain:+.2f}，左右翻转后 {mirrored:+.2f}",
+            f"左右：{count} 个标签的可视距离与 LiDAR 深度的相关性 {plain:+.2f}，左右翻转后 {mirrored:+.2f}",
             f"left/right: visible range of {count} labels vs. LiDAR depth: correlation "
             f"{plain:+.2f}, mirrored {mirrored:+.2f}",
         )

@@ -1,7 +1,7 @@
 """Compare the field of view in a label with the paired camera.
 
-A label hides what the camera cannot see: everything outside the wedge that the intrinsics span.  That
-wedge is known twice, from ``calib.json`` and from the ignore bits of the label.
+A label hides what the camera cannot see: everything outside the field of view that the intrinsics span.  That
+field of view is known twice, from ``calib.json`` and from the ignore bits of the label.
 """
 
 from dataclasses import dataclass

@@ -25,7 +25,7 @@ _OF_ANOTHER = 0.8
 
 
 def label_findings(survey: LabelSurvey) -> list[Finding]:
-    """What is wrong with the labels, the most basic first; what follows from a finding is left out."""
+    """What is wrong with the labels, the most basic first; what follows from a finding is skipped."""
     files = _unreadable(survey)
     if not survey.cells:
         return files
@@ -43,7 +43,7 @@ def _unreadable(survey: LabelSurvey) -> list[Finding]:
     if survey.eight_bit:
         count, first = len(survey.eight_bit), survey.eight_bit[0]
         evidence = Bilingual(
-            f"{survey.images} 个标签中有 {count} 个是8位PNG，第一个是 {first}",
+            f"{survey.images} 个标签中有 {count} 个是 8 位 PNG，第一个是 {first}",
             f"{count} of {survey.images} labels are 8-bit PNGs, the first is {first}",
         )
         found.append(cause("truncated_labels", evidence))
@@ -62,14 +62,14 @@ def _missing_bits(survey: LabelSurvey) -> list[Finding]:
         return []
     upper = [number for number in range(8, NUM_CLASSES) if survey.bit(number) > 0]
     evidence = Bilingual(
-        f"{len(survey.readable)} 个标签中第14位（忽略）从未置位，最大值 {survey.highest}；"
+        f"{len(survey.readable)} 个标签中第 14 位（忽略）从未置位，最大值 {survey.highest}；"
         f"可见单元占 {survey.visible:.3f}（前视相机应 ≤0.61）",
         f"bit 14 (ignore) is never set in {len(survey.readable)} labels, the highest value is "
         f"{survey.highest}; {survey.visible:.3f} of the cells are visible (at most 0.61 for a front camera)",
     )
     if upper or ignored[1] > 0:
         return [cause("ignore_bit_missing", evidence)]
-    lost = Bilingual("第8–13位（类别8–13）也从未置位", "nor is any of the bits 8-13 (classes 8-13)")
+    lost = Bilingual("第 8–13 位（类别 8–13）也从未置位", "nor is any of the bits 8-13 (classes 8-13)")
     return [cause("truncated_labels", evidence, lost)]
 
 
@@ -83,9 +83,9 @@ def _inverted(survey: LabelSurvey) -> list[Finding]:
     if not (separation[INVERTED] > rivals + _CLEARLY or (upright and pon < -_CLEARLY)):
         return []
     evidence = Bilingual(
-        f"可见单元在内参视锥内的占比减去视锥外的占比：第14位 {pon:+.2f}，应为正值（无遮挡时为 +1）；"
+        f"可见单元在内参视锥内的占比减去视锥外的占比：第 14 位 {pon:+.2f}，应为正值（无遮挡时为 +1）；"
         f"可见单元占 {survey.visible:.3f}",
-        "share of visible cells inside the camera's wedge minus that outside: "
+        "share of visible cells inside the camera's field of view minus that outside: "
         f"{pon:+.2f} for bit 14, should be positive (+1 where nothing is hidden); "
         f"{survey.visible:.3f} of the cells are visible",
     )
@@ -104,14 +104,14 @@ def _axes(survey: LabelSurvey) -> list[Finding]:
     evidence = Bilingual(
         f"标签的可视范围与内参视锥的吻合度 {plain:+.2f}，{text.zh}之后为 "
         f"{separation[best]:+.2f}（+1 为完全吻合）",
-        f"the labels' view fits the wedge of the intrinsics by {plain:+.2f}, "
+        f"the labels' view fits the field of view of the intrinsics by {plain:+.2f}, "
         f"{text.en} by {separation[best]:+.2f} (+1 is a perfect fit)",
     )
     return [cause("label_axes", evidence)]
 
 
 def _mirrored(survey: LabelSurvey) -> list[Finding]:
-    """Flipped left to right: the wedge looks the same, but LiDAR knows on which side the view ends."""
+    """Flipped left to right: the field of view looks the same; LiDAR shows on which side the view ends."""
     plain, mirrored = survey.mean_sight("plain"), survey.mean_sight("mirrored")
     if plain is None or mirrored is None or mirrored < plain + _SEES_BETTER:
         return []
@@ -120,7 +120,7 @@ def _mirrored(survey: LabelSurvey) -> list[Finding]:
         return []
     text = BY_NAME["left_right"].text
     evidence = Bilingual(
-        f"各方向上标签的可视距离与LiDAR深度的相关性为 {plain:+.2f}，{text.zh}之后为 {mirrored:+.2f}"
+        f"各方向上标签的可视距离与 LiDAR 深度的相关性为 {plain:+.2f}，{text.zh}之后为 {mirrored:+.2f}"
         f"（{len(survey.sights)} 张图像中有 {wins} 张更好）",
         f"visible range per direction vs. LiDAR depth: correlation {plain:+.2f}, {text.en} "
         f"{mirrored:+.2f} (better in {wins} of {len(survey.sights)} images)",
@@ -133,7 +133,7 @@ def _impossible(survey: LabelSurvey) -> list[Finding]:
     if survey.contradictory:
         evidence.append(
             Bilingual(
-                f"{survey.contradictory:.2%} 的单元第15位（视野外）置位而第14位（忽略）未置位",
+                f"{survey.contradictory:.2%} 的单元第 15 位（视野外）置位而第 14 位（忽略）未置位",
                 f"{survey.contradictory:.2%} of the cells have bit 15 (out of view) but not bit 14 (ignore)",
             )
         )
@@ -141,7 +141,7 @@ def _impossible(survey: LabelSurvey) -> list[Finding]:
         evidence.append(
             Bilingual(
                 f"{survey.crowded:.2%} 的单元同时属于至少 {CROWDED} 个类别；最大值 {survey.highest}"
-                "（255 = 类别0–7 全部置位）",
+                "（255 = 类别 0–7 全部置位）",
                 f"{survey.crowded:.2%} of the cells carry {CROWDED} classes or more; the highest value is "
                 f"{survey.highest} (255 would be all of the classes 0-7)",
             )
@@ -162,7 +162,7 @@ def _calibration(views: Sequence[View]) -> list[Finding]:
             f"而标签的视锥对应 fx {first.fx:.1f}、cx {first.cx:.1f}",
             f"{len(misfits)} of {len(views)} labels do not fit, such as {camera.token}: "
             f"fx {camera.fx:.1f}, cx {camera.intrinsics[0, 2]:.1f} for an image {camera.width} pixels wide, "
-            f"but the wedge of its label needs fx {first.fx:.1f}, cx {first.cx:.1f}",
+            f"but the field of view of its label needs fx {first.fx:.1f}, cx {first.cx:.1f}",
         )
     ]
     explained = sum(_fits_another(view, views) for view in misfits)

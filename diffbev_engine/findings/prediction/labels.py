@@ -29,7 +29,7 @@ class LabelSurvey:
     """Counts over the labels of a sample."""
 
     images: int = 0
-    """Labels that were looked at."""
+    """Labels that were checked."""
     eight_bit: list[str] = field(default_factory=list)
     """Tokens whose PNG holds 8 bits."""
     unreadable: dict[str, str] = field(default_factory=dict)

@@ -1,7 +1,8 @@
 """Compare the visible range per direction in a label with LiDAR depth.
 
-The wedge of a camera is its own mirror image, so it cannot tell a label that is flipped left to right.
-What stands in the view can: the ignore bit hides what lies behind the farthest LiDAR point of a
+The field of view of a camera is its own mirror image, so it cannot tell a label that is flipped left to
+right.
+What is in the view can: the ignore bit hides what lies behind the farthest LiDAR point of a
 direction, and the depth ground truth holds these points by image column.
 """
 

@@ -52,7 +52,7 @@ def _all_negative(survey: PredictionSurvey) -> Finding | None:
         return None
     evidence = [
         Bilingual(
-            f"{survey.images} 张图像中没有一个正预测，TP=0，最高分 {survey.highest_score:.4f}（阈值0.5）",
+            f"{survey.images} 张图像中没有一个正预测，TP=0，最高分 {survey.highest_score:.4f}（阈值 0.5）",
             f"no positive prediction in {survey.images} images, TP=0; "
             f"the highest score is {survey.highest_score:.4f} (threshold 0.5)",
         )
@@ -149,7 +149,7 @@ def _drivable_only(survey: PredictionSurvey) -> Finding | None:
         return None
     evidence = Bilingual(
         f"正预测中 {share:.1%} 为 drivable_area（标签中为 {survey.truth_share(0):.1%}），"
-        f"其 IoU {drivable.iou or 0:.4f}；其余13类合计召回率 {recall:.4f}",
+        f"其 IoU {drivable.iou or 0:.4f}；其余 13 类合计召回率 {recall:.4f}",
         f"{share:.1%} of the positive predictions are drivable_area ({survey.truth_share(0):.1%} in the "
         f"labels), IoU {drivable.iou or 0:.4f}; the other 13 classes have a recall of {recall:.4f} together",
     )

@@ -34,9 +34,9 @@ AXIS_CHANGES = (
     AxisChange(IDENTITY, Bilingual("不变", "unchanged")),
     AxisChange("near_far", Bilingual("远近翻转（行）", "near and far flipped (rows)"), flip_rows=True),
     AxisChange("left_right", Bilingual("左右翻转（列）", "left and right flipped (columns)"), flip_cols=True),
-    AxisChange("half_turn", Bilingual("旋转180°", "turned by 180°"), flip_rows=True, flip_cols=True),
+    AxisChange("half_turn", Bilingual("旋转 180°", "turned by 180°"), flip_rows=True, flip_cols=True),
     AxisChange("swapped", Bilingual("行列互换（转置）", "rows and columns swapped (transposed)"), swap=True),
-    AxisChange("quarter_turn", Bilingual("旋转90°", "turned by 90°"), swap=True, flip_rows=True),
+    AxisChange("quarter_turn", Bilingual("旋转 90°", "turned by 90°"), swap=True, flip_rows=True),
     AxisChange("quarter_turn_back", Bilingual("旋转-90°", "turned by -90°"), swap=True, flip_cols=True),
     AxisChange(
         "swapped_other",
