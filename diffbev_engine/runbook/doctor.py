@@ -11,7 +11,7 @@ from diffbev_engine.findings.catalogue import LogText, Sign, Strength, kinds, si
 from diffbev_engine.findings.failure import POSSIBLE, FailureContext, context_of, context_of_run
 from diffbev_engine.findings.finding import Certainty, Finding, Severity
 from diffbev_engine.findings.oom_message import OutOfMemory, parse_oom
-from diffbev_engine.runbook.checks import Outcome
+from diffbev_engine.runbook.checks.check import Outcome
 from diffbev_engine.runbook.detectors import DETECTORS, OF_THE_RUN
 from diffbev_engine.runbook.judge import recorded_outcome
 from diffbev_engine.runbook.load import load_runbook

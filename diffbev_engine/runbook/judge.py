@@ -8,9 +8,9 @@ from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import ExitCode
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.findings.failure import read_tail
-from diffbev_engine.runbook.checks import CheckResult, Outcome, look_at
-from diffbev_engine.runbook.checks_of_files import PathExists
-from diffbev_engine.runbook.checks_of_output import ExitCodeIs
+from diffbev_engine.runbook.checks.check import CheckResult, Outcome, look_at
+from diffbev_engine.runbook.checks.files import PathExists
+from diffbev_engine.runbook.checks.output import ExitCodeIs
 from diffbev_engine.runbook.files import fingerprints
 from diffbev_engine.runbook.model import Runbook, Step
 from diffbev_engine.runbook.record import CheckRecord, StepRecord, StepState

@@ -10,7 +10,7 @@ from typing import Literal
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.findings.finding import Remedy
-from diffbev_engine.runbook.checks import Check
+from diffbev_engine.runbook.checks.check import Check
 
 
 @dataclass(frozen=True)

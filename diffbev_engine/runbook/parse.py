@@ -31,8 +31,8 @@ from diffbev_engine.core.bilingual import Bilingual, same
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.findings.finding import Remedy
-from diffbev_engine.runbook import checks_of_files, checks_of_output  # noqa: F401 – they register checks
-from diffbev_engine.runbook.checks import CHECK_TYPES, Check
+from diffbev_engine.runbook.checks import files, output  # noqa: F401 – they register checks
+from diffbev_engine.runbook.checks.check import CHECK_TYPES, Check
 from diffbev_engine.runbook.model import Command, Equivalent, Phase, Problem, Step
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from typing import Any
 from diffbev_engine.core.bilingual import Bilingual, Language
 from diffbev_engine.core.format import duration
 from diffbev_engine.findings.finding import Certainty, Finding, Remedy
-from diffbev_engine.runbook.checks import CHECK_TYPES, CheckResult
+from diffbev_engine.runbook.checks.check import CHECK_TYPES, CheckResult
 from diffbev_engine.runbook.model import Problem, Runbook, Step
 from diffbev_engine.runbook.record import GLYPHS, StepState
 from diffbev_engine.runbook.view import RunbookView, StepView

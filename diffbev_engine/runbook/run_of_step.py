@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from diffbev_engine.core.bilingual import Bilingual, same
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.runbook.checks import Outcome, look_at
+from diffbev_engine.runbook.checks.check import Outcome, look_at
 from diffbev_engine.runbook.model import Step
 from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths

@@ -9,7 +9,7 @@ from pathlib import Path
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError, ExitCode, UsageError
 from diffbev_engine.findings.finding import Finding
-from diffbev_engine.runbook.checks import Outcome
+from diffbev_engine.runbook.checks.check import Outcome
 from diffbev_engine.runbook.doctor import find_problem, named
 from diffbev_engine.runbook.files import fingerprints
 from diffbev_engine.runbook.judge import adopt, judge, read_output

@@ -1,11 +1,11 @@
-"""AdamW whose weight decay leaves norms and position tables alone."""
+"""AdamW whose weight decay leaves norms and position tables alone, and its learning rate."""
 
 from typing import Any
 
 import torch
 from torch import nn
 
-from diffbev_engine.train.settings import OptimizerSettings
+from diffbev_engine.train.settings import LrSettings, OptimizerSettings
 
 _CONFIGURED = ("weight_decay", "betas")
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
@@ -52,3 +52,16 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group the learning rate of this step."""
     for group in optimizer.param_groups:
         group["lr"] = lr
+
+
+def learning_rate(iteration: int, base_lr: float, max_iters: int, settings: LrSettings) -> float:
+    """Learning rate of the optimizer step number ``iteration``, counted from 0; needs no state to resume.
+
+    Polynomial decay from ``base_lr`` to ``min_lr`` at ``max_iters``, times a linear ramp from
+    ``warmup_ratio`` to 1 over the first ``warmup_iters`` steps.
+    """
+    remaining = max(0.0, 1.0 - iteration / max_iters) ** settings.power
+    decayed = (base_lr - settings.min_lr) * remaining + settings.min_lr
+    if settings.warmup is None or iteration >= settings.warmup_iters:
+        return decayed
+    return decayed * (1.0 - (1.0 - iteration / settings.warmup_iters) * (1.0 - settings.warmup_ratio))

@@ -21,8 +21,12 @@ from diffbev_engine.models.photometric import distort, draw_distortion, normalis
 from diffbev_engine.models.seeding import seeded_generator
 from diffbev_engine.models.settings import ModelSettings
 from diffbev_engine.train.distributed import Processes
-from diffbev_engine.train.optimizer import build_optimizer, load_optimizer_state, set_learning_rate
-from diffbev_engine.train.schedule import learning_rate
+from diffbev_engine.train.optimizer import (
+    build_optimizer,
+    learning_rate,
+    load_optimizer_state,
+    set_learning_rate,
+)
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _DIFFUSION_STREAM = 1  # apart from the numbers of the photometric distortion

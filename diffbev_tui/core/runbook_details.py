@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from rich.cells import cell_len
 
 from diffbev_engine.findings.finding import Certainty, Finding, Remedy
-from diffbev_engine.runbook.checks import CheckResult
+from diffbev_engine.runbook.checks.check import CheckResult
 from diffbev_engine.runbook.model import Problem, Step
 from diffbev_engine.runbook.present import filled
 from diffbev_engine.runbook.record import StepState

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from diffbev_engine.findings.finding import Finding
-from diffbev_engine.runbook.checks import CheckResult
+from diffbev_engine.runbook.checks.check import CheckResult
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView, StepView

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from diffbev_engine.runbook.checks import CheckResult
+from diffbev_engine.runbook.checks.check import CheckResult
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.view import RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths

@@ -7,8 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffbev_engine.models.diffusion import GaussianDiffusion, ddim_times, standardise
-from diffbev_engine.models.noise_schedule import alpha_bars
+from diffbev_engine.models.diffusion import GaussianDiffusion, alpha_bars, ddim_times, standardise
 
 SCHEDULES = ["linear", "cosine"]
 

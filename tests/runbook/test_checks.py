@@ -8,8 +8,8 @@ import pytest
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.gpu import Gpu, GpuReading
-from diffbev_engine.runbook import checks_of_files
-from diffbev_engine.runbook.checks import CHECK_TYPES, Outcome, look_at
+from diffbev_engine.runbook.checks import files
+from diffbev_engine.runbook.checks.check import CHECK_TYPES, Outcome, look_at
 from diffbev_engine.runbook.parse import Place, build
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.metrics import MetricsWriter
@@ -128,7 +128,7 @@ def test_gpu_check(roots):
         (GpuReading((lost,)), False, "GPU 0 is lost"),
         (GpuReading(problem=Bilingual("没有驱动", "no driver")), False, "no driver"),
     ):
-        with mock.patch.object(checks_of_files, "read_gpus", return_value=reading):
+        with mock.patch.object(files, "read_gpus", return_value=reading):
             result = _result("gpu_answers", {}, roots, Outcome())
         assert (result.passed, result.seen.detail.en) == (passed, words)
 

@@ -17,7 +17,7 @@ from diffbev_engine.findings import failure
 from diffbev_engine.findings.catalogue import LogText
 from diffbev_engine.findings.failure import FailureContext, context_of
 from diffbev_engine.findings.finding import Certainty
-from diffbev_engine.runbook.checks import Outcome
+from diffbev_engine.runbook.checks.check import Outcome
 from diffbev_engine.runbook.doctor import consult, diagnose, find_problem
 from diffbev_engine.runbook.load import packaged_runbook
 from diffbev_engine.runbook.present import NO_ROOTS, filled

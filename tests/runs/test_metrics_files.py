@@ -5,8 +5,8 @@ import math
 import pytest
 
 from diffbev_engine.report.experiment import load_experiments
-from diffbev_engine.runbook.checks import Outcome
-from diffbev_engine.runbook.checks_of_files import CsvHasValues, CsvReachesStep
+from diffbev_engine.runbook.checks.check import Outcome
+from diffbev_engine.runbook.checks.files import CsvHasValues, CsvReachesStep
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.metrics import MetricsWriter, read_metrics
 from diffbev_engine.runs.metrics_dialect import COLUMNS

@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from diffbev_engine.evaluate.run import evaluation_in_training
-from diffbev_engine.train.schedule import learning_rate
+from diffbev_engine.train.optimizer import learning_rate
 from diffbev_engine.train.settings import LrSettings
 from diffbev_engine.train.train import TrainingJob, train
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
-from diffbev_engine.runbook.checks import NOT_YET, Check, Outcome, Seen, check_type
-from diffbev_engine.runbook.checks_of_files import find_in, line_at
+from diffbev_engine.runbook.checks.check import NOT_YET, Check, Outcome, Seen, check_type
+from diffbev_engine.runbook.checks.files import find_in, line_at
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 

@@ -10,7 +10,7 @@ from diffbev_engine.core.bilingual import EMPTY, Bilingual, join, same
 from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.gpu import read_gpus
 from diffbev_engine.core.plain_text import plain
-from diffbev_engine.runbook.checks import Check, Outcome, Seen, check_type
+from diffbev_engine.runbook.checks.check import Check, Outcome, Seen, check_type
 from diffbev_engine.runbook.files import count_matches, one_file_per_sample
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.folder import RunFolder

@@ -1,0 +1,1 @@
+"""Success criteria of steps as checks."""
