@@ -71,7 +71,7 @@ DAMAGE = {
     "is truncated": lambda path: path.write_bytes(path.read_bytes()[:-500]),
     "is damaged (checksum error in": _flip_a_weight,
     "is not a file that torch.save wrote": lambda path: path.write_text("a text"),
-    "is a web page": lambda path: path.write_text("<html>"),
+    "is an HTML page": lambda path: path.write_text("<html>"),
     "is a Git LFS pointer": lambda path: path.write_text("version https://git-lfs.github.com/spec/v1"),
     "is not a checkpoint of this program": _replace_by_weights,
     "lacks the field 'meter'": lambda path: _rewrite(path, lambda content: content.pop("meter")),

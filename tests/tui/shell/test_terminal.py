@@ -74,7 +74,7 @@ def test_the_smoke_test_of_the_demo_goes_on_through_a_kill_and_a_closed_terminal
     with (workspace / "configs/_base_/demo.py").open("a") as file:
         file.write(SMALL_BASELINE + "evaluation = dict(interval=300)\n")
     terminal.keys("p")
-    terminal.shows("Run the remaining 6 steps")
+    terminal.shows("Run the 6 remaining steps")
     terminal.keys("y")
     run = workspace / "runs" / "baseline_smoke"
     terminal.wait((run / "status.json").exists, seconds=300)
