@@ -29,7 +29,7 @@ PRIVATE = {
     r"\bto the bit\b": "bit-identical",
     r"\bfor (want|lack) of\b": "because ... ran out",
     r"\brests? on\b": "depends on",
-    r"\b(put off|cut short|left out|moved aside)\b": "deferred, interrupted, skipped",
+    r"\b(put off|cut short|moved aside)\b": "deferred, interrupted, moved",
     r"\bthe most fitting\b|\bthe surest\b": "best first",
     r"\bworked out\b|\bin hand\b|\bat hand\b": "computed, current, available",
     r"\bwedges?\b": "field of view",

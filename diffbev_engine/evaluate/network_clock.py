@@ -10,7 +10,7 @@ from torch import distributed
 
 WHAT_IS_TIMED = (
     "images on the device to logits (normalisation, noise, forward pass), synchronised; "
-    "median over batches, without the first"
+    "median over batches, the first left out"
 )
 
 
