@@ -111,11 +111,11 @@ def test_any_check_that_is_a_precondition_refuses(settings, root, tmp_path, monk
     _write_depth(root)
 
     def broken(_plan: object) -> object:
-        yield error("new", same("it is broken"), "here", same("mend it"))
+        yield error("new", same("it is broken"), "here", same("fix it"))
 
     monkeypatch.setitem(preflight.CHECKS, "new", broken)
     monkeypatch.setattr(preflight, "PRECONDITIONS", (*preflight.PRECONDITIONS, "new"))
-    assert "new: it is broken [here] → mend it" in _refused(settings, tmp_path / "run")
+    assert "new: it is broken [here] → fix it" in _refused(settings, tmp_path / "run")
 
 
 def test_every_precondition_is_a_check_of_preflight():
