@@ -3,53 +3,44 @@
 import asyncio
 import importlib
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.message import Message
+from textual.reactive import var
 from textual.screen import Screen
 
+from diffbev_engine.core.gpu import GpuReading
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
-from diffbev_tui.core.lookout import Lookout
-from diffbev_tui.core.places import keep_clip, settings_file
-from diffbev_tui.core.preferences import PACES, read_preferences, write_preferences
-from diffbev_tui.core.snapshot import Snapshot
+from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_tui.alerts.announce import RunAlerts
 from diffbev_tui.i18n import language, set_language, tr, tr_if_key
-from diffbev_tui.stack import PANES, STYLES, PaneStack
+from diffbev_tui.messages import Copy, OpenWorkspace, Prefer, Say, Severity, ShowScreen, SnapshotTaken
+from diffbev_tui.places import keep_clip, settings_file
+from diffbev_tui.poller import WorkspacePoller
+from diffbev_tui.preferences import PACES, Preferences, read_preferences, write_preferences
+from diffbev_tui.snapshot import Snapshot
+from diffbev_tui.switcher import PANES, STYLES, PaneSwitcher
 from diffbev_tui.themes import begin_with_theme, theme_names
-from diffbev_tui.widgets.alarm import LoudAlarm
+from diffbev_tui.threads import JobFailed, RunInThread
 from diffbev_tui.widgets.key_line import KeyLine, commands_of, keys_of
-from diffbev_tui.widgets.leave import leave
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainScreen
 from diffbev_tui.widgets.status_line import StatusLine
 from diffbev_tui.widgets.tab_line import TabLine
 
-_FIRST_LOOK_S = 0.3
+_FILES = "files"
+_FIRST_SNAPSHOT_S = 0.3
 _SETTLED_S = 0.3
 """After the first screen: nobody has found another one to go to by then."""
 
-Severity = Literal["information", "warning", "error"]
 
-
-class Looked(Message):
-    """A snapshot was taken."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        super().__init__()
-        self.snapshot = snapshot
-
-    def can_replace(self, message: Message) -> bool:
-        """Only the newest counts."""
-        return isinstance(message, Looked)
-
-
-class DiffBEVApp(App[None]):
+class DiffBEVApp(RunInThread, App[None]):
     """The terminal UI of one workspace."""
 
     TITLE = "DiffBEV"
@@ -75,6 +66,29 @@ class DiffBEVApp(App[None]):
         Binding("ctrl+c", "reassure", show=False),
     ]  # fmt: skip
 
+    snapshot: var[Snapshot] = var(Snapshot(0.0), init=False, always_update=True)
+    preferences: var[Preferences] = var(Preferences(), init=False)
+    graphics: var[str] = var("blocks", init=False)
+    """With what pictures are drawn."""
+
+    @dataclass
+    class GpusRead(Message):
+        """The driver has answered."""
+
+        reading: GpuReading
+
+    @dataclass
+    class RunStopped(Message):
+        """The run that was to be stopped before leaving has ended."""
+
+        stopped: object
+
+    @dataclass
+    class AlertsFound(Message):
+        """Something needs attention."""
+
+        texts: tuple[str, ...]
+
     def __init__(
         self, roots: WorkspacePaths | None, *, read_only: bool = False, graphics: str = "blocks"
     ) -> None:
@@ -86,30 +100,27 @@ class DiffBEVApp(App[None]):
             graphics: with which of ``core.graphics.GRAPHICS`` the terminal draws pictures.
         """
         super().__init__()
-        self.snapshot = Snapshot(0.0, roots)
         self._asked_read_only = read_only
         self._terminal_graphics = graphics
-        self.preferences = read_preferences(settings_file())
+        self.set_reactive(DiffBEVApp.preferences, read_preferences(settings_file()))
         begin_with_theme(self, self.preferences.theme)
-        self._alarm = LoudAlarm(self)
+        self._alerts = RunAlerts()
         self._open(roots)
 
     def _open(self, roots: WorkspacePaths | None) -> None:
         self.roots = roots
-        self.lookout = Lookout(roots, self._tell, read_only=self._asked_read_only)
-        self._said_seat_taken = False
-
-    def _tell(self, snapshot: Snapshot) -> None:
-        self.post_message(Looked(snapshot))
+        self.poller = WorkspacePoller(roots, read_only=self._asked_read_only)
+        self.set_reactive(DiffBEVApp.snapshot, Snapshot(0.0, roots, read_only=self.poller.read_only))
+        self._gpus = GpuReading()
+        self._said_locked = False
 
     @property
     def read_only(self) -> bool:
         """Whether nothing may be started, stopped or written from here."""
-        return self.lookout.read_only
+        return self.poller.read_only
 
-    @property
-    def graphics(self) -> str:
-        """With what pictures are drawn; what is chosen for a terminal does not hold in a browser."""
+    def _best_graphics(self) -> str:
+        """What is chosen for a terminal does not hold in a browser."""
         return (not self.is_web and self.preferences.graphics) or self._terminal_graphics
 
     def get_default_screen(self) -> PlainScreen:
@@ -120,94 +131,119 @@ class DiffBEVApp(App[None]):
         """Status, tabs, the pane, keys."""
         yield StatusLine()
         yield TabLine(tuple(PANES))
-        yield PaneStack(id="panes")
+        yield PaneSwitcher(id="panes").data_bind(
+            DiffBEVApp.snapshot, DiffBEVApp.preferences, DiffBEVApp.graphics
+        )
         yield KeyLine()
 
     async def on_mount(self) -> None:
-        """Look, then show the first screen; GPUs and alarms come after it."""
-        self.lookout.look()
+        """Poll, then show the first screen; GPUs and alerts come after it."""
+        self.graphics = self._best_graphics()  # only now is it known whether this is a browser
+        self._poll()
         self._timer = self.set_interval(self.preferences.pace, self._tick)
         if self.roots is None:
             await self._welcome()
         else:
-            await self._wait_for_the_first_look()
+            await self._wait_for_the_first_snapshot()
             await self.show_pane("runbook")
         self.set_timer(_SETTLED_S, self._prepare)
 
-    async def _wait_for_the_first_look(self) -> None:
+    async def _wait_for_the_first_snapshot(self) -> None:
         """So that the first screen is painted whole, and once; a disk that hangs is not waited for."""
-        importlib.import_module("diffbev_tui.panes.runbook")
-        end = time.monotonic() + _FIRST_LOOK_S
-        while self.lookout.busy_s and time.monotonic() < end:
+        importlib.import_module("diffbev_tui.runbook.pane")
+        end = time.monotonic() + _FIRST_SNAPSHOT_S
+        while self.busy_seconds(_FILES) and time.monotonic() < end:
             await asyncio.sleep(0.002)
-        self.snapshot = self.lookout.newest or self.snapshot
+        if self.poller.newest is not None:
+            self.snapshot = self.poller.newest
 
     def _prepare(self) -> None:
         if self.screen_stack:  # else the app is closing
-            self.run_worker(self._stack.prepare(panes=self.roots is not None))
+            self.run_worker(self._switcher.prepare(panes=self.roots is not None))
 
     async def _welcome(self) -> None:
-        from diffbev_tui.panes.welcome import WelcomePane
+        from diffbev_tui.welcome.pane import WelcomePane
 
         self.query_one(TabLine).display = False
-        await self._stack.show_alone(WelcomePane(id="pane-welcome"), "welcome")
+        await self._switcher.show_alone(WelcomePane(id="pane-welcome"), "welcome")
         self.query_one(WelcomePane).focus_first()
 
     async def open_workspace(self, roots: WorkspacePaths) -> None:
         """Leave the welcome screen for a workspace."""
-        await self._stack.clear()
+        await self._switcher.clear()
         self.query_one(TabLine).display = True
         self._open(roots)
         await self.show_pane("runbook")
         self._tick()
         self._prepare()
 
-    # looking -------------------------------------------------------------------------------------
+    # polling -------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self.lookout.look()
+        self._poll()
         self._show_lines()
 
-    def on_looked(self, message: Looked) -> None:
+    def _poll(self) -> None:
+        if not self.busy_seconds(_FILES):
+            self.run_in_thread(_FILES, self.poller.read_files, SnapshotTaken)
+
+    def on_snapshot_taken(self, message: SnapshotTaken) -> None:
         """Hand a snapshot on."""
-        if message.snapshot.roots != self.roots:
+        snapshot = message.snapshot
+        if snapshot.roots != self.roots:
             return
-        known = message.snapshot is self.snapshot  # the first one is shown as soon as its pane is there
-        self.snapshot = replace(message.snapshot, gpus=self.lookout.gpus)
-        pane = self.pane
-        if pane is not None and pane.ready and not known:
-            pane.update_snapshot(self.snapshot)
+        if snapshot is not self.snapshot:  # the first one is shown as soon as its pane is there
+            self.snapshot = replace(snapshot, gpus=self._gpus, gpu_history=self.poller.gpu_history)
         self._show_lines()
-        self.call_after_refresh(self.lookout.look_at_gpus)  # what is on the screen comes first
-        self.call_after_refresh(self._alarm.look, self.snapshot.current)
-        if self.lookout.seat_owner and not self._said_seat_taken:
-            self._said_seat_taken = True
-            self.say(tr("app.seat_taken", owner=self.lookout.seat_owner), "warning")
+        self.call_after_refresh(self._poll_the_rest)  # what is on the screen comes first
+        if snapshot.lock_owner and not self._said_locked:
+            self._said_locked = True
+            self.say(tr("app.seat_taken", owner=snapshot.lock_owner), "warning")
+
+    def _poll_the_rest(self) -> None:
+        if not self.busy_seconds("gpus"):
+            self.run_in_thread("gpus", self.poller.read_gpus, self.GpusRead)
+        run = self.snapshot.current
+        if run is not None and not self.busy_seconds("alerts"):
+            self.run_in_thread("alerts", partial(self._alerts.look, run), self.AlertsFound)
+
+    def on_diff_bevapp_gpus_read(self, message: GpusRead) -> None:
+        """Shown with the next snapshot."""
+        self._gpus = message.reading
+
+    def on_diff_bevapp_alerts_found(self, message: AlertsFound) -> None:
+        """Say what needs attention."""
+        for text in message.texts:
+            self.say(text, "error")
+
+    def on_job_failed(self, message: JobFailed) -> None:
+        """Say what went wrong in a thread."""
+        self.say(message.words, "error")
 
     def _show_lines(self) -> None:
         if len(self.screen_stack) != 1 or not self.query(StatusLine):  # a dialog, or the app is closing
             return
         status = self.query_one(StatusLine)
-        status.show(self.snapshot, read_only=self.read_only, behind_s=self.lookout.busy_s)
-        self.query_one(TabLine).show(self._stack.shown)
+        status.show(self.snapshot, read_only=self.read_only, behind_s=self.busy_seconds(_FILES))
+        self.query_one(TabLine).show(self._switcher.shown)
         self.query_one(KeyLine).show()
 
     # panes ---------------------------------------------------------------------------------------
 
     @property
-    def _stack(self) -> PaneStack:
-        return self.screen_stack[0].query_one(PaneStack)
+    def _switcher(self) -> PaneSwitcher:
+        return self.screen_stack[0].query_one(PaneSwitcher)
 
     @property
     def pane(self) -> Pane | None:
         """The pane in view."""
-        found = self.screen_stack[0].query(PaneStack) if self.screen_stack else None  # the app is closing
+        found = self.screen_stack[0].query(PaneSwitcher) if self.screen_stack else None  # the app is closing
         return found.first().in_view if found else None
 
     async def show_pane(self, name: str) -> None:
         """Show a pane; it is made when it is shown for the first time."""
         if self.roots is not None:
-            await self._stack.show(name, self.snapshot)
+            await self._switcher.show(name)
             self._show_lines()
 
     def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
@@ -223,7 +259,31 @@ class DiffBEVApp(App[None]):
         if len(self.screen_stack) == 1:
             self.call_after_refresh(self.query_one(KeyLine).show)
 
-    # for panes -----------------------------------------------------------------------------------
+    # asked by screens ----------------------------------------------------------------------------
+
+    def on_say(self, message: Say) -> None:
+        """A toast."""
+        self.say(message.text, message.severity)
+
+    def on_copy(self, message: Copy) -> None:
+        """To the clipboard."""
+        self.copy(message.text)
+
+    def on_prefer(self, message: Prefer) -> None:
+        """Other preferences."""
+        from diffbev_tui.widgets.settings import Settings
+
+        self.prefer(**message.choices)
+        if isinstance(self.screen, Settings):
+            self.screen.show(self.preferences)
+
+    def on_show_screen(self, message: ShowScreen) -> None:
+        """Another screen."""
+        self.run_worker(self.show_pane(message.name))
+
+    def on_open_workspace(self, message: OpenWorkspace) -> None:
+        """A workspace instead of the welcome screen."""
+        self.run_worker(self.open_workspace(message.roots))
 
     def say(self, text: str, severity: Severity = "information") -> None:
         """A toast; an error also rings the bell."""
@@ -239,21 +299,13 @@ class DiffBEVApp(App[None]):
         except OSError as error:
             self.say(tr("app.copied_without_file", why=error.strerror or str(error)), "warning")
 
-    def confirm(self, question: str, consequence: str, then: Callable[[], object]) -> None:
-        """Ask, and call ``then`` if the answer is yes."""
-        from diffbev_tui.widgets.dialogs import confirmation
-
-        self.push_screen(
-            confirmation(question, consequence), lambda answer: (then(), None)[1] if answer == "yes" else None
-        )
-
     # actions -------------------------------------------------------------------------------------
 
     def action_help(self) -> None:
         """Help for the pane in view."""
         from diffbev_tui.widgets.help import Help
 
-        name = self._stack.shown or "welcome"
+        name = self._switcher.shown or "welcome"
         keys = keys_of(self.screen, all_keys=True)
         self.push_screen(Help(tr("app.pane_" + name), tr_if_key(f"{name}.help"), keys))
 
@@ -275,7 +327,7 @@ class DiffBEVApp(App[None]):
         """Language, theme, pace and smoothing in one place."""
         from diffbev_tui.widgets.settings import Settings
 
-        self.push_screen(Settings(self.prefer), lambda _: self._show_lines())
+        self.push_screen(Settings(self.preferences), lambda _: self._show_lines())
 
     def action_language(self) -> None:
         """The other language."""
@@ -296,19 +348,15 @@ class DiffBEVApp(App[None]):
     def prefer(self, **choices: str | float) -> None:
         """Make choices of ``Preferences`` hold, at once and from now on."""
         self.preferences = replace(self.preferences, **choices)  # type: ignore[arg-type]
+        self.graphics = self._best_graphics()
         if "language" in choices:
             set_language("zh" if self.preferences.language == "zh" else "en")
-        if "language" in choices or "graphics" in choices:
-            for pane in self.screen_stack[0].query(Pane):
-                pane.retranslate()
+            self._switcher.retranslate()
         if "theme" in choices:
             self.theme = self.preferences.theme
         if "pace" in choices:
             self._timer.stop()
             self._timer = self.set_interval(self.preferences.pace, self._tick)
-        if "smoothing" in choices:
-            for pane in self.screen_stack[0].query(Pane):
-                pane.smooth(self.preferences.smoothing)
         self._show_lines()
         try:
             write_preferences(settings_file(), self.preferences)
@@ -331,11 +379,34 @@ class DiffBEVApp(App[None]):
         if len(self.screen_stack) > 1 and self.screen.is_modal:
             self.screen.dismiss(None)
         else:
-            leave(self, self.snapshot.current)
+            self._leave(self.snapshot.current)
+
+    def _leave(self, run: RunReport | None) -> None:
+        """Leave; while ``run`` is running, ask whether to detach from it or to stop it."""
+        from diffbev_tui.widgets.dialogs import leaving
+
+        if run is None or run.state is not RunCondition.RUNNING:
+            self.exit()
+            return
+        path = Path(run.path)
+        self.push_screen(leaving(path.name, self.read_only), partial(self._left, path))
+
+    def _left(self, run: Path, answer: str | None) -> None:
+        if answer == "detach":
+            self.exit()
+        elif answer == "stop":
+            from diffbev_engine.runs.actions import stop_run
+
+            self.say(tr("app.stopping", run=run.name))
+            self.run_in_thread("stop", partial(stop_run, run), self.RunStopped)
+
+    def on_diff_bevapp_run_stopped(self) -> None:
+        """It has saved and ended: leave."""
+        self.exit()
 
     def on_unmount(self) -> None:
         """Let others act."""
-        self.lookout.leave()
+        self.poller.close()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Everything that a key does, by name."""

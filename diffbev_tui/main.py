@@ -56,7 +56,7 @@ def open_workspace(workspace: Path | None, lang: str | None, read_only: bool) ->
 @language_option
 def demo(out: Path, lang: str | None) -> None:
     """Create a synthetic workspace and open it, ready for the smoke test on a CPU."""
-    from diffbev_tui.core.demo import make_demo
+    from diffbev_tui.welcome.demo import make_demo
 
     _run_app(_roots(make_demo(out.absolute())), lang, read_only=False)
 
@@ -116,10 +116,10 @@ def _run_app(roots: "WorkspacePaths | None", lang: str | None, read_only: bool) 
     gc.disable()
 
     from diffbev_tui.app import DiffBEVApp
-    from diffbev_tui.core.graphics import terminal_graphics
-    from diffbev_tui.core.places import settings_file
-    from diffbev_tui.core.preferences import read_preferences
     from diffbev_tui.i18n import set_language
+    from diffbev_tui.places import settings_file
+    from diffbev_tui.preferences import read_preferences
+    from diffbev_tui.terminal_graphics import terminal_graphics
 
     chosen = lang or read_preferences(settings_file()).language
     if chosen == "zh":

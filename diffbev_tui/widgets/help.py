@@ -10,10 +10,10 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from diffbev_tui.core.runbook_text import Line, fit, wrap
 from diffbev_tui.i18n import tr
+from diffbev_tui.lines import Line, fit, wrap
 from diffbev_tui.widgets.plain import Plain, PlainVerticalScroll
-from diffbev_tui.widgets.step_list import content_of
+from diffbev_tui.widgets.row_list import content_of
 
 _WIDEST = 84
 """Cells; on narrow screens 96 %: as in the styles."""

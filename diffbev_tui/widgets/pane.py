@@ -1,49 +1,51 @@
 """A screen of the app: one of the numbered panes."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
+from typing import ClassVar
 
 from textual.binding import BindingType
 from textual.geometry import Size
 from textual.message import Message
 
-from diffbev_tui.core.background import Background
-from diffbev_tui.core.snapshot import Snapshot
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_tui.i18n import tr
+from diffbev_tui.messages import Copy, Say, Severity
+from diffbev_tui.preferences import Preferences
+from diffbev_tui.snapshot import Snapshot
+from diffbev_tui.threads import JobFailed, RunInThread
+from diffbev_tui.widgets.dialogs import confirmation
 from diffbev_tui.widgets.plain import PlainContainer
 
-if TYPE_CHECKING:
-    from diffbev_tui.app import DiffBEVApp
-
-_Seen = TypeVar("_Seen")
 _FRAME_LINES = 3
 """Status, tabs, keys."""
 
 
-class Seen(Message):
-    """A check of the files has an answer."""
-
-    def __init__(self, show: Callable[[], None]) -> None:
-        super().__init__()
-        self.show = show
-
-
-class Pane(PlainContainer, can_focus=True):
-    """What a pane does; each shows one side of the snapshot that the app takes."""
+class Pane(RunInThread, PlainContainer, can_focus=True):
+    """What a pane does; each shows one side of the snapshot, which the switcher hands down."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
 
+    snapshot = Snapshot(0.0)
+    """The newest."""
+    preferences = Preferences()
+    graphics = "blocks"
+    """How the terminal draws pictures."""
+    _remaking = False
+
     @property
-    def ui(self) -> "DiffBEVApp":
-        """The app, as what it is."""
-        return cast("DiffBEVApp", self.app)
+    def roots(self) -> WorkspacePaths | None:
+        """The workspace; ``None`` on the welcome screen."""
+        return self.snapshot.roots
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing may be started, stopped or written."""
+        return self.snapshot.read_only
 
     @property
     def ready(self) -> bool:
         """Whether its widgets are there: not while they are made again, nor while the app closes."""
         return self.is_mounted and self.is_attached and self.app.is_running and not self._remaking
-
-    _remaking = False
 
     @property
     def room(self) -> Size:
@@ -51,34 +53,59 @@ class Pane(PlainContainer, can_focus=True):
         width, height = self.app.size
         return self.size or Size(width, height - _FRAME_LINES)
 
+    # handed down by the switcher -----------------------------------------------------------------
+
     def update_snapshot(self, snapshot: Snapshot) -> None:
         """Show what is new; called about once a second while the pane is visible."""
 
-    def beside(self, look: Callable[[], _Seen], show: Callable[[_Seen], None]) -> None:
-        """Check files in a thread, then show what was seen; a check that hangs is not repeated."""
+    def update_preferences(self, before: Preferences) -> None:
+        """Show what ``preferences`` have become, except the language."""
 
-        def job() -> None:
-            self.post_message(Seen(partial(show, look())))
+    def retranslate(self) -> None:
+        """Show everything in the language that was just chosen."""
+        self.run_worker(self._recompose(), exclusive=True, group="retranslate")
 
-        if self._background is None or not self._background.busy_s:
-            self._background = Background(job)
-            self._background.start()
+    async def _recompose(self) -> None:
+        self._remaking = True
+        try:
+            await self.recompose()
+        finally:
+            self._remaking = False
+        self.update_snapshot(self.snapshot)
 
-    def once(self, job: Callable[[], _Seen], show: Callable[[_Seen], None]) -> None:
-        """Do a job in a thread of its own, then show what came of it; unlike a check it is never skipped."""
+    # asked of the app ----------------------------------------------------------------------------
 
-        def work() -> None:
-            self.post_message(Seen(partial(show, job())))
+    def ask_app(self, message: Message) -> None:
+        """Post to the app itself: what is posted in a watcher of the parent does not bubble beyond it."""
+        self.app.post_message(message)
 
-        Background(work).start()
+    def say(self, text: str, severity: Severity = "information") -> None:
+        """Show a toast."""
+        self.ask_app(Say(text, severity))
 
-    _background: Background | None = None
+    def copy(self, text: str) -> None:
+        """Put ``text`` on the clipboard."""
+        self.ask_app(Copy(text))
 
-    def on_seen(self, message: Seen) -> None:
-        """Show the answer."""
+    def confirm(self, question: str, consequence: str, then: Callable[[], object]) -> None:
+        """Ask, and call ``then`` if the answer is yes."""
+
+        def answered(answer: str | None) -> None:
+            if answer == "yes":
+                then()
+
+        self.app.push_screen(confirmation(question, consequence), answered)
+
+    def refused(self) -> bool:
+        """Whether the workspace is read-only, which is then said."""
+        if self.read_only:
+            self.say(tr("app.read_only_refused"), "warning")
+        return self.read_only
+
+    def on_job_failed(self, message: JobFailed) -> None:
+        """Say what went wrong in a thread."""
         message.stop()
-        if self.ready:
-            message.show()
+        self.say(message.words, "error")
 
     def focus_inside(self) -> None:
         """Give the keys to what they are for first, as this pane comes into view."""
@@ -88,18 +115,3 @@ class Pane(PlainContainer, can_focus=True):
     def copy_text(self) -> str | None:
         """What ``y`` copies: the thing in focus."""
         return None
-
-    def smooth(self, smoothing: float) -> None:
-        """Smooth curves that much from now on."""
-
-    def retranslate(self) -> None:
-        """Speak the language that was just chosen."""
-        self.run_worker(self._again(), exclusive=True, group="retranslate")
-
-    async def _again(self) -> None:
-        self._remaking = True
-        try:
-            await self.recompose()
-        finally:
-            self._remaking = False
-        self.update_snapshot(self.ui.snapshot)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from textual.widget import Widget
 
-from diffbev_tui.core.gallery import CELL_RATIO
+from diffbev_tui.widgets.image_cache import CELL_RATIO
 
 if TYPE_CHECKING:
     from PIL.Image import Image

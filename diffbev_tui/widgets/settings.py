@@ -1,8 +1,7 @@
 """What a user may choose, in one dialog: each choice holds at once and is remembered."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from rich.text import Text
 from textual import events
@@ -12,15 +11,13 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from diffbev_tui.core.graphics import GRAPHICS
-from diffbev_tui.core.places import settings_file
-from diffbev_tui.core.preferences import PACES, SMOOTHINGS
-from diffbev_tui.core.show import left
+from diffbev_tui.format import left
 from diffbev_tui.i18n import language, tr
+from diffbev_tui.messages import Prefer
+from diffbev_tui.places import settings_file
+from diffbev_tui.preferences import PACES, SMOOTHINGS, Preferences
+from diffbev_tui.terminal_graphics import GRAPHICS
 from diffbev_tui.themes import theme_names
-
-if TYPE_CHECKING:
-    from diffbev_tui.app import DiffBEVApp
 
 _LABEL = 18
 
@@ -44,7 +41,7 @@ class _Setting:
             return str(self.now)
         return tr("app.value_smoothing_none") if self.now == 0.0 else str(self.now)
 
-    def beside(self, by: int) -> str | float:
+    def next(self, by: int) -> str | float:
         """The value before or after it, around the ends."""
         return self.values[(self.values.index(self.now) + by) % len(self.values)]
 
@@ -60,10 +57,10 @@ class Settings(ModalScreen[None]):
         Binding("right,l,space", "change(1)", "app.key_next_value"),
     ]
 
-    def __init__(self, prefer: Callable[..., None]) -> None:
-        """``prefer`` makes a choice hold and remembers it."""
+    def __init__(self, preferences: Preferences) -> None:
+        """Begin with ``preferences``; each change is posted as :class:`Prefer`."""
         super().__init__()
-        self._prefer = prefer
+        self._preferences = preferences
         self._at = 0
 
     def compose(self) -> ComposeResult:
@@ -77,15 +74,20 @@ class Settings(ModalScreen[None]):
         """Show what holds now."""
         self._show()
 
+    def show(self, preferences: Preferences) -> None:
+        """Show what holds now."""
+        self._preferences = preferences
+        self._show()
+
     def _settings(self) -> list[_Setting]:
-        app = cast("DiffBEVApp", self.app)
-        themes = theme_names(app.available_themes)
+        now = self._preferences
+        themes = theme_names(self.app.available_themes)
         return [
             _Setting("language", ("en", "zh"), language()),
-            _Setting("theme", tuple(themes), app.theme),
-            _Setting("pace", PACES, app.preferences.pace),
-            _Setting("smoothing", SMOOTHINGS, app.preferences.smoothing),
-            _Setting("graphics", ("", *GRAPHICS), app.preferences.graphics),
+            _Setting("theme", tuple(themes), self.app.theme),
+            _Setting("pace", PACES, now.pace),
+            _Setting("smoothing", SMOOTHINGS, now.smoothing),
+            _Setting("graphics", ("", *GRAPHICS), now.graphics),
         ]
 
     def _show(self) -> None:
@@ -109,8 +111,7 @@ class Settings(ModalScreen[None]):
     def action_change(self, by: int) -> None:
         """Another value, at once."""
         one = self._settings()[self._at]
-        self._prefer(**{one.name: one.beside(by)})
-        self._show()
+        self.post_message(Prefer({one.name: one.next(by)}))
 
     def on_click(self, event: events.Click) -> None:
         """A click on a line changes it; next to the dialog closes it."""

@@ -8,10 +8,10 @@ from diffbev_engine.core.format import gib, percent, points, progress
 from diffbev_engine.core.gpu import GpuReading
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_tui.core.run_words import run_state
-from diffbev_tui.core.show import duration
-from diffbev_tui.core.snapshot import Snapshot
+from diffbev_tui.format import duration
 from diffbev_tui.i18n import tr
+from diffbev_tui.run_state import run_state
+from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.line import Line
 
 _STYLES = {RunCondition.RUNNING: "green", RunCondition.FINISHED: "green", RunCondition.INTERRUPTED: "yellow"}

@@ -45,8 +45,8 @@ def measure(*, quick: bool) -> list[Figure]:
 
 
 def _measure(large: Path, small: Path) -> dict[str, float]:
-    from diffbev_tui.core.chart import ChartSpec, draw
-    from diffbev_tui.core.run_series import RunSeries
+    from diffbev_tui.charts.chart import ChartSpec, draw
+    from diffbev_tui.monitor.run_series import RunSeries
 
     def figures(series: RunSeries) -> None:
         span = series.span or (0, 1)

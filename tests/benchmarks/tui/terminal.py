@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psutil
 
-from diffbev_tui.core.graphics import OWN_VARIABLES
+from diffbev_tui.terminal_graphics import OWN_VARIABLES
 from tests.benchmarks.tui.screen import Screen
 
 SIZE = (140, 44)

@@ -5,10 +5,10 @@ from itertools import product
 import pytest
 
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_tui.core.diagnose_start import plan_diagnosis
-from diffbev_tui.core.diagnosis import find_diagnosis
-from diffbev_tui.core.gallery import CELL_RATIO, GAP, arrange
-from diffbev_tui.core.samples import find_samples, read_sample
+from diffbev_tui.classes.diagnose_start import plan_diagnosis
+from diffbev_tui.classes.diagnosis import find_diagnosis
+from diffbev_tui.classes.samples import find_samples, read_sample
+from diffbev_tui.widgets.image_cache import CELL_RATIO, GAP, arrange
 from tests.tui.classes.class_files import write_diagnosis, write_evaluated_run, write_sample
 
 

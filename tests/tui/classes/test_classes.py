@@ -4,8 +4,8 @@ import pytest
 from textual.widgets import Static
 
 from diffbev_engine.runs.metrics import read_metrics
-from diffbev_tui.core import diagnose_start
-from diffbev_tui.core.classes import class_table, evaluations
+from diffbev_tui.classes import diagnose_start
+from diffbev_tui.classes.state import class_table, evaluations
 from tests.tui.app import run_app, until
 from tests.tui.classes.class_files import write_diagnosis, write_evaluated_run, write_sample
 from tests.tui.monitor.run_files import write_run
@@ -235,7 +235,7 @@ async def test_a_diagnosis_outlives_the_ui_and_the_next_one_says_how_it_ended(wo
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await _diagnose(app, pilot)
         await until(pilot, lambda: "labels: 20/50" in _text(app, "verdict"))
-        process = app.pane._work._apart.process
+        process = app.pane._work._process.process
     assert process.poll() is None
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await _open(app, pilot)

@@ -9,10 +9,10 @@ from textual.widgets import Static
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.gpu import Gpu, GpuProcess, GpuReading, Trouble
-from diffbev_tui.core import lookout
-from diffbev_tui.core.gpu_history import GpuHistory, sparkline
-from diffbev_tui.core.host import disk_is_low, read_host
-from diffbev_tui.panes.gpu_text import gpu_block
+from diffbev_tui import poller as poller
+from diffbev_tui.gpu.text import gpu_block
+from diffbev_tui.gpu_history import GpuHistory, sparkline
+from diffbev_tui.host import disk_is_low, read_host
 from tests.tui.app import run_app, until
 
 READING = GpuReading(
@@ -99,7 +99,7 @@ def test_trouble_is_named_beside_the_gpu():
 
 
 async def test_what_is_not_known_is_a_dash_and_other_processes_are_named(workspace, monkeypatch):
-    monkeypatch.setattr(lookout, "read_gpus", lambda: READING)
+    monkeypatch.setattr(poller, "read_gpus", lambda: READING)
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await pilot.press("3")
         await until(
@@ -115,11 +115,11 @@ async def test_what_is_not_known_is_a_dash_and_other_processes_are_named(workspa
 
 
 async def _page(workspace, reading, monkeypatch, **options):
-    monkeypatch.setattr(lookout, "read_gpus", lambda: reading)
+    monkeypatch.setattr(poller, "read_gpus", lambda: reading)
     async with run_app(workspace, size=(140, 44), **options) as (app, pilot):
         await pilot.press("3")
         content = lambda: str(app.query_one("#gpu-gpus", Static).content)  # noqa: E731
-        await until(pilot, lambda: app.query("#gpu-gpus") and app.lookout.gpus is reading and content())
+        await until(pilot, lambda: app.query("#gpu-gpus") and app._gpus is reading and content())
         await until(pilot, lambda: app.snapshot.gpus is reading)
         await until(pilot, lambda: "GPU" in content())
         return content()

@@ -1,6 +1,6 @@
 import time
 
-from diffbev_tui.core.log_tail import MOST_CHARACTERS, MOST_LINES, LogTail, shown
+from diffbev_tui.log_tail import MOST_CHARACTERS, MOST_LINES, LogTail, shown
 
 
 def test_lines_come_as_they_are_completed(tmp_path):

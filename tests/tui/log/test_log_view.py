@@ -5,8 +5,8 @@ from itertools import product
 
 from rich.cells import cell_len
 
-from diffbev_tui.core.log_tail import LogTail
-from diffbev_tui.core.log_view import LogView, folded, of_level, pattern_of
+from diffbev_tui.log.view import LogView, folded, of_level, pattern_of
+from diffbev_tui.log_tail import LogTail
 
 
 def _tail(tmp_path, text):

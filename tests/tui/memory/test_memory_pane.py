@@ -12,8 +12,8 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.launch import Launch, write_launch
 from diffbev_engine.runs.process import identify
-from diffbev_tui.core.oom import Part, memory_case
-from diffbev_tui.panes.memory_text import _FILLS, Chosen, bar_of, calm_page, crash_page, host_page
+from diffbev_tui.memory.state import Part, memory_case
+from diffbev_tui.memory.text import _FILLS, Chosen, bar_of, calm_page, crash_page, host_page
 from diffbev_tui.widgets.dialogs import Choice
 from tests.tui.app import run_app, until
 

@@ -7,8 +7,8 @@ import pytest
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_engine.runs.metrics import MetricsWriter
 from diffbev_engine.runs.status import RunState, RunStatus
-from diffbev_tui.core import alerts
-from diffbev_tui.core.alerts import Alarm, Concern, divergence
+from diffbev_tui.alerts import detect as alerts
+from diffbev_tui.alerts.detect import AlertDetector, Concern, divergence
 
 
 def report(path: Path, state=RunCondition.RUNNING, activity="training", **fields) -> RunReport:
@@ -44,39 +44,39 @@ def write(run: Path, losses: list[float]) -> float:
     return (run / "metrics.csv").stat().st_mtime
 
 
-def concerns(alarm: Alarm, run: RunReport) -> list[Concern]:
-    return [alert.concern for alert in alarm.look(run)]
+def concerns(detector: AlertDetector, run: RunReport) -> list[Concern]:
+    return [alert.concern for alert in detector.look(run)]
 
 
 def test_a_stall_is_said_once_and_again_only_after_progress(run):
-    alarm = Alarm()
-    assert concerns(alarm, report(run, age_s=59.0)) == []
+    detector = AlertDetector()
+    assert concerns(detector, report(run, age_s=59.0)) == []
     stalled = report(run, activity="stalled", stalled=True, age_s=61.0)
-    (alert,) = alarm.look(stalled)
+    (alert,) = detector.look(stalled)
     assert (alert.concern, alert.seconds, alert.step) == (Concern.STALLED, 61.0, 100)
-    assert concerns(alarm, stalled) == []
-    assert concerns(alarm, replace(stalled, step=150)) == [Concern.STALLED]
+    assert concerns(detector, stalled) == []
+    assert concerns(detector, replace(stalled, step=150)) == [Concern.STALLED]
 
 
 def test_an_evaluation_is_no_stall_while_its_heart_beats(run):
-    assert concerns(Alarm(), report(run, activity="evaluating", age_s=200.0)) == []
-    assert concerns(Alarm(), report(run, activity="evaluating", age_s=400.0)) == [Concern.STALLED]
+    assert concerns(AlertDetector(), report(run, activity="evaluating", age_s=200.0)) == []
+    assert concerns(AlertDetector(), report(run, activity="evaluating", age_s=400.0)) == [Concern.STALLED]
 
 
 def test_nan_is_said_once_with_its_column_and_step(run):
     write(run, [1.0, float("nan"), float("nan")])
-    alarm = Alarm()
-    (alert,) = alarm.look(report(run))
+    detector = AlertDetector()
+    (alert,) = detector.look(report(run))
     assert (alert.concern, alert.column, alert.step) == (Concern.NOT_FINITE, "loss", 100)
-    assert alarm.look(report(run)) == []
+    assert detector.look(report(run)) == []
 
 
 def test_a_diverging_loss_is_said_once(run):
     write(run, [1.0] * 100 + [9.0] * 11)
-    alarm = Alarm()
-    (alert,) = alarm.look(report(run))
+    detector = AlertDetector()
+    (alert,) = detector.look(report(run))
     assert (alert.concern, alert.values) == (Concern.DIVERGING, (1.0, 9.0))
-    assert alarm.look(report(run)) == []
+    assert detector.look(report(run)) == []
 
 
 def test_a_noisy_or_falling_loss_does_not_diverge():
@@ -86,26 +86,26 @@ def test_a_noisy_or_falling_loss_does_not_diverge():
 
 
 def test_a_dead_process_is_said_once_also_to_who_comes_later(run):
-    alarm = Alarm()
+    detector = AlertDetector()
     dead = report(run, RunCondition.DEAD)
-    (alert,) = alarm.look(dead)
+    (alert,) = detector.look(dead)
     assert (alert.concern, alert.message) == (Concern.ENDED, "the process no longer exists")
-    assert alarm.look(dead) == []
-    assert concerns(alarm, replace(dead, started=5.0)) == [Concern.ENDED]
+    assert detector.look(dead) == []
+    assert concerns(detector, replace(dead, started=5.0)) == [Concern.ENDED]
 
 
 def test_other_bad_ends_are_said_to_who_saw_the_run_alive(run):
     oom = report(run, RunCondition.OOM)
-    assert concerns(Alarm(), oom) == []
-    alarm = Alarm()
-    alarm.look(report(run))
-    assert concerns(alarm, oom) == [Concern.ENDED]
-    assert concerns(alarm, report(run, RunCondition.FINISHED)) == []
+    assert concerns(AlertDetector(), oom) == []
+    detector = AlertDetector()
+    detector.look(report(run))
+    assert concerns(detector, oom) == [Concern.ENDED]
+    assert concerns(detector, report(run, RunCondition.FINISHED)) == []
 
 
 def test_a_disk_without_room_for_checkpoints_is_said_once(run, monkeypatch):
-    alarm = Alarm()
+    detector = AlertDetector()
     usage = namedtuple("usage", "total used free")  # as shutil's
     monkeypatch.setattr(alerts, "disk_usage", lambda _: usage(10 * 2**30, 10 * 2**30, 2**20))
-    assert [alert.free for alert in alarm.look(report(run)) if alert.concern is Concern.DISK] == [2**20]
-    assert not [alert for alert in alarm.look(report(run)) if alert.concern is Concern.DISK]
+    assert [alert.free for alert in detector.look(report(run)) if alert.concern is Concern.DISK] == [2**20]
+    assert not [alert for alert in detector.look(report(run)) if alert.concern is Concern.DISK]

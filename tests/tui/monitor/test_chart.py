@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from diffbev_tui.core import chart
-from diffbev_tui.core.chart import ChartFigure, ChartLine, ChartSpec, draw
-from diffbev_tui.core.series import Band, Extremes, decimate, on_log_scale
+from diffbev_tui.charts import chart
+from diffbev_tui.charts.chart import ChartFigure, ChartLine, ChartSpec, draw
+from diffbev_tui.charts.series import Band, Extremes, decimate, on_log_scale
 
 SIZE = (60, 14)
 

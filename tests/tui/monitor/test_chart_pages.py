@@ -1,4 +1,4 @@
-from diffbev_tui.core.chart_pages import FIRST_METRICS, ChartPages
+from diffbev_tui.monitor.chart_pages import FIRST_METRICS, ChartPages
 
 
 def test_the_usual_metrics_that_have_values_are_shown():

@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from diffbev_engine.runs.metrics import MetricsWriter
-from diffbev_tui.core.monitor_desk import Frame, MonitorDesk, Wish
-from diffbev_tui.core.run_series import RunSeries
-from diffbev_tui.core.view_window import Follow, Span, ViewWindow
+from diffbev_tui.charts.view_window import Follow, Span, ViewWindow
+from diffbev_tui.monitor.chart_worker import ChartRequest, ChartResult, ChartWorker
+from diffbev_tui.monitor.run_series import RunSeries
 from tests.tui.monitor.run_files import write_run
 
 SPAN = (50.0, 10_000.0)
@@ -24,9 +24,9 @@ def read(run) -> RunSeries:
     return series
 
 
-def ask(desk_wish: Wish, frames: int = 1) -> tuple[MonitorDesk, list[Frame]]:
-    answers: list[Frame] = []
-    desk = MonitorDesk(answers.append)
+def ask(desk_wish: ChartRequest, frames: int = 1) -> tuple[ChartWorker, list[ChartResult]]:
+    answers: list[ChartResult] = []
+    desk = ChartWorker(answers.append)
     for _ in range(frames):
         desk.ask(desk_wish)
         while desk.busy_s:
@@ -62,36 +62,36 @@ def test_scores_are_never_smoothed_and_have_a_best(run):
 
 
 def test_a_wish_is_answered_with_figures_and_facts(run):
-    wish = Wish((("A", run.path),), (("loss", (60, 12)), ("mIoU", (60, 12))), smoothing=0.9)
-    _, answers = ask(wish)
-    frame = answers[-1]
-    assert frame.wish is wish
-    assert [chart.column for chart in frame.charts] == ["loss", "mIoU"]
-    assert all(chart.figure.rows for chart in frame.charts)
-    assert frame.charts[0].now[0].step == 10_000
-    assert frame.facts[0].grad_norm == pytest.approx(4, abs=1.1)
-    assert "IoU/car" in frame.facts[0].columns
+    request = ChartRequest((("A", run.path),), (("loss", (60, 12)), ("mIoU", (60, 12))), smoothing=0.9)
+    _, answers = ask(request)
+    result = answers[-1]
+    assert result.request is request
+    assert [chart.column for chart in result.charts] == ["loss", "mIoU"]
+    assert all(chart.figure.rows for chart in result.charts)
+    assert result.charts[0].now[0].step == 10_000
+    assert result.facts[0].grad_norm == pytest.approx(4, abs=1.1)
+    assert "IoU/car" in result.facts[0].columns
 
 
 def test_nothing_is_drawn_again_while_nothing_changes(run):
-    wish = Wish((("A", run.path),), (("loss", (60, 12)),))
-    desk, answers = ask(wish, frames=3)
+    request = ChartRequest((("A", run.path),), (("loss", (60, 12)),))
+    desk, answers = ask(request, frames=3)
     assert len(answers) == 1
-    again = replace(wish, followed="A")
+    again = replace(request, followed="A")
     desk.ask(again)
     while desk.busy_s:
         time.sleep(0.005)
-    assert answers[-1].wish is again
+    assert answers[-1].request is again
     assert desk.builds == 1
 
 
 def test_a_new_row_is_answered_although_the_wish_is_the_same(run):
-    wish = Wish((("A", run.path),), (("loss", (60, 12)),))
-    desk, answers = ask(wish)
+    request = ChartRequest((("A", run.path),), (("loss", (60, 12)),))
+    desk, answers = ask(request)
     writer = MetricsWriter(run.metrics, keep_until_step=10**9)
     writer.write({"step": 10_050, "mode": "train", "loss": 1.0})
     writer.close()
-    desk.ask(wish)
+    desk.ask(request)
     while desk.busy_s:
         time.sleep(0.005)
     assert answers[-1].charts[0].now[0].step == 10_050
@@ -100,15 +100,15 @@ def test_a_new_row_is_answered_although_the_wish_is_the_same(run):
 
 def test_the_cursor_reads_each_run_where_it_has_been(run, tmp_path):
     short = write_run(tmp_path / "short", step=500)
-    wish = Wish((("A", run.path), ("B", short.path)), (("loss", (60, 12)),), cursor=2020.0)
-    _, answers = ask(wish)
+    request = ChartRequest((("A", run.path), ("B", short.path)), (("loss", (60, 12)),), cursor=2020.0)
+    _, answers = ask(request)
     longer, shorter = answers[-1].charts[0].now
     assert longer.step == 2000
     assert shorter.value != shorter.value
 
 
 def test_a_run_without_rows_is_no_error(tmp_path):
-    _, answers = ask(Wish((("A", tmp_path),), (("loss", (60, 12)),)))
+    _, answers = ask(ChartRequest((("A", tmp_path),), (("loss", (60, 12)),)))
     assert answers[-1].span is None
     assert answers[-1].charts[0].figure.rows == ()
 

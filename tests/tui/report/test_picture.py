@@ -12,8 +12,8 @@ import termios
 import pytest
 from PIL import Image
 
-from diffbev_tui.core.places import settings_file
-from diffbev_tui.core.preferences import Preferences, write_preferences
+from diffbev_tui.places import settings_file
+from diffbev_tui.preferences import Preferences, write_preferences
 
 DRAW = (
     "import sys; from PIL import Image; from diffbev_tui.widgets.picture import drawn; "

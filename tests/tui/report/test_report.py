@@ -6,9 +6,9 @@ import pytest
 from PIL import Image
 from textual.widgets import Markdown, OptionList, Static
 
-from diffbev_tui.core.desktop import viewer
-from diffbev_tui.core.places import clip_file
-from diffbev_tui.core.reports import find_reports, linked_file, parts_of
+from diffbev_tui.places import clip_file
+from diffbev_tui.report.desktop import viewer
+from diffbev_tui.report.files import find_reports, linked_file, parts_of
 from diffbev_tui.widgets.picture import picture
 from tests.tui.app import run_app, until
 

@@ -6,11 +6,11 @@ from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.runner import Reporter, Selection, run_steps
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runs.process import identify
-from diffbev_tui.core.places import clip_file
-from diffbev_tui.core.runbook_process import start_steps
+from diffbev_tui.places import clip_file
+from diffbev_tui.runbook.process import start_steps
+from diffbev_tui.runbook.step_dialogs import AskText
 from diffbev_tui.widgets.dialogs import Choice
-from diffbev_tui.widgets.step_dialogs import AskText
-from diffbev_tui.widgets.step_list import StepList
+from diffbev_tui.widgets.row_list import RowList
 from tests.tui.app import run_app, until
 
 
@@ -40,13 +40,13 @@ def _said(app):
 
 async def _ready(app, pilot):
     await until(pilot, lambda: app.snapshot.view is not None and app.query("#runbook-steps"))
-    await until(pilot, lambda: app.query_one("#runbook-steps", StepList).key != "")
+    await until(pilot, lambda: app.query_one("#runbook-steps", RowList).key != "")
 
 
 async def _go_to(app, pilot, step):
     await pilot.press("slash", *step)
     await pilot.press("enter")
-    await until(pilot, lambda: app.query_one("#runbook-steps", StepList).key == step)
+    await until(pilot, lambda: app.query_one("#runbook-steps", RowList).key == step)
 
 
 async def test_it_opens_on_what_is_next(trial):
@@ -63,7 +63,7 @@ async def test_enter_runs_a_step_and_the_selection_moves_on(trial):
         await _ready(app, pilot)
         await pilot.press("enter")
         await until(pilot, lambda: _state(trial, "0.1") is StepState.PASSED)
-        await until(pilot, lambda: app.query_one("#runbook-steps", StepList).key == "0.2")
+        await until(pilot, lambda: app.query_one("#runbook-steps", RowList).key == "0.2")
         assert "✓ passed" in _list(app)
         await until(pilot, lambda: "0.1 passed" in _said(app))
 
@@ -73,7 +73,7 @@ async def test_on_a_narrow_screen_enter_opens_the_details_and_escape_closes_them
         await _ready(app, pilot)
         assert "✗" not in _text(app, "#runbook-tabs")
         await pilot.press("l", "l", "j")
-        await until(pilot, lambda: "2.2" in app.query_one("#runbook-steps", StepList).key)
+        await until(pilot, lambda: "2.2" in app.query_one("#runbook-steps", RowList).key)
         assert not app.query_one("#runbook-detail").display
         await pilot.press("enter")
         await until(pilot, lambda: app.query_one("#runbook-detail").display)
@@ -141,7 +141,7 @@ async def test_skipping_takes_a_reason_and_can_be_taken_back(trial):
         await pilot.press(*"here", "enter")
         await until(pilot, lambda: _state(trial, "0.1") is StepState.SKIPPED)
         assert StateStore(trial).read()["0.1"].reason.en == "here"
-        await until(pilot, lambda: app.query_one("#runbook-steps", StepList).key == "0.2")
+        await until(pilot, lambda: app.query_one("#runbook-steps", RowList).key == "0.2")
         await pilot.press("k")
         await until(pilot, lambda: "skipped 0.1" in _list(app))
         await pilot.press("s")

@@ -5,8 +5,8 @@ from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.runner import Reporter, Selection, run_steps, skip_step
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runs.process import identify
-from diffbev_tui.core.runbook_plan import plan_failed, plan_phase, plan_step
 from diffbev_tui.i18n import set_language
+from diffbev_tui.runbook.plan import plan_failed, plan_phase, plan_step
 
 
 @pytest.fixture(autouse=True)

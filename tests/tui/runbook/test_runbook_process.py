@@ -9,13 +9,13 @@ import pytest
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.state import StateStore
-from diffbev_tui.core.runbook_process import asked_to_stop, start_steps, stop_step, tail_lines
+from diffbev_tui.runbook.process import asked_to_stop, start_steps, stop_step, tail_lines
 
 STARTER = """
 import sys
 from pathlib import Path
 from diffbev_engine.runbook.workspace_paths import find_roots
-from diffbev_tui.core.runbook_process import start_steps
+from diffbev_tui.runbook.process import start_steps
 started = start_steps(find_roots(Path(sys.argv[1])), ["--step", "9.1", "--step", "9.2"], ["9.1", "9.2"])
 print(started.process.pid, flush=True)
 sys.stdin.read()

@@ -7,13 +7,13 @@ from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.runner import Reporter, Selection, run_steps
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import view_runbook
-from diffbev_tui.core.runbook_details import Known, lay_out_blocks, problem_blocks, step_blocks
-from diffbev_tui.core.runbook_look import look_for_problems
-from diffbev_tui.core.runbook_next import next_line
-from diffbev_tui.core.runbook_rows import lay_out, phase_rows, problem_line, step_line
-from diffbev_tui.core.runbook_text import ago, cut, fit, width_of, wrap
-from diffbev_tui.core.snapshot import Snapshot
 from diffbev_tui.i18n import set_language
+from diffbev_tui.lines import ago, cut, fit, width_of, wrap
+from diffbev_tui.runbook.details import Known, lay_out_blocks, problem_blocks, step_blocks
+from diffbev_tui.runbook.next_step import next_line
+from diffbev_tui.runbook.rows import lay_out, phase_rows, problem_line, step_line
+from diffbev_tui.runbook.state import look_for_problems
+from diffbev_tui.snapshot import Snapshot
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,12 @@ from textual.widgets import Static
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.process import identify
 from diffbev_tui.app import PANES
-from diffbev_tui.core.places import clip_file, settings_file
-from diffbev_tui.core.seat import Seat
+from diffbev_tui.places import clip_file, settings_file
 from diffbev_tui.widgets.dialogs import Choice
 from diffbev_tui.widgets.help import Help
 from diffbev_tui.widgets.status_line import StatusLine
 from diffbev_tui.widgets.tab_line import TabLine
+from diffbev_tui.workspace_lock import WorkspaceLock
 from tests.tui.app import run_app, until
 
 
@@ -85,7 +85,7 @@ async def test_leaving_while_other_screens_are_made_ends_quietly(workspace):
     async with run_app(workspace) as (app, pilot):
         await until(pilot, lambda: app.pane is not None)
         app.exit()
-        await app._stack.prepare(panes=True)
+        await app._switcher.prepare(panes=True)
 
 
 async def test_ctrl_c_ends_nothing(workspace):
@@ -104,7 +104,7 @@ async def test_help_lists_the_keys_of_the_screen(workspace):
 
 
 async def test_a_second_app_watches_and_takes_over(workspace):
-    seat = Seat(workspace / ".diffbev")
+    seat = WorkspaceLock(workspace / ".diffbev")
     assert seat.take()
     async with run_app(workspace) as (app, pilot):
         await pilot.pause()
@@ -117,7 +117,7 @@ async def test_read_only_takes_no_seat(workspace):
     async with run_app(workspace, read_only=True) as (app, pilot):
         await until(pilot, lambda: app.snapshot.taken > 0)
         assert app.read_only
-        assert Seat(workspace / ".diffbev").take()
+        assert WorkspaceLock(workspace / ".diffbev").take()
 
 
 async def test_without_a_workspace_one_is_made_from_the_welcome_screen(tmp_path):

@@ -8,7 +8,7 @@ import termios
 
 import pytest
 
-from diffbev_tui.core.graphics import OWN_VARIABLES, graphics_of
+from diffbev_tui.terminal_graphics import OWN_VARIABLES, graphics_of
 
 KITTY = b"\x1bP>|kitty(0.41.1)\x1b\\\x1b[?62;c"
 OLD_KITTY = b"\x1bP>|kitty(0.26.5)\x1b\\\x1b[?62;c"
@@ -20,7 +20,7 @@ VT340 = b"\x1b[?63;1;2;3;4;6;9;15;16;22c"
 
 ASK = """
 import os
-from diffbev_tui.core.graphics import terminal_graphics
+from diffbev_tui.terminal_graphics import terminal_graphics
 print("found", terminal_graphics(os.environ))
 """
 

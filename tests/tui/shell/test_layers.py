@@ -1,25 +1,34 @@
-"""The UI's own tree: what is shown is worked out below, without a screen."""
+"""The UI: facts without Textual below, widgets above them, screens apart from each other, the app on top."""
 
 import ast
 from pathlib import Path
 
 TUI = Path(__file__).parents[3] / "diffbev_tui"
-LAYERS = ["i18n", "core", "themes", "widgets", "panes", "later", "stack", "app", "served", "main"]
+FACTS = [
+    *("i18n", "format", "lines", "run_state", "engine", "log_tail", "host", "gpu_history", "workspace_lock"),
+    *("detached_process", "run_reports", "snapshot", "poller", "places", "terminal_graphics", "preferences"),
+]
+SCREENS = {"runbook", "monitor", "gpu", "memory", "classes", "log", "report", "welcome"}
+LAYERS = [
+    *FACTS,
+    *("threads", "messages", "themes", "charts", "alerts", "widgets"),
+    "screens",
+    *("preload", "switcher", "app", "served", "main"),
+]
+WITH_TEXTUAL = {
+    *("pane", "actions", "drawing", "choose_runs", "lines", "panel", "sample_view"),
+    *("step_detail", "step_dialogs", "step_find", "step_tabs"),
+}
+"""Modules of a screen or of the charts that are widgets or use them; the others hold facts and texts."""
 ROOMS = {"core", "runs", "runbook", "workspace", "findings"}
 """Of the engine, those that import nothing heavy."""
 MODULES = sorted(TUI.rglob("*.py"))
 
 
-def _imports(path: Path, *, typing_only: bool) -> set[str]:
-    tree = ast.parse(path.read_text())
-    skipped = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test) and not typing_only:
-            skipped.update(id(inner) for inner in ast.walk(node))
+def _imports(path: Path) -> set[str]:
+    """Also those that only types need: a circle is a circle."""
     found = set()
-    for node in ast.walk(tree):
-        if id(node) in skipped:
-            continue
+    for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
         if isinstance(node, ast.Import):
@@ -27,18 +36,38 @@ def _imports(path: Path, *, typing_only: bool) -> set[str]:
     return found
 
 
+def _owner(part: str) -> str:
+    return "screens" if part in SCREENS else part
+
+
 def test_a_part_of_the_ui_imports_only_what_lies_below():
     owners = {path: path.relative_to(TUI).parts[0].removesuffix(".py") for path in MODULES}
-    assert set(LAYERS) <= set(owners.values())
+    assert {_owner(own) for own in owners.values()} == {*LAYERS, "__init__"}
     for path, own in owners.items():
         if own == "__init__":
             continue
-        for module in _imports(path, typing_only=False):
+        for module in _imports(path):
             parts, says = module.split("."), f"{path.relative_to(TUI)} must not import {module}"
             if parts[0] == "diffbev_tui" and len(parts) > 1:
-                assert parts[1] == own or LAYERS.index(parts[1]) < LAYERS.index(own), says
+                below = LAYERS.index(_owner(parts[1])) < LAYERS.index(_owner(own))
+                assert parts[1] == own or below, says
             if parts[0] == "diffbev_engine" and len(parts) > 1:
                 assert parts[1] in ROOMS, says
                 assert parts[:3] != ["diffbev_engine", "findings", "prediction"], says
-            if own in ("core", "i18n"):
-                assert parts[0] not in ("textual", "textual_image"), says
+
+
+def test_facts_and_texts_know_no_widgets():
+    for path in MODULES:
+        own, name = path.relative_to(TUI).parts[0].removesuffix(".py"), path.stem
+        if own in FACTS or (own in SCREENS | {"charts", "alerts"} and name not in WITH_TEXTUAL):
+            for module in _imports(path):
+                says = f"{path.relative_to(TUI)} must not import {module}"
+                assert module.split(".")[0] not in ("textual", "textual_image"), says
+                assert not module.startswith("diffbev_tui.widgets"), says
+
+
+def test_work_off_the_ui_thread_has_one_owner():
+    for path in MODULES:
+        if path.name not in ("threads.py", "chart_worker.py"):
+            for other in ("threading.Thread(", "thread=True", "to_thread(", "call_from_thread("):
+                assert other not in path.read_text(), f"{path.relative_to(TUI)}: {other}"

@@ -1,5 +1,5 @@
-from diffbev_tui.core.places import clip_file, keep_clip
-from diffbev_tui.core.preferences import Preferences, read_preferences, write_preferences
+from diffbev_tui.places import clip_file, keep_clip
+from diffbev_tui.preferences import Preferences, read_preferences, write_preferences
 
 
 def test_choices_are_remembered(tmp_path):

@@ -1,6 +1,6 @@
 from diffbev_engine.runs.inspect import RunCondition
 from diffbev_engine.runs.status import RunState
-from diffbev_tui.core.run_reports import RunReports
+from diffbev_tui.run_reports import RunReports
 from tests.tui.monitor.run_files import write_run
 
 

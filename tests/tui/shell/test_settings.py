@@ -3,9 +3,10 @@
 import pytest
 from textual.widgets import Static
 
-from diffbev_tui.core.places import settings_file
-from diffbev_tui.core.preferences import Preferences, read_preferences, write_preferences
+from diffbev_tui.app import DiffBEVApp
 from diffbev_tui.i18n import language
+from diffbev_tui.places import settings_file
+from diffbev_tui.preferences import Preferences, read_preferences, write_preferences
 from diffbev_tui.widgets.settings import Settings
 from diffbev_tui.widgets.tab_line import TabLine
 from tests.tui.app import run_app, until
@@ -36,7 +37,7 @@ async def test_each_choice_holds_at_once_and_is_remembered(size, workspace):
         assert app.preferences.pace == 0.5
         await pilot.press("down", "right", "right")
         monitor = app.screen_stack[0].query_one("#pane-monitor")
-        assert monitor.wish.smoothing == 0.9
+        assert monitor.request.smoothing == 0.9
         await pilot.press("down", "right", "right")
         assert app.graphics == "sixel"
         await pilot.press("escape")
@@ -47,7 +48,7 @@ async def test_each_choice_holds_at_once_and_is_remembered(size, workspace):
         await pilot.press("2")
         assert app.theme == "diffbev-light"
         await until(pilot, lambda: app.query("#pane-monitor"))
-        assert app.query_one("#pane-monitor").wish.smoothing == 0.9
+        assert app.query_one("#pane-monitor").request.smoothing == 0.9
 
 
 async def test_the_dialog_is_closed_by_the_key_that_opened_it_and_found_in_the_palette(workspace):
@@ -73,5 +74,6 @@ async def test_how_pictures_are_drawn_in_a_terminal_does_not_hold_in_a_browser(w
     write_preferences(settings_file(), Preferences(graphics="kitty"))
     async with run_app(workspace) as (app, _):
         assert app.graphics == "kitty"
-        monkeypatch.setattr(type(app), "is_web", True)
+    monkeypatch.setattr(DiffBEVApp, "is_web", True)
+    async with run_app(workspace) as (app, _):
         assert app.graphics == "blocks"

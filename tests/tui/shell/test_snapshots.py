@@ -19,11 +19,11 @@ from syrupy.assertion import SnapshotAssertion
 from diffbev_engine.core.host_memory import HostMemory
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.workspace.init import init_workspace
+from diffbev_tui import poller as poller
 from diffbev_tui.app import PANES, DiffBEVApp
-from diffbev_tui.core import lookout
-from diffbev_tui.core.gpu_history import KEPT
-from diffbev_tui.core.host import HostReading
-from diffbev_tui.panes import gpu as gpu_module
+from diffbev_tui.gpu import pane as gpu_module
+from diffbev_tui.gpu_history import KEPT
+from diffbev_tui.host import HostReading
 from tests.tui.app import run_app, until
 from tests.tui.gpu.test_gpu import READING
 from tests.tui.memory.test_memory_pane import CONFIG, MESSAGE
@@ -54,7 +54,7 @@ def campaign(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     monkeypatch.setattr(time, "time", lambda: NOW)
-    monkeypatch.setattr(lookout, "read_gpus", lambda: READING)
+    monkeypatch.setattr(poller, "read_gpus", lambda: READING)
     monkeypatch.setattr(gpu_module, "read_host", lambda *_: HOST)
     (place / "nuScenes").mkdir()
     workspace = place / "DiffBEV"
@@ -103,7 +103,7 @@ async def _at_rest(app: DiffBEVApp, pilot, place: Path) -> str:
 async def _shoot(app: DiffBEVApp, pilot, place: Path, snapshot: SnapshotAssertion, *names: str) -> None:
     await until(pilot, lambda: app.snapshot.current is not None)
     for _ in range(KEPT):  # a past that does not grow while we look
-        app.lookout.gpu_history.add(READING)
+        app.poller.gpu_history.add(READING)
     for name in names:
         await app.show_pane(name)
         await pilot.pause(app.preferences.pace + 0.2)  # one look at the files at least

@@ -23,7 +23,7 @@ run = "echo begun > begun; while [ ! -e go ]; do sleep 0.1; done; echo ended > e
 # `diffbev-tui demo` on a small city.
 SMALL_DEMO = f"""
 import sys
-import diffbev_tui.core.demo as demo
+import diffbev_tui.welcome.demo as demo
 from diffbev_tui.main import main
 demo.engine_command = lambda *arguments: [sys.executable, "-c", {SMALL_ENGINE!r}, *map(str, arguments)]
 main()

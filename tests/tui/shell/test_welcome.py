@@ -10,9 +10,9 @@ import pytest
 from textual.widgets import Button, Input, Log, Static
 
 from diffbev_engine.runs.process import identify
-from diffbev_tui.core import demo as demo_module
-from diffbev_tui.core.apart import Apart, find_apart
-from diffbev_tui.core.demo import set_up_demo
+from diffbev_tui.detached_process import DetachedProcess, find_detached
+from diffbev_tui.welcome import demo as demo_module
+from diffbev_tui.welcome.demo import set_up_demo
 from tests.tui.app import run_app, until
 
 SMALL_DEMO = """
@@ -97,8 +97,8 @@ def test_a_process_that_is_gone_is_not_watched(tmp_path):
     (tmp_path / "go").touch()
     assert setup.process.wait(60) == 0
     assert setup.ended
-    assert find_apart(setup.log) is None
-    assert not Apart(setup.log, 0.0, identify(os.getpid())).ended
+    assert find_detached(setup.log) is None
+    assert not DetachedProcess(setup.log, 0.0, identify(os.getpid())).ended
 
 
 async def test_a_demo_that_fails_says_why_and_can_be_repeated(tmp_path, monkeypatch):

@@ -1,0 +1,1 @@
+"""Charts of text: data to drawn lines."""

@@ -1,0 +1,131 @@
+"""A chart in the grid: a title in the words of the UI above a figure that holds digits only."""
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual.color import Color
+from textual.events import Resize
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from diffbev_tui.charts.chart import AXIS, BAD, CURSOR, LETTERS, RESUME, ChartFigure
+
+_ON_DARK = ("#56B4E9", "#E69F00", "#2BB58F", "#CC79A7", "#F0E442", "#E8703A")
+_ON_LIGHT = ("#0072B2", "#B36B00", "#00755A", "#A04A7A", "#7A6C00", "#B84A00")
+"""Okabe and Ito's colours, A to F; darker ones where the background is light."""
+_BAND = 0.38
+"""How much of a run's colour its raw band has."""
+
+
+def run_colours(dark: bool) -> dict[str, str]:
+    """The colour of each letter."""
+    return dict(zip(LETTERS, _ON_DARK if dark else _ON_LIGHT, strict=True))
+
+
+class ChartPanel(Widget, can_focus=True):
+    """Shows a finished figure; hovering and repainting cost no drawing."""
+
+    class Resized(Message):
+        """There is another number of cells for a figure."""
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(id=id)
+        self.column = ""
+        """The metric that it shows."""
+        self._figure = ChartFigure((), (0, 0))
+        self._title = Text()
+        self._note = ""
+        self._strips: dict[int, Strip] = {}
+        self._styles: dict[str, Style] = {}
+        self._base = Style()
+        self._styled_for: object = None
+        self._sized = Size()
+
+    @property
+    def figure_size(self) -> tuple[int, int]:
+        """Columns and rows for the figure, below the title; while it is hidden, as they were."""
+        return self._sized.width, max(self._sized.height - 1, 0)
+
+    @property
+    def figure(self) -> ChartFigure:
+        """What is shown now."""
+        return self._figure
+
+    @property
+    def title(self) -> Text:
+        """The line above it."""
+        return self._title
+
+    def show(self, column: str, title: Text, figure: ChartFigure, note: str = "") -> None:
+        """Show a figure, or ``note`` where there is none."""
+        same = (self.column, self._note) == (column, note) and self._figure is figure
+        if same and self._title.markup == title.markup:
+            return
+        self.column, self._title, self._figure, self._note = column, title, figure, note
+        self._strips.clear()
+        self.refresh()
+
+    def on_resize(self, event: Resize) -> None:
+        """Ask for a figure of a new size; the old one is shown cut until then."""
+        if event.size != self._sized:  # else it was hidden for a while
+            self._sized = event.size
+            self._strips.clear()
+            self.post_message(self.Resized())
+
+    def watch_has_focus(self, _: bool) -> None:
+        """The title tells the focus."""
+        self._strips.pop(0, None)
+        self.refresh()
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The rows within ``crop``; which colours hold is found out once for all of them."""
+        base = self.rich_style
+        look = (self.app.theme, str(base))
+        if look != self._styled_for:
+            self._styled_for, self._base = look, base
+            self._styles = self._styles_on(base)
+            self._strips.clear()
+        return super().render_lines(crop)
+
+    def render_line(self, y: int) -> Strip:
+        """One row, from what was drawn before."""
+        base = self._base
+        strip = self._strips.get(y)
+        if strip is None:
+            strip = self._strips[y] = self._row(y, base).adjust_cell_length(self.size.width, base)
+        return strip
+
+    def _row(self, y: int, base: Style) -> Strip:
+        if y == 0:
+            mark = "▌" if self.has_focus else " "
+            accent = Style.parse(self.app.theme_variables["accent"])
+            text = Text.assemble((mark, accent), self._title)
+            segments = [
+                Segment(part.text, base + (part.style or Style())) for part in text.render(self.app.console)
+            ]
+            return Strip(part for part in segments if part.text).crop(0, self.size.width)
+        if not self._figure.rows:
+            middle = y == max(self.size.height // 2, 1)
+            return Strip([Segment(f"   {self._note}" if middle else "", base + Style(dim=True))])
+        if y > len(self._figure.rows):
+            return Strip([])
+        row = self._figure.rows[y - 1]
+        return Strip(Segment(span.text, self._styles.get(span.role, base)) for span in row)
+
+    def _styles_on(self, base: Style) -> dict[str, Style]:
+        variables = self.app.theme_variables
+        background = self.background_colors[1]
+        muted = Color.parse(variables["foreground"]).blend(background, 0.45)
+        styles = {
+            AXIS: base + Style(color=muted.rich_color),
+            RESUME: base + Style(color=muted.rich_color),
+            CURSOR: base + Style(color=Color.parse(variables["foreground"]).rich_color, bold=True),
+            BAD: base + Style(color=Color.parse(variables["error"]).rich_color, bold=True, reverse=True),
+        }
+        for letter, name in run_colours(self.app.current_theme.dark).items():
+            colour = Color.parse(name)
+            styles[letter] = base + Style(color=colour.rich_color)
+            styles[letter.lower()] = base + Style(color=background.blend(colour, _BAND).rich_color)
+        return styles

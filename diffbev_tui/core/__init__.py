@@ -1,1 +1,0 @@
-"""What the screens show, without a screen: pure, tested without the UI."""

@@ -1,0 +1,58 @@
+"""What screens ask of the app. Messages go up; attributes go down: nothing below the app knows it."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from textual.message import Message
+
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_tui.snapshot import Snapshot
+
+Severity = Literal["information", "warning", "error"]
+
+
+@dataclass
+class Say(Message):
+    """Show a toast; an error also rings the bell."""
+
+    text: str
+    severity: Severity = "information"
+
+
+@dataclass
+class Copy(Message):
+    """Put text on the clipboard."""
+
+    text: str
+
+
+@dataclass
+class ShowScreen(Message):
+    """Go to a screen."""
+
+    name: str
+
+
+@dataclass
+class OpenWorkspace(Message):
+    """Leave the welcome screen for a workspace."""
+
+    roots: WorkspacePaths
+
+
+@dataclass
+class Prefer(Message):
+    """Change preferences, now and for the next start."""
+
+    choices: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class SnapshotTaken(Message):
+    """The workspace was polled."""
+
+    snapshot: Snapshot
+
+    def can_replace(self, message: Message) -> bool:
+        """Only the newest counts."""
+        return isinstance(message, SnapshotTaken)

@@ -1,0 +1,265 @@
+"""What the monitor shows, computed in a background thread: curves of several runs as finished figures.
+
+Imports nothing heavy.
+"""
+
+import threading
+import time
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.runs.metrics_integrity import remarks
+from diffbev_engine.runs.metrics_table import is_score
+from diffbev_engine.runs.metrics_tail import Notice
+from diffbev_tui.charts.chart import ChartFigure, ChartSpec, draw
+from diffbev_tui.charts.view_window import Span, ViewWindow
+from diffbev_tui.monitor.run_series import RunSeries, best_of
+
+_READ_S = 0.3
+"""Reading gives way to drawing this often; a key interrupts it at once."""
+_KEPT_FIGURES = 24
+WATCHED = ("loss", "Lwce", "Ldepth", "Ldiff")
+"""Where NaN is looked for."""
+
+
+@dataclass(frozen=True)
+class ChartRequest:
+    """What is to be shown."""
+
+    runs: tuple[tuple[str, Path], ...] = ()
+    """Letter and directory."""
+    charts: tuple[tuple[str, tuple[int, int]], ...] = ()
+    """Column and size of the figure in cells."""
+    window: ViewWindow = field(default_factory=ViewWindow)
+    smoothing: float = 0.0
+    log_y: bool = False
+    cursor: float | None = None
+    letters_along: bool = False
+    followed: str = ""
+    """The letter of the run whose newest step is the end of a tail."""
+
+
+@dataclass(frozen=True)
+class RunValue:
+    """One number of one run."""
+
+    letter: str
+    value: float
+    step: float
+
+
+@dataclass(frozen=True)
+class ChartView:
+    """One chart."""
+
+    column: str
+    figure: ChartFigure
+    log_y: bool
+    now: tuple[RunValue, ...]
+    """The newest value of each run, or the one at the cursor; smoothed as the curve is."""
+    best: tuple[RunValue, ...]
+    bad: tuple[RunValue, ...]
+    """Where NaN or infinity begins."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What the files of a run hold in addition to its status."""
+
+    letter: str
+    progress: float
+    """The share of metrics.csv that has been read."""
+    rows: int
+    last_step: int | None
+    notice: Notice | None
+    remarks: tuple[Bilingual, ...]
+    """What a reader of the numbers has to know."""
+    resumes: tuple[int, ...]
+    grad_norm: float | None
+    first_bad: tuple[str, int] | None
+    """Column and step of the first NaN or infinity."""
+    columns: tuple[str, ...]
+    """That can be shown."""
+    checkpoint: str | None
+    saved: float | None
+    """When the newest checkpoint was written; Unix time."""
+    log: tuple[str, ...]
+    """The last lines of the newest log."""
+
+
+@dataclass(frozen=True)
+class ChartResult:
+    """The answer to a request."""
+
+    request: ChartRequest
+    charts: tuple[ChartView, ...] = ()
+    facts: tuple[RunFacts, ...] = ()
+    span: Span | None = None
+    window: tuple[float, float] = (0.0, 1.0)
+
+
+class ChartWorker:
+    """Serves requests from a worker thread that exits when idle."""
+
+    def __init__(self, answer: Callable[[ChartResult], object]) -> None:
+        """``answer`` is called in that thread with each finished result."""
+        self._answer = answer
+        self._lock = threading.Lock()
+        self._request = ChartRequest()
+        self._asked = False
+        self._since: float | None = None
+        self._series: dict[Path, RunSeries] = {}
+        self._figures: dict[object, ChartFigure] = {}
+        self._answered: ChartRequest | None = None
+        self._seen: object = None
+        self.builds = 0
+        """Figures drawn so far."""
+
+    def ask(self, request: ChartRequest) -> None:
+        """Check the files again, and show this."""
+        with self._lock:
+            self._request, self._asked = request, True
+            if self._since is None:
+                self._since = time.monotonic()
+                # A daemon, because a thread that waits for a dead disk could not be joined at the end.
+                threading.Thread(target=self._work, daemon=True).start()
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the current job has taken; a hanging disk makes it long."""
+        since = self._since
+        return time.monotonic() - since if since is not None else 0.0
+
+    def _work(self) -> None:
+        try:
+            self._work_until_all_is_said()
+        except BaseException:
+            self._since = None  # the next tick tries again
+            raise
+
+    def _work_until_all_is_said(self) -> None:
+        more, reading = False, 0.0
+        while True:
+            with self._lock:
+                if not self._asked and not more:
+                    self._since = None
+                    return
+                request, self._asked = self._request, False
+                self._since = time.monotonic()
+            more = self._read(request, reading)
+            self._answer_once(request)
+            reading = _READ_S
+
+    def _answer_once(self, request: ChartRequest) -> None:
+        """Answer, unless the answer would be the one that was given last."""
+        facts = tuple(_facts(letter, self._series[path]) for letter, path in request.runs)
+        seen = facts, tuple(self._series[path].version for _, path in request.runs)
+        if request is not self._answered or seen != self._seen:
+            self._answered, self._seen = request, seen
+            self._answer(self._result(request, facts))
+
+    def _read(self, request: ChartRequest, seconds: float) -> bool:
+        """Read a piece of each run, or pieces for so many seconds; whether there is more."""
+        paths = [path for _, path in request.runs]
+        self._series = {path: self._series.get(path) or RunSeries(path) for path in paths}
+        for series in self._series.values():
+            series.tail.want(column for column, _ in request.charts)
+        until = time.monotonic() + seconds
+        waiting = list(self._series.values())
+        while waiting and not self._asked:
+            waiting = [series for series in waiting if series.advance()]
+            if time.monotonic() >= until:
+                break
+        return bool(waiting)
+
+    def _result(self, request: ChartRequest, facts: tuple[RunFacts, ...]) -> ChartResult:
+        runs = [(letter, self._series[path]) for letter, path in request.runs]
+        spans = [series.span for _, series in runs if series.span]
+        if not spans:
+            empty = tuple(
+                ChartView(column, ChartFigure((), size), False, (), (), ()) for column, size in request.charts
+            )
+            return ChartResult(request, empty, facts)
+        followed = next((series.span for letter, series in runs if letter == request.followed), None)
+        last = max(last for _, last in spans)
+        newest = followed[1] if followed else last
+        span = Span(float(min(first for first, _ in spans)), float(last), float(newest))
+        window = request.window.of(span)
+        for _, series in runs:
+            series.forget_all_but(
+                (column, beta) for column, _ in request.charts for beta in (0.0, request.smoothing)
+            )
+        charts = tuple(self._chart(request, column, size, runs, window) for column, size in request.charts)
+        return ChartResult(request, charts, facts, span, window)
+
+    def _chart(
+        self,
+        request: ChartRequest,
+        column: str,
+        size: tuple[int, int],
+        runs: list[tuple[str, RunSeries]],
+        window: tuple[float, float],
+    ) -> ChartView:
+        log_y = request.log_y and not is_score(column)
+        beta = 0.0 if is_score(column) else request.smoothing
+        having = [(letter, series) for letter, series in runs if series.tail.table.has(column)]
+        versions = tuple((letter, str(series.folder.path), series.version) for letter, series in having)
+        key = (column, size, window, beta, log_y, request.cursor, request.letters_along, versions)
+        figure = self._figures.get(key)
+        if figure is None:
+            columns = max(size[0] - 6, 8)
+            lines = (series.line(letter, column, window, columns, beta, log_y) for letter, series in having)
+            figure = draw(ChartSpec(tuple(lines), window, size, log_y, request.cursor, request.letters_along))
+            self.builds += 1
+            self._figures[key] = figure
+            while len(self._figures) > _KEPT_FIGURES:
+                self._figures.pop(next(iter(self._figures)))
+        at = [(letter, _value(series, column, beta, request.cursor)) for letter, series in having]
+        best = [(letter, best_of(column, series.curve(column))) for letter, series in having]
+        bad = [(letter, series.tail.table.first_not_finite(column)) for letter, series in having]
+        return ChartView(
+            column,
+            figure,
+            log_y,
+            tuple(RunValue(letter, value, step) for letter, (step, value) in at),
+            tuple(RunValue(letter, one[1], one[0]) for letter, one in best if one),
+            tuple(RunValue(letter, float("nan"), step) for letter, step in bad if step is not None),
+        )
+
+
+def _value(series: RunSeries, column: str, beta: float, cursor: float | None) -> tuple[float, float]:
+    """(step, value) of the newest row, or of the last one up to the cursor."""
+    curve = series.curve(column)
+    if not len(curve.values):
+        return float("nan"), float("nan")
+    place = len(curve.values) - 1
+    if cursor is not None:
+        place = bisect_right(curve.steps, cursor) - 1
+        if place < 0 or cursor > series.tail.table.last_step:
+            return float("nan"), float("nan")
+    return float(curve.steps[place]), series.smoothed_value(column, beta, place)
+
+
+def _facts(letter: str, series: RunSeries) -> RunFacts:
+    tail = series.tail
+    table = tail.table
+    bad = [(table.first_not_finite(column), column) for column in WATCHED]
+    first_bad = min(((step, column) for step, column in bad if step is not None), default=None)
+    return RunFacts(
+        letter,
+        tail.progress,
+        len(table),
+        table.last_step if len(table) else None,
+        tail.notice,
+        tuple(remarks(table)),
+        tuple(series.resumes),
+        table.newest_value("grad_norm"),
+        (first_bad[1], first_bad[0]) if first_bad else None,
+        tuple(column for column in tail.available if table.has(column)),
+        series.files.checkpoint,
+        series.files.saved,
+        series.files.log,
+    )

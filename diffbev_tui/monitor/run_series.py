@@ -1,0 +1,132 @@
+"""The curves of one run: followed, smoothed and cut to the columns of a chart.
+
+Imports nothing heavy.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.metrics_table import Series, is_score
+from diffbev_engine.runs.metrics_tail import MetricsTail
+from diffbev_tui.charts.chart import ChartLine
+from diffbev_tui.charts.series import Band, Extremes, Smoother, decimate, on_log_scale
+from diffbev_tui.monitor.run_files import RunFiles
+
+_LOOK_S = 0.8
+"""Between two listings of the directory."""
+
+
+class _Smoothed:
+    """A column, raw and smoothed, with what is needed to draw any part of them."""
+
+    def __init__(self, beta: float) -> None:
+        self._smoother = Smoother(beta)
+        self._beta = beta
+        self._raw, self._smooth = Extremes(), Extremes()
+
+    def extend(self, curve: Series) -> None:
+        self._smoother.extend(curve.values)
+        self._raw.extend(curve.values)
+        if self._beta:
+            self._smooth.extend(self._smoother.values)
+
+    def bands(self, curve: Series, window: tuple[float, float], columns: int) -> tuple[Band, Band | None]:
+        raw = decimate(curve.steps, curve.values, self._raw, window, columns)
+        if not self._beta:
+            return raw, None
+        return decimate(curve.steps, self._smoother.values, self._smooth, window, columns), raw
+
+    def value(self, place: int) -> float:
+        return self._smoother.values[place]
+
+
+class RunSeries:
+    """What charts show of one run; all calls from one thread."""
+
+    def __init__(self, path: Path) -> None:
+        """Follow the run in the directory ``path``."""
+        self.folder = RunFolder(path)
+        self.tail = MetricsTail(self.folder.metrics)
+        self._smoothed: dict[tuple[str, float], _Smoothed] = {}
+        self._epoch = self.tail.epoch
+        self.files = RunFiles(self.folder)
+        self._files_due = 0.0
+
+    def advance(self) -> bool:
+        """Read one piece of what is new; whether there is more."""
+        more = self.tail.advance()
+        if not more and time.monotonic() >= self._files_due:
+            self._files_due = time.monotonic() + _LOOK_S
+            self.files.look()
+        return more
+
+    @property
+    def version(self) -> object:
+        """Something else whenever a chart may look different."""
+        return self.tail.version, self.files.resumes
+
+    @property
+    def resumes(self) -> list[int]:
+        """The steps after which the run was resumed."""
+        return sorted({*self.files.resumes, *self.tail.resumes})
+
+    @property
+    def span(self) -> tuple[int, int] | None:
+        """First and last step; ``None`` without a row."""
+        table = self.tail.table
+        firsts = [rows.steps[0] for rows in (table.training, table.evaluation) if len(rows)]
+        return (min(firsts), table.last_step) if firsts else None
+
+    def curve(self, column: str) -> Series:
+        """The values of a column as they were logged; scores in points."""
+        series = self.tail.table.series(column)
+        if not is_score(column):
+            return series
+        return Series(series.steps, [100 * value for value in series.values])
+
+    def smoothed_value(self, column: str, beta: float, place: int) -> float:
+        """The smoothed value of a row of a column's curve."""
+        curve = self.curve(column)
+        return self._of(column, beta, curve).value(range(len(curve.values))[place])
+
+    def line(
+        self, letter: str, column: str, window: tuple[float, float], columns: int, beta: float, log_y: bool
+    ) -> ChartLine:
+        """A column as a chart of so many columns shows it."""
+        curve = self.curve(column)
+        beta = 0.0 if is_score(column) else beta
+        shown, raw = self._of(column, beta, curve).bands(curve, window, columns)
+        best = best_of(column, curve)
+        in_view = best is not None and window[0] <= best[0] <= window[1] and not log_y
+        convert: Callable[[Band], Band] = on_log_scale if log_y else lambda band: band
+        return ChartLine(
+            letter,
+            convert(shown),
+            convert(raw) if raw is not None else None,
+            best=best if in_view else None,
+            bad=tuple(self.tail.table.not_finite(column)[:1]),
+            resumes=tuple(self.resumes),
+        )
+
+    def _of(self, column: str, beta: float, curve: Series) -> _Smoothed:
+        if self._epoch != self.tail.epoch:
+            self._epoch = self.tail.epoch
+            self._smoothed.clear()
+        smoothed = self._smoothed.setdefault((column, beta), _Smoothed(beta))
+        smoothed.extend(curve)
+        return smoothed
+
+    def forget_all_but(self, shown: Iterable[tuple[str, float]]) -> None:
+        """Keep the smoothed curves of these columns only."""
+        keep = set(shown)
+        self._smoothed = {key: value for key, value in self._smoothed.items() if key in keep}
+
+
+def best_of(column: str, curve: Series) -> tuple[float, float] | None:
+    """(step, value) of the highest score; ``None`` for columns that are no scores, or without one."""
+    if not is_score(column) or not len(curve.values):
+        return None
+    value = max(curve.values)
+    return float(curve.steps[curve.values.index(value)]), value

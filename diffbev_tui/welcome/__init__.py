@@ -1,0 +1,1 @@
+"""The first screen without a workspace."""
