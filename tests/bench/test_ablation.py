@@ -82,21 +82,23 @@ def test_the_same_command_trains_only_what_is_missing(campaign, diffbev_config, 
 
 
 @pytest.mark.slow
-def test_a_run_that_fails_is_named_and_the_others_go_on(diffbev_config, depth_root, tmp_path):
-    folder = tmp_path / "diffbev_S" / "seed_0"
-    folder.mkdir(parents=True)
-    (folder / "latest.pth").write_bytes(b"not a checkpoint")
+def test_a_run_that_fails_is_named_and_the_others_count(campaign, diffbev_config, depth_root, tmp_path):
+    out = tmp_path / "campaign"
+    shutil.copytree(campaign[0], out)
+    run = out / "diffbev_S" / "seed_0"
+    for checkpoint in run.glob("*.pth"):
+        checkpoint.write_bytes(b"not a checkpoint")
+    (run / "status.json").write_text(json.dumps({"state": "training", "step": 4}))
 
-    variants = ("--variants", "diffbev_S,baseline")
-    result = _ablation(diffbev_config, depth_root, tmp_path, *variants, "--seeds", "0", "--no-speed")
+    result = _ablation(diffbev_config, depth_root, out, *TWO, "--seeds", "0", "--no-speed")
 
     assert result.exit_code == 1, result.output
-    table = (tmp_path / "ablation.md").read_text()
+    table = (out / "ablation.md").read_text()
     assert "Failed: diffbev_S seed 0" in table
     assert "latest.pth cannot be read as a checkpoint" in table
-    content = json.loads((tmp_path / "ablation.json").read_text())
+    content = json.loads((out / "ablation.json").read_text())
     assert content["missing"] == ["diffbev_S seed 0"]
-    assert content["variants"][1]["mIoU"]["seeds"] == 1
+    assert content["variants"][0]["mIoU"]["seeds"] == 1
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from diffbev_engine.bench.ablation_runs import Training
 from diffbev_engine.bench.scheduler import State, locked, look_up, slots_of, work_off
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_engine.train.signals import StopRequest
 
 # Waits for SIGTERM (once it has said so) and leaves as an interrupted training does.

@@ -192,17 +192,20 @@ def test_autocast_gives_about_the_same_output():
     assert (rounded - exact).abs().max() < 0.1 * exact.std() + 0.05 * exact.abs().max()
 
 
-@pytest.mark.slow(80)
+@pytest.mark.slow(35)
 def test_overfits_one_sample():
     """All terms fall on one image: the segmentation to nothing, the noise well below its variance."""
-    model = build(condition="O+S", widths=(32, 32, 32))  # as wide as the feature, or noise is lost
+    torch.manual_seed(0)
+    narrow = LiftSettings(mode="aligned", channels=8)
+    wide = settings(condition="O+S", widths=(16, 16, 16))  # as wide as the feature, or noise is lost
+    model = build_model(wide.model_copy(update={"lift": narrow}), SIZE)
     loss = SegmentationLoss(settings().loss)
     classes = torch.zeros(1, 14, 196, 200, dtype=torch.bool)
     classes[0, 0, :120] = classes[0, 4, 40:80, 90:120] = True
     visible, known = torch.ones(1, 196, 200, dtype=torch.bool), torch.ones(1, 14, dtype=torch.bool)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
     history = []
-    for iteration in range(80):
+    for iteration in range(105):
         drawn = model.diffusion.training_draws(1, seeded_generator("cpu", iteration))
         output = model(*inputs(1), drawn)
         lwce = loss(output.logits, classes, visible, known)

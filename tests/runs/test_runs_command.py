@@ -4,14 +4,16 @@ import csv
 import json
 import os
 import signal
+import sys
 
 import pytest
 
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.runs.actions import _arguments_again
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.launch import read_launch
+from diffbev_engine.runs.launch import read_launch, start_detached
 from diffbev_engine.runs.manifest import Manifest
+from diffbev_engine.runs.status import RunState, StatusWriter
 from tests.processes import engine
 from tests.runs.children import wait_for
 
@@ -79,18 +81,20 @@ def test_a_run_lives_through_stop_kill_and_resume(folder, tiny_config, tmp_path)
 
 @pytest.mark.slow
 def test_a_new_start_moves_the_earlier_launch_aside_but_not_its_own(folder, tiny_config):
-    start = ("train", tiny_config, "--work-dir", folder.path, "--set", "evaluation.interval=100")
-    first = _json(*start, "--detach")
+    first = start_detached(folder, [sys.executable, "-c", "print('an earlier run')"])
     wait_for(lambda: read_launch(folder).ended, 120)
+    folder.metrics.write_text("step,mode\n1,train\n")
+    StatusWriter(folder.status, 1).update(state=RunState.FINISHED, step=1)
+    start = ("train", tiny_config, "--work-dir", folder.path, "--set", "evaluation.interval=100")
     second = _json(*start, "--detach")
     wait_for(lambda: read_launch(folder).ended, 120)
     [aside] = folder.path.glob("previous_*")
-    assert (aside / first["console"]).exists()
+    assert (aside / first.console).read_text() == "an earlier run\n"
     assert (folder.path / second["console"]).exists()
     assert read_launch(folder).id == second["id"]
     [now, earlier] = _json("runs", "list", folder.path, "--all")
     assert (now["state"], earlier["state"]) == ("finished", "finished")
-    assert RunFolder(aside).latest.exists()
+    assert RunFolder(aside).metrics.exists()
 
 
 def test_a_run_made_in_python_resumes_with_its_recorded_settings(folder, tiny_settings):

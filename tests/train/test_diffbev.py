@@ -106,10 +106,11 @@ def test_two_gloo_processes_train_every_part(settings, tmp_path):
     config.write_text(dump_config(settings))
     assert load_settings(config) == settings
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    run = engine("train", config, "--work-dir", tmp_path / "run", launcher=launcher)
+    short = ("--set", "runner.max_iters=2", "--set", "evaluation.interval=2")
+    run = engine("train", config, "--work-dir", tmp_path / "run", *short, launcher=launcher)
     assert run.wait(180) == 0, run.stdout.read()
     rows = _rows(tmp_path / "run")
     assert float(rows[0]["Ldiff"]) == pytest.approx(1, abs=0.02)
-    assert [int(row["step"]) for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert [int(row["step"]) for row in rows] == [1, 2]
     assert len(torch.load(tmp_path / "run" / "latest.pth", weights_only=True)["random"]) == 2
     assert _rows(tmp_path / "run", "eval")

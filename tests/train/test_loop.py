@@ -5,7 +5,7 @@ import json
 import logging
 
 from diffbev_engine.evaluate.run import evaluation_in_training
-from diffbev_engine.runs.metrics import COLUMNS
+from diffbev_engine.runs.metrics.file import COLUMNS
 from diffbev_engine.train.train import TrainingJob, train
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import inspect_run
-from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_engine.runs.status import Phase, RunState
 from diffbev_engine.train.checkpoint import Best
 from diffbev_engine.train.recorder import Recorder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import cv2
 
-from tests.workspace.small import ITERATIONS
+from tests.workspace.small import DIFFBEV_ITERATIONS, ITERATIONS
 
 INDICES = (0, 10, 20, 30, 40, 50)
 
@@ -93,12 +93,12 @@ def _more_than_a_header(result: Result) -> None:
     assert int(result.output.split()[0]) > 1
 
 
-def _trained(model: str, losses: tuple[str, ...]) -> Callable[[Result], None]:
+def _trained(model: str, losses: tuple[str, ...], iterations: int) -> Callable[[Result], None]:
     def check(result: Result) -> None:
         first, last = result.lines[0], result.lines[-1]
         assert model in first
-        assert "max_iters" in result.output or f"{ITERATIONS} iterations" in result.output
-        logged = [line for line in result.lines if f"iter {ITERATIONS}/{ITERATIONS}" in line]
+        assert "max_iters" in result.output or f"{iterations} iterations" in result.output
+        logged = [line for line in result.lines if f"iter {iterations}/{iterations}" in line]
         for name in losses:
             assert re.search(rf"\b{name} \d", logged[0]), name
         assert last == "✓ 训练完成！"
@@ -110,15 +110,18 @@ def _newest_log(result: Result) -> None:
     assert re.search(r"train_\d{8}_\d{6}\.log$", result.lines[0])
 
 
-def _checkpoints(result: Result) -> None:
-    names = set(re.findall(r"(\w+)\.pth", result.output))
-    assert {"best_mIoU", "latest", f"iter_{ITERATIONS}"} <= names
+def _checkpoints(iterations: int) -> Callable[[Result], None]:
+    def check(result: Result) -> None:
+        names = set(re.findall(r"(\w+)\.pth", result.output))
+        assert {"best_mIoU", "latest", f"iter_{iterations}"} <= names
+
+    return check
 
 
-def _metrics(run: str, losses: tuple[str, ...]) -> Callable[[Result], None]:
+def _metrics(run: str, losses: tuple[str, ...], iterations: int) -> Callable[[Result], None]:
     def check(result: Result) -> None:
         assert len(result.lines) == 5
-        assert result.lines[-1].startswith(f"{ITERATIONS},")
+        assert result.lines[-1].startswith(f"{iterations},")
         rows = result.rows(run)
         assert {"step", "mode", "phase", "loss", "Lwce", "Ldepth", "Ldiff", "lr", "mIoU"} <= set(rows[0])
         training = [row for row in rows if row["mode"] == "train"]
@@ -225,17 +228,17 @@ CRITERIA: dict[str, Callable[[Result], None]] = {
     "2.5": _smoke_output,
     "2.6": _more_than_a_header,
     "3.1": _silent,
-    "3.2": _trained("Baseline", _BASELINE_LOSSES),
+    "3.2": _trained("Baseline", _BASELINE_LOSSES, ITERATIONS),
     "3.3": _newest_log,
-    "3.4": _checkpoints,
-    "3.5": _metrics("baseline", _BASELINE_LOSSES),
+    "3.4": _checkpoints(ITERATIONS),
+    "3.5": _metrics("baseline", _BASELINE_LOSSES, ITERATIONS),
     "4.0": _depth_files,
     "4.1": _silent,
     "4.1.1": _depth_in_batch,
-    "4.2": _trained("DiffBEV", _DIFFBEV_LOSSES),
+    "4.2": _trained("DiffBEV", _DIFFBEV_LOSSES, DIFFBEV_ITERATIONS),
     "4.3": _newest_log,
-    "4.4": _checkpoints,
-    "4.5": _metrics("diffbev_default", _DIFFBEV_LOSSES),
+    "4.4": _checkpoints(DIFFBEV_ITERATIONS),
+    "4.5": _metrics("diffbev_default", _DIFFBEV_LOSSES, DIFFBEV_ITERATIONS),
     "5.1": _silent,
     "5.2": _plotted,
     "5.3": _plots,

@@ -1,6 +1,7 @@
 """Settings that one CPU core trains in seconds; only sizes and counts, appended as a user would."""
 
 ITERATIONS = 100
+DIFFBEV_ITERATIONS = 30
 
 SMALL_BASELINE = f"""
 data = dict(samples_per_gpu=1, workers_per_gpu=0, image_size=(64, 96))
@@ -11,10 +12,14 @@ log_config = dict(interval=10)
 model = dict(
     backbone=dict(name="resnet10t", pretrained=None, out_stage=2),
     lift=dict(mode="aligned", channels=8),
+    bev_encoder=False,
     head=dict(planes=(4, 4), blocks=1, groups=4),
 )
 """
-SMALL_DIFFBEV = """
+SMALL_DIFFBEV = f"""
+runner = dict(max_iters={DIFFBEV_ITERATIONS})
+checkpoint_config = dict(interval={DIFFBEV_ITERATIONS // 3})
+evaluation = dict(interval={DIFFBEV_ITERATIONS})
 model = dict(
     depth_loss=dict(form="bce_mean", weight=10.0),
     diffusion=dict(widths=(8, 8, 8), blocks=1, groups=4, fusion=dict(heads=2, key_stride=8)),

@@ -19,18 +19,18 @@ def config(tiny_settings, tmp_path):
     return path
 
 
-@pytest.mark.slow(60)
+@pytest.mark.slow(30)
 def test_a_larger_batch_takes_more_memory_of_the_host(config, tmp_path):
     big = ("--set", "data.image_size=(256,384)")
-    process = engine("memory", config, *big, "--max-batch", "4", "--json", "--work-dir", tmp_path / "run")
+    process = engine("memory", config, *big, "--max-batch", "2", "--json", "--work-dir", tmp_path / "run")
     output = process.communicate(timeout=300)[0]
     assert process.returncode == 0, output
     curve = json.loads(output)
     peaks = [point["peak"] for point in curve["points"]]
-    assert [point["batch"] for point in curve["points"]] == [1, 2, 4]
+    assert [point["batch"] for point in curve["points"]] == [1, 2]
     assert peaks == sorted(peaks)
     assert curve["kind"] == "host"
-    assert curve["largest"] == 4
+    assert curve["largest"] == 2
     assert curve["line"]["per_sample"] > 10
     assert json.loads((tmp_path / "run" / "memory.json").read_text()) == curve
 

@@ -5,7 +5,7 @@
 import pytest
 
 from diffbev_engine.config.load import load_settings
-from diffbev_engine.core.gpu_processes import GpuProcess
+from diffbev_engine.core.gpu.processes import GpuProcess
 from diffbev_engine.findings.memory import remedies as remedies_module
 from diffbev_engine.findings.memory.curve import MemoryLine
 from diffbev_engine.findings.memory.oom_report import remedies_of, remedy_json
