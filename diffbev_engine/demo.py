@@ -8,8 +8,8 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Language
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.core.gpu import read_gpus
-from diffbev_engine.core.gpu_select import VISIBLE
+from diffbev_engine.core.gpu.reading import read_gpus
+from diffbev_engine.core.gpu.select import VISIBLE
 from diffbev_engine.prepare.pipeline import PrepareJob, prepare
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.model import Runbook

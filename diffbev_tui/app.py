@@ -15,10 +15,11 @@ from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
 
-from diffbev_engine.core.gpu import GpuReading
+from diffbev_engine.core.gpu.reading import GpuReading
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.alerts import AlertKind
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_tui.alerts.announce import RunAlerts
+from diffbev_tui.alert_log import RunAlert, new_alerts
 from diffbev_tui.i18n import language, set_language, tr, tr_if_key
 from diffbev_tui.messages import Copy, OpenWorkspace, Prefer, Say, Severity, ShowScreen, SnapshotTaken
 from diffbev_tui.places import keep_clip, settings_file
@@ -36,6 +37,7 @@ from diffbev_tui.widgets.tab_line import TabLine
 
 _FILES = "files"
 _FIRST_SNAPSHOT_S = 0.3
+_MOST_TOASTS = 2
 _SETTLED_S = 0.3
 """After the first screen: nobody has found another one to go to by then."""
 
@@ -52,6 +54,7 @@ class DiffBEVApp(RunInThread, App[None]):
         *(Binding(str(number), f"pane('{name}')", f"app.pane_{name}", show=False)
           for number, name in enumerate(PANES, start=1)),
         Binding("question_mark,f1", "help", "app.key_help"),
+        Binding("exclamation_mark", "alerts", "app.key_alerts"),
         Binding("colon", "command_palette", "app.key_palette"),
         Binding("y", "copy", "app.key_copy"),
         Binding("Y", "copy_screen", "app.key_copy_screen", show=False),
@@ -83,12 +86,6 @@ class DiffBEVApp(RunInThread, App[None]):
 
         stopped: object
 
-    @dataclass
-    class AlertsFound(Message):
-        """Something needs attention."""
-
-        texts: tuple[str, ...]
-
     def __init__(
         self, roots: WorkspacePaths | None, *, read_only: bool = False, graphics: str = "blocks"
     ) -> None:
@@ -104,7 +101,6 @@ class DiffBEVApp(RunInThread, App[None]):
         self._terminal_graphics = graphics
         self.set_reactive(DiffBEVApp.preferences, read_preferences(settings_file()))
         begin_with_theme(self, self.preferences.theme)
-        self._alerts = RunAlerts()
         self._open(roots)
 
     def _open(self, roots: WorkspacePaths | None) -> None:
@@ -113,6 +109,7 @@ class DiffBEVApp(RunInThread, App[None]):
         self.set_reactive(DiffBEVApp.snapshot, Snapshot(0.0, roots, read_only=self.poller.read_only))
         self._gpus = GpuReading()
         self._said_locked = False
+        self._opened = time.time()
 
     @property
     def read_only(self) -> bool:
@@ -203,18 +200,20 @@ class DiffBEVApp(RunInThread, App[None]):
     def _poll_the_rest(self) -> None:
         if not self.busy_seconds("gpus"):
             self.run_in_thread("gpus", self.poller.read_gpus, self.GpusRead)
-        run = self.snapshot.current
-        if run is not None and not self.busy_seconds("alerts"):
-            self.run_in_thread("alerts", partial(self._alerts.look, run), self.AlertsFound)
 
     def on_diff_bevapp_gpus_read(self, message: GpusRead) -> None:
         """Shown with the next snapshot."""
         self._gpus = message.reading
 
-    def on_diff_bevapp_alerts_found(self, message: AlertsFound) -> None:
-        """Say what needs attention."""
-        for text in message.texts:
-            self.say(text, "error")
+    def watch_snapshot(self, before: Snapshot, now: Snapshot) -> None:
+        """Say what needs attention, also while another screen is shown."""
+        if before.roots != now.roots:
+            return
+        found = new_alerts(before.alerts, now.alerts, self._opened)
+        for one in found[-_MOST_TOASTS:]:
+            self.say(one.words, "information" if one.good else "error")
+        if len(found) > _MOST_TOASTS:
+            self.say(tr("app.more_alerts", count=len(found) - _MOST_TOASTS), "warning")
 
     def on_job_failed(self, message: JobFailed) -> None:
         """Say what went wrong in a thread."""
@@ -240,10 +239,10 @@ class DiffBEVApp(RunInThread, App[None]):
         found = self.screen_stack[0].query(PaneSwitcher) if self.screen_stack else None  # the app is closing
         return found.first().in_view if found else None
 
-    async def show_pane(self, name: str) -> None:
-        """Show a pane; it is made when it is shown for the first time."""
+    async def show_pane(self, name: str, run: str = "") -> None:
+        """Show a pane, with what it says of ``run``; it is made when it is shown for the first time."""
         if self.roots is not None:
-            await self._switcher.show(name)
+            await self._switcher.show(name, run)
             self._show_lines()
 
     def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
@@ -279,7 +278,7 @@ class DiffBEVApp(RunInThread, App[None]):
 
     def on_show_screen(self, message: ShowScreen) -> None:
         """Another screen."""
-        self.run_worker(self.show_pane(message.name))
+        self.run_worker(self.show_pane(message.name, message.run))
 
     def on_open_workspace(self, message: OpenWorkspace) -> None:
         """A workspace instead of the welcome screen."""
@@ -322,6 +321,17 @@ class DiffBEVApp(RunInThread, App[None]):
         width, height = self.size
         lines = self.screen._compositor.render_strips()
         self.copy("\n".join(strip.text.rstrip()[:width] for strip in lines[:height]))
+
+    def action_alerts(self) -> None:
+        """What happened to the runs, and when."""
+        from diffbev_tui.widgets.alert_list import AlertList
+
+        self.push_screen(AlertList(self.snapshot.alerts), self._alert_chosen)
+
+    def _alert_chosen(self, chosen: RunAlert | None) -> None:
+        if chosen is not None:
+            name = "memory" if chosen.alert.kind is AlertKind.OOM else "monitor"
+            self.run_worker(self.show_pane(name, chosen.run))
 
     def action_settings(self) -> None:
         """Language, theme, pace and smoothing in one place."""

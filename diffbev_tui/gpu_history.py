@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from diffbev_engine.core.gpu import Gpu, GpuReading
+from diffbev_engine.core.gpu.reading import Gpu, GpuReading
 
 KEPT = 600
 """Readings: ten minutes at the usual pace."""

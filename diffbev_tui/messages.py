@@ -28,9 +28,11 @@ class Copy(Message):
 
 @dataclass
 class ShowScreen(Message):
-    """Go to a screen."""
+    """Go to a screen, with what it says of a run."""
 
     name: str
+    run: str = ""
+    """Path of its directory; the current one by default."""
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from diffbev_engine.core.gpu import GpuReading, read_gpus
+from diffbev_engine.core.gpu.reading import GpuReading, read_gpus
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.gpu_history import GpuHistory
 from diffbev_tui.snapshot import Sampler, Snapshot

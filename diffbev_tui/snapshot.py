@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.core.gpu import GpuReading
+from diffbev_engine.core.gpu.reading import GpuReading
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.model import Runbook
 from diffbev_engine.runbook.state import StateStore
@@ -15,6 +15,7 @@ from diffbev_engine.runbook.view import RunbookView, view_runbook
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.find import find_runs
 from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_tui.alert_log import AlertLog, RunAlert
 from diffbev_tui.gpu_history import GpuHistory
 from diffbev_tui.run_reports import RunReports
 
@@ -38,6 +39,8 @@ class Snapshot:
     """The newest start first."""
     gpus: GpuReading = field(default_factory=GpuReading)
     gpu_history: GpuHistory = field(default_factory=GpuHistory, compare=False)
+    alerts: tuple[RunAlert, ...] = ()
+    """Of all runs, the newest first."""
     read_only: bool = True
     """Whether nothing may be started, stopped or written from here."""
     lock_owner: str = ""
@@ -63,6 +66,7 @@ class Sampler:
         self._state_stamp: object = None
         self._runs: tuple[Path, ...] = ()
         self._reports = RunReports()
+        self._alerts = AlertLog()
         self._runs_due = 0.0
 
     def take(self) -> Snapshot:
@@ -72,7 +76,10 @@ class Sampler:
             return Snapshot(time.time())
         _try(self._read_runbook, trouble)
         runs = _try(self._read_runs, trouble) or ()
-        return Snapshot(time.time(), self.roots, self._runbook, self._view, runs, trouble=tuple(trouble))
+        alerts = self._alerts.read(run.path for run in runs)
+        return Snapshot(
+            time.time(), self.roots, self._runbook, self._view, runs, alerts=alerts, trouble=tuple(trouble)
+        )
 
     def _read_runbook(self) -> None:
         assert self.roots is not None
@@ -88,7 +95,7 @@ class Sampler:
     def _read_runs(self) -> tuple[RunReport, ...]:
         assert self.roots is not None
         if time.monotonic() >= self._runs_due:
-            self._runs = tuple(find_runs(self.roots.workspace / "runs"))
+            self._runs = tuple(path for folder in self.roots.run_folders for path in find_runs(folder))
             self._runs_due = time.monotonic() + _FIND_RUNS_EVERY_S
         return self._reports.look(self._runs)
 

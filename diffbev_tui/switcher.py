@@ -87,10 +87,12 @@ class PaneSwitcher(RunInThread, PlainContainer):
         for pane in self.query_children(Pane):
             pane.retranslate()
 
-    async def show(self, name: str) -> None:
+    async def show(self, name: str, run: str = "") -> None:
         """Bring a pane into view, with the newest snapshot on it and the keys going to it."""
         pane = await self._made(name)
         self.shown = name
+        if run:
+            pane.go_to_run(run)
         for each in self.children:
             each.display = each is pane
         pane.update_snapshot(self.snapshot)

@@ -16,8 +16,8 @@ from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunCondition, inspect_run
 from diffbev_engine.runs.manifest import decode_manifest, read_manifest
-from diffbev_engine.runs.metrics import read_metrics
-from diffbev_engine.runs.metrics_table import Row
+from diffbev_engine.runs.metrics.file import read_metrics
+from diffbev_engine.runs.metrics.table import Row
 
 _MAY_DIFFER = ("log_config", "checkpoint_config")
 """Settings that no result depends on; ``data.workers_per_gpu`` is another."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from diffbev_engine.core.cameras import WORDS, standard_cameras
-from diffbev_engine.core.gpu_select import number_like_nvidia_smi
+from diffbev_engine.core.gpu.select import number_like_nvidia_smi
 
 
 class _GpuIds(click.ParamType):

@@ -117,6 +117,24 @@ def resume(directory: Path, overrides: tuple[str, ...], anyway: bool, as_json: b
     print_started(resume_run(directory, overrides, anyway=anyway), as_json)
 
 
+@command.command("notify-test")
+@click.argument("workspace", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".")
+def notify_test(workspace: Path) -> None:
+    """Send a test notification to every service of [notify] in WORKSPACE's workspace.toml."""
+    from diffbev_engine.core.errors import UsageError
+    from diffbev_engine.runs.notify import notify_settings, send, workspace_file_of
+
+    file = workspace_file_of(workspace.resolve())
+    settings = notify_settings(file) if file else None
+    if settings is None or not settings.urls:
+        raise UsageError(
+            f"{file or workspace / 'workspace.toml'} names nobody to notify. Add, for example:\n"
+            '[notify]\nurls = ["ntfy://ntfy.sh/TOPIC"]'
+        )
+    send(settings, "DiffBEV", "测试通知" if settings.language == "zh" else "test notification")
+    click.echo(f"sent to {settings.services}; events: {', '.join(settings.events)}")
+
+
 def print_started(started: "Started", as_json: bool) -> None:
     """Print a detached start."""
     if as_json:

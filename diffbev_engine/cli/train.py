@@ -82,6 +82,7 @@ def command(
         resume_from=Path(resume) if resume not in (None, "latest") else None,
         overrides=overrides,
         anyway=anyway,
+        watched=True,
     )
     if detach:
         _start_detached(job, resume, as_json)

@@ -25,6 +25,9 @@ _TAR_MAGIC = slice(257, 262)
 HEAD_BYTES = 512
 """How much of a file ``kind_of`` needs."""
 
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+"""Of the camera images of a data root."""
+
 
 def kind_of(head: bytes) -> str:
     """The kind of file that begins with ``head``, with an article; empty for text and anything unknown."""

@@ -22,8 +22,8 @@ class DepthCoverage:
     """What there is for the images of one split."""
 
     directory: Path
-    wanted: tuple[int, int]
-    """(height, width) at which images are loaded."""
+    wanted: tuple[int, int] | None
+    """(height, width) at which images are loaded; ``None`` where that is not known."""
     sizes: tuple[tuple[int, int], ...]
     """Sizes of the files, as far as some of them were opened."""
     images: Mapping[str, tuple[int, int]]
@@ -44,7 +44,7 @@ class DepthCoverage:
     @property
     def wrong_size(self) -> tuple[int, int] | None:
         """A size on disk at which nothing can be loaded."""
-        return next((size for size in self.sizes if size != self.wanted), None)
+        return next((size for size in self.sizes if self.wanted and size != self.wanted), None)
 
     @property
     def complete(self) -> bool:
@@ -53,7 +53,7 @@ class DepthCoverage:
 
     def describe(self) -> Bilingual:
         """``60 of 72 images have no depth; none for CAM_BACK, …``; the wrong size where that is the fault."""
-        if self.wrong_size:
+        if self.wrong_size and self.wanted:
             there, wanted = ("{}x{}".format(*size) for size in (self.wrong_size, self.wanted))
             return Bilingual(
                 f"深度真值的尺寸不对：文件为 {there}，图像按 {wanted} 加载（高 x 宽）",
@@ -80,23 +80,20 @@ class DepthCoverage:
 
     def remedy(self, nuscenes_root: str = "DIR") -> str:
         """The command that creates what is missing, or replaces what has the wrong size."""
-        height, width = self.wanted
+        size = f" --height {self.wanted[0]} --width {self.wanted[1]}" if self.wanted else ""
         replace = " --overwrite" if self.wrong_size else ""
-        return (
-            f"diffbev-engine prepare-depth --nuscenes-root {nuscenes_root} --height {height} "
-            f"--width {width}{replace}"
-        )
+        return f"diffbev-engine prepare-depth --nuscenes-root {nuscenes_root}{size}{replace}"
 
 
 def depth_coverage(
-    directory: Path, cameras: Mapping[str, str | None], wanted: tuple[int, int]
+    directory: Path, cameras: Mapping[str, str | None], wanted: tuple[int, int] | None
 ) -> DepthCoverage:
     """Count the depth files of a split; only names are listed, and the headers of three files read.
 
     Args:
         directory: ``ann_bev_dir/<split>_depth``.
         cameras: camera of every image by token, None where it is not known.
-        wanted: (height, width) at which images are loaded.
+        wanted: (height, width) at which images are loaded; ``None`` to accept any.
     """
     names = frozenset(os.listdir(directory)) if directory.is_dir() else frozenset()  # noqa: PTH208 - 140,000
     there = sorted(token for token in cameras if f"{token}.npz" in names)

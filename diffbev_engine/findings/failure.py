@@ -4,7 +4,6 @@ Nothing here changes anything.  A detector takes the facts and gives the evidenc
 """
 
 import re
-import shutil
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -13,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.disk import disk_is_low, free_bytes, size_of
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.format import byte_size
-from diffbev_engine.core.gpu import read_gpus
+from diffbev_engine.core.gpu.reading import read_gpus
 from diffbev_engine.core.state_file import decode_file
 from diffbev_engine.findings.catalogue import LogText
 from diffbev_engine.runs.folder import RunFolder
@@ -24,7 +24,6 @@ from diffbev_engine.runs.launch import read_launch
 from diffbev_engine.runs.oom_kills import OomKills
 
 _TAIL = 4 * 1024 * 1024
-_FULL_GIB = 0.5
 _STAMP = re.compile(r"(train|console)_(\d{8}_\d{6})\.log")
 _OTHER_LOGS = ("*.log", "*.out", "*.err")
 _ENDED_BADLY = (RunCondition.FAILED, RunCondition.OOM, RunCondition.DIVERGED, RunCondition.INTERRUPTED)
@@ -263,12 +262,13 @@ def vanished(context: FailureContext) -> Bilingual | None:
 
 
 def disk_full(context: FailureContext) -> Bilingual | None:
-    """A disk has almost no room left."""
+    """A disk has no room for the next checkpoints."""
+    checkpoint = size_of(RunFolder(context.run_dir).latest) if context.run_dir else None
     for place in (context.run_dir, context.workspace, context.data_root):
-        if place and place.exists():
-            free = shutil.disk_usage(place).free
-            if free < _FULL_GIB:
-                return Bilingual(f"{place}：剩余 {byte_size(free, 2)}", f"{place}: {byte_size(free, 2)} free")
+        free = free_bytes(place) if place else None
+        if free is not None and disk_is_low(free, checkpoint):
+            shown = byte_size(free, 2)
+            return Bilingual(f"{place}：剩余 {shown}", f"{place}: {shown} free")
     return None
 
 

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from functools import cache
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
-from diffbev_engine.core.gpu import Gpu, GpuProcess, GpuReading, Version, read_gpus
-from diffbev_engine.core.gpu_select import ORDER, VISIBLE, VisibleGpus, visible
+from diffbev_engine.core.gpu.reading import Gpu, GpuProcess, GpuReading, Version, read_gpus
+from diffbev_engine.core.gpu.select import ORDER, VISIBLE, VisibleGpus, visible
 from diffbev_engine.findings.finding import Finding, Remedy, Severity, error, ok, warning
 from diffbev_engine.findings.plan import Plan
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
 from diffbev_engine.core.format import byte_size
-from diffbev_engine.core.gpu import Gpu, read_gpus
-from diffbev_engine.core.gpu_select import visible
+from diffbev_engine.core.gpu.reading import Gpu, read_gpus
+from diffbev_engine.core.gpu.select import visible
 from diffbev_engine.findings.finding import Finding, error, ok, warning
 from diffbev_engine.findings.gpu import others_on, wanted
 from diffbev_engine.findings.memory.curve import MARGIN, MEMORY_FILE, MemoryCurve, read_curve

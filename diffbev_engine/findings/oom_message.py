@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.format import mib_size
-from diffbev_engine.core.gpu_processes import GpuProcess, own_among
+from diffbev_engine.core.gpu.processes import GpuProcess, own_among
 
 _SIZE = r"(?<![\d.,])(\d{1,3}(?:,\d{3}){1,6}|\d{1,20}(?:\.\d{1,6})?) ?(bytes|B|[KMGT]i?B)\b"
 _MIB = {"bytes": 2**-20, "B": 2**-20, "K": 2**-10, "M": 1.0, "G": 1024.0, "T": 1024.0**2}

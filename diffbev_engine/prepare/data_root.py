@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.file_kind import IMAGE_SUFFIXES
 from diffbev_engine.core.files import write_bytes
 
 SPLITS = ("train", "val")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 T = TypeVar("T")
 
 

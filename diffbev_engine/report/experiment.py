@@ -11,9 +11,9 @@ from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunReport, inspect_run
 from diffbev_engine.runs.manifest import read_manifest
-from diffbev_engine.runs.metrics import read_metrics
-from diffbev_engine.runs.metrics_integrity import remarks
-from diffbev_engine.runs.metrics_table import MetricsTable, Row
+from diffbev_engine.runs.metrics.file import read_metrics
+from diffbev_engine.runs.metrics.integrity import remarks
+from diffbev_engine.runs.metrics.table import MetricsTable, Row
 
 LOSSES = ("loss", "Lwce", "Ldepth", "Ldiff")
 LAST_ROWS = 100

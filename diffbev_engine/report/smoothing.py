@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from diffbev_engine.runs.metrics_table import Series
+from diffbev_engine.runs.metrics.table import Series
 
 _SHARE = 40
 """A window is this part of the run."""

@@ -1,15 +1,17 @@
 """Detectors of known problems in the files of a workspace, by the names that ``problems*.toml`` use."""
 
 from collections.abc import Mapping, Sequence
-from itertools import islice
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.file_kind import IMAGE_SUFFIXES
 from diffbev_engine.core.files import same_but_case
+from diffbev_engine.core.format import points
 from diffbev_engine.findings import failure
+from diffbev_engine.findings.depth_coverage import depth_coverage
 from diffbev_engine.findings.failure import Detector, FailureContext
-from diffbev_engine.runs.metrics import read_metrics
-from diffbev_engine.runs.metrics_integrity import Fault, MetricsError, damage
+from diffbev_engine.runs.metrics.file import read_metrics
+from diffbev_engine.runs.metrics.integrity import Fault, MetricsError, damage
 
 _STUCK = (0.036, 0.056)
 _MOST_READ = 4 << 20
@@ -40,15 +42,19 @@ def data_folders_missing(context: FailureContext) -> Bilingual | None:
 
 
 def depth_missing(context: FailureContext) -> Bilingual | None:
-    """Images are there and their depth is not."""
-    if context.data_root is None or not (context.data_root / "img_dir").is_dir():
+    """Images are there, and some or all of their depth is not."""
+    root = context.data_root
+    if root is None:
         return None
-    labels = context.data_root / "ann_bev_dir"
-    for folder in (labels / "train_depth", labels / "val_depth"):
-        if not folder.is_dir():
-            return Bilingual(f"没有 {folder}", f"there is no {folder}")
-        if not any(islice(folder.glob("*.npz"), 1)):
-            return Bilingual(f"{folder} 中没有 .npz", f"no .npz in {folder}")
+    for split in ("train", "val"):
+        images = root / "img_dir" / split
+        if not images.is_dir():
+            continue
+        tokens = {path.stem: None for path in images.iterdir() if path.suffix in IMAGE_SUFFIXES}
+        found = depth_coverage(root / "ann_bev_dir" / f"{split}_depth", tokens, None)
+        if not found.complete:
+            words = found.describe()
+            return Bilingual(f"{found.directory}：{words.zh}", f"{found.directory}: {words.en}")
     return None
 
 
@@ -133,7 +139,7 @@ def miou_stuck(context: FailureContext) -> Bilingual | None:
         return None
     if len(values) < 2 or not all(_STUCK[0] <= value <= _STUCK[1] for value in values):
         return None
-    shown = ", ".join(f"{value:.3f}" for value in values)
+    shown = ", ".join(points(value) for value in values)
     return Bilingual(f"最近的 mIoU：{shown}", f"last mIoU: {shown}")
 
 

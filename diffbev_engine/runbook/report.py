@@ -12,14 +12,14 @@ from diffbev_engine import __version__
 from diffbev_engine.core.bilingual import Language
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import make_writable_dir, write_text
-from diffbev_engine.core.gpu import read_gpus
+from diffbev_engine.core.gpu.reading import read_gpus
 from diffbev_engine.runbook.model import Runbook
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView, view_runbook
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.manifest import git_state, package_versions
-from diffbev_engine.runs.metrics import read_metrics
+from diffbev_engine.runs.metrics.file import read_metrics
 
 _FIGURES = (
     "reports/comparison/plots/mIoU*.png",

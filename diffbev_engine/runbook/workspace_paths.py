@@ -23,6 +23,8 @@ class WorkspacePaths:
     demo: bool = False
     separate_data_root: Path | None = None
     """Where prepared data is kept apart from a nuScenes root that cannot be written."""
+    more_runs: tuple[Path, ...] = ()
+    """Directories with further runs, such as a shared disk: ``[runs] folders`` of ``workspace.toml``."""
 
     @property
     def data_root(self) -> Path:
@@ -54,6 +56,11 @@ class WorkspacePaths:
             return str(path)
 
     @property
+    def run_folders(self) -> tuple[Path, ...]:
+        """Where runs are looked for."""
+        return (self.workspace / "runs", *self.more_runs)
+
+    @property
     def state_folder(self) -> Path:
         """What the runbook remembers of this workspace."""
         return self.workspace / ".diffbev"
@@ -82,7 +89,15 @@ def find_roots(workspace: Path | None) -> WorkspacePaths:
             raise UsageError(f"{file}: {key} must be a path in quotes, not {value!r}.")
         roots[key] = _without_dots(Path(folder / Path(value).expanduser())) if value else None
     nuscenes_root = roots["nuscenes_root"] or folder
-    return WorkspacePaths(folder, nuscenes_root, settings.get("demo") is True, roots["data_root"])
+    more = _folders(file, folder, settings.get("runs", {}))
+    return WorkspacePaths(folder, nuscenes_root, settings.get("demo") is True, roots["data_root"], more)
+
+
+def _folders(file: Path, folder: Path, table: object) -> tuple[Path, ...]:
+    names = table.get("folders", []) if isinstance(table, dict) else None
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise UsageError(f'{file}: write [runs] with folders = ["/path/of/runs"].')
+    return tuple(_without_dots(folder / Path(name).expanduser()) for name in names)
 
 
 def placeholders_of(text: str) -> set[str]:

@@ -62,6 +62,16 @@ class RunFolder:
         return self.path / "oom_report.json"
 
     @property
+    def system(self) -> Path:
+        """GPUs, host memory and disk over the whole run."""
+        return self.path / "system.csv"
+
+    @property
+    def alerts(self) -> Path:
+        """What went wrong or right, and when."""
+        return self.path / "alerts.jsonl"
+
+    @property
     def failed_start(self) -> Path:
         """Why the newest start failed before training began; the files of the run before it are intact."""
         return self.path / "failed_start.json"
@@ -114,6 +124,7 @@ class RunFolder:
             archive = archive.with_name(f"{archive.name}_2")
         archive.mkdir()
         mine = [self.manifest, self.status, self.metrics, self.launch, self.oom_report, self.failed_start]
+        mine += [self.system, self.alerts]
         mine += self.checkpoint_files()
         mine += [*self.path.glob("train_*.log"), *self.path.glob("console_*.log")]
         mine += self.path.glob("metrics.*_*.csv")

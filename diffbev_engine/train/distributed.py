@@ -9,7 +9,7 @@ import torch
 from torch import distributed
 
 from diffbev_engine.core.errors import DiffBEVError, OutOfGPUMemoryError, UsageError
-from diffbev_engine.core.gpu_select import VISIBLE, no_such_gpu
+from diffbev_engine.core.gpu.select import VISIBLE, no_such_gpu
 from diffbev_engine.dataset.order import Shard
 from diffbev_engine.findings.catalogue import says
 

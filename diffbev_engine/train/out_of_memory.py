@@ -7,8 +7,8 @@ from typing import Any
 import torch
 
 from diffbev_engine.config.settings import Settings
-from diffbev_engine.core.gpu import GpuReading, read_gpus
-from diffbev_engine.core.gpu_select import by_uuid
+from diffbev_engine.core.gpu.reading import GpuReading, read_gpus
+from diffbev_engine.core.gpu.select import by_uuid
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.findings.catalogue import Strength, says
 from diffbev_engine.findings.memory.oom_report import MemoryFailure, write_oom_report

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.format import duration, percent
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.metrics import MetricsWriter, read_metrics
+from diffbev_engine.runs.metrics.file import MetricsWriter, read_metrics
 from diffbev_engine.runs.status import Phase, RunState, StatusWriter
 from diffbev_engine.train.checkpoint import Best
 from diffbev_engine.train.meter import Reading

@@ -10,7 +10,7 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.changes import Change, changes
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.metrics import read_metrics
+from diffbev_engine.runs.metrics.file import read_metrics
 from diffbev_engine.train.checkpoint import Checkpoint, Usable, load_checkpoint, newest_usable
 from diffbev_engine.train.job import TrainingJob
 

@@ -18,6 +18,7 @@ from diffbev_engine.models.model import build_model
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import sole_writer
 from diffbev_engine.runs.status import RunState
+from diffbev_engine.runs.watch import start_watching
 from diffbev_engine.train import random_state
 from diffbev_engine.train.distributed import Processes, device_name, join_processes, leave_processes
 from diffbev_engine.train.failure import as_failure, is_known, record_failed_start, state_after
@@ -100,6 +101,8 @@ def _train(
         _leave_if_stopped(stop, processes)
         if log:
             recorder = open_run(job, folder, processes, start, met, log)
+            if job.watched:
+                start_watching(folder)
         logger.info(f"{len(records)} training images, on {device_name(processes.device)}")
         logger.info(loss_composition(job.settings.model))
         with closing(_batches(job.settings, records, processes, loop)) as batches:

@@ -1,22 +1,10 @@
 """Loader processes that die: noticed between iterations, and told in one message."""
 
-import re
 import signal
 from types import FrameType
 
 from diffbev_engine.core.errors import DiffBEVError
-
-_DEAD = re.compile(
-    r"DataLoader worker \(pid(?:\(s\))? [\d, ]+\) "
-    r"(is killed by signal: (?P<signal>[^.]+)|exited unexpectedly)"
-)
-_ADVICE = {
-    "Killed": "Probably the host ran out of memory: reduce data.workers_per_gpu or data.samples_per_gpu, "
-    "close other programs, or raise the memory limit of the container or job.",
-    "Bus error": "Probably shared memory (/dev/shm) is full: start the container with a larger --shm-size, "
-    "or reduce data.workers_per_gpu.",
-}
-_ADVICE_ELSE = "Try data.workers_per_gpu=0, which shows the error of the process itself."
+from diffbev_engine.findings.dead_loader import dead_loader
 
 
 class WorkerWatch:
@@ -52,14 +40,11 @@ class WorkerWatch:
 
 def is_dead_worker(error: BaseException) -> bool:
     """Whether torch raised ``error`` because a loader process has ended."""
-    return isinstance(error, RuntimeError) and bool(_DEAD.search(str(error)))
+    return isinstance(error, RuntimeError) and dead_loader(str(error)) is not None
 
 
 def dead_worker(error: BaseException) -> DiffBEVError:
     """What to tell the user of it."""
-    found = _DEAD.search(str(error))
+    found = dead_loader(str(error))
     assert found, "asked of a dead worker only"
-    verb = "was killed" if found["signal"] else "ended"
-    return DiffBEVError(
-        f"a data loading process {verb}: {found[0]}. {_ADVICE.get(found['signal'] or '', _ADVICE_ELSE)}"
-    )
+    return DiffBEVError(found.message)

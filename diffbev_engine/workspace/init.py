@@ -101,6 +101,7 @@ def init_workspace(
         data,
         demo=before.demo if before else demo,
         engine=__version__,
+        user_tables=before.user_tables if before else "",
         separate_data_root=None if separate == data else separate,
     )
     make_writable_dir(workspace.root, "workspace")

@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ DIFFBEV_RUN = Path("runs/diffbev_default")
 RUN_FOLDERS = (SMOKE_RUN, BASELINE_RUN, DIFFBEV_RUN)
 """Made by ``init``: ``tee`` in step 2.4 opens its log before the training makes its folder."""
 
+_TABLE = re.compile(r"\s*\[+([^\]]+)\]")
 _HEADER = """\
 # 由 diffbev-engine init 生成；本文件所在目录就是工作区
 # Written by diffbev-engine init; the folder of this file is the workspace
@@ -53,6 +55,8 @@ class Workspace:
     """Version of the program that wrote the files last."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Relative path with ``/`` -> SHA-256 (hex) of what was written there last."""
+    user_tables: str = ""
+    """Tables that users wrote, such as ``[notify]`` and ``[runs]``, as they stand in the file."""
     separate_data_root: Path | None = None
     """Absolute; where prepared data is kept apart from a nuScenes root that cannot be written."""
 
@@ -86,7 +90,8 @@ class Workspace:
             f"demo = {'true' if self.demo else 'false'}",
         ]
         files = [f"{_quoted(name)} = {_quoted(digest)}" for name, digest in sorted(self.files.items())]
-        return "\n".join([_HEADER + lines[0], *lines[1:], "", f"{_FILES_HEADER}[files]", *files, ""])
+        tables = [self.user_tables.strip(), ""] if self.user_tables.strip() else []
+        return "\n".join([_HEADER + lines[0], *lines[1:], "", *tables, f"{_FILES_HEADER}[files]", *files, ""])
 
     def save(self) -> None:
         """Write ``workspace.toml``.
@@ -119,7 +124,20 @@ def load_workspace(root: Path) -> Workspace:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _damaged(path, f"not TOML: {error}") from None
-    return _from_toml(path, data)
+    return replace(_from_toml(path, data), user_tables=_user_tables(text))
+
+
+def _user_tables(text: str) -> str:
+    """Every table but ``[files]``, comments and all: ``init`` must not lose what users wrote."""
+    kept: list[str] = []
+    mine = True
+    for line in text.splitlines():
+        header = _TABLE.match(line)
+        if header:
+            mine = header[1].split(".")[0].strip() == "files"
+        if not mine and line not in _FILES_HEADER.splitlines():
+            kept.append(line)
+    return "\n".join(kept)
 
 
 def find_workspace(start: Path) -> Workspace | None:

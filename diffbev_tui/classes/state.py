@@ -7,8 +7,8 @@ from threading import Lock
 
 from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.metrics_table import Row
-from diffbev_engine.runs.metrics_tail import MetricsTail, Notice
+from diffbev_engine.runs.metrics.table import Row
+from diffbev_engine.runs.metrics.tail import MetricsTail, Notice
 from diffbev_tui.i18n import language
 
 _TREND = 12

@@ -9,9 +9,9 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets import Static
 
+from diffbev_engine.runs.host import HostReading, read_host
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.gpu.text import gpu_block, host_block
-from diffbev_tui.host import HostReading, read_host
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.pane import Pane

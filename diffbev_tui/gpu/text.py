@@ -5,11 +5,12 @@ from collections.abc import Collection
 from rich.cells import cell_len
 from rich.text import Text
 
+from diffbev_engine.core.disk import disk_is_low
 from diffbev_engine.core.format import UNKNOWN, gib, percent
-from diffbev_engine.core.gpu import Gpu, GpuProcess
+from diffbev_engine.core.gpu.reading import Gpu, GpuProcess
+from diffbev_engine.runs.host import HostReading
 from diffbev_tui.format import bar, left
 from diffbev_tui.gpu_history import GpuHistory, Track, sparkline
-from diffbev_tui.host import HostReading, disk_is_low
 from diffbev_tui.i18n import language, tr
 
 _LABEL, _VALUE = 14, 22

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.runs.metrics_integrity import remarks
-from diffbev_engine.runs.metrics_table import is_score
-from diffbev_engine.runs.metrics_tail import Notice
+from diffbev_engine.runs.metrics.integrity import remarks
+from diffbev_engine.runs.metrics.table import is_score
+from diffbev_engine.runs.metrics.tail import Notice
 from diffbev_tui.charts.chart import ChartFigure, ChartSpec, draw
 from diffbev_tui.charts.view_window import Span, ViewWindow
 from diffbev_tui.monitor.run_series import RunSeries, best_of

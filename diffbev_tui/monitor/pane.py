@@ -12,7 +12,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from diffbev_engine.runs.inspect import RunReport
-from diffbev_engine.runs.metrics_dialect import SCORES
+from diffbev_engine.runs.metrics.dialect import SCORES
 from diffbev_tui.charts.panel import ChartPanel
 from diffbev_tui.charts.view_window import Span, ViewWindow
 from diffbev_tui.i18n import tr
@@ -204,6 +204,10 @@ class MonitorPane(Pane):
         """The next smoothing."""
         place = SMOOTHINGS.index(self.request.smoothing)
         self._change(smoothing=SMOOTHINGS[(place + 1) % len(SMOOTHINGS)])
+
+    def go_to_run(self, run: str) -> None:
+        """The figures of that run below the charts."""
+        self._shown.focus(run)
 
     def update_preferences(self, before: Preferences) -> None:
         """The smoothing that was chosen in the settings."""

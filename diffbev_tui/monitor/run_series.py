@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.metrics_table import Series, is_score
-from diffbev_engine.runs.metrics_tail import MetricsTail
+from diffbev_engine.runs.metrics.table import Series, is_score
+from diffbev_engine.runs.metrics.tail import MetricsTail
 from diffbev_tui.charts.chart import ChartLine
 from diffbev_tui.charts.series import Band, Extremes, Smoother, decimate, on_log_scale
 from diffbev_tui.monitor.run_files import RunFiles

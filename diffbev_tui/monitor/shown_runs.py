@@ -61,6 +61,12 @@ class ShownRuns:
         asked = next((run for run in snapshot.runs if run.path == self._focus), None)
         return asked or snapshot.current
 
+    def focus(self, path: str) -> None:
+        """Show the figures of this run."""
+        self._focus = path
+        if path not in self.letters.values():
+            self.choose([*self.letters.values(), path][-len(LETTERS) :])
+
     def focus_next(self, snapshot: Snapshot | None) -> None:
         """The next run that is shown."""
         if snapshot is None or not self.letters:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from diffbev_engine.core.format import UNKNOWN, percent, points, progress
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_engine.runs.metrics_tail import Notice
+from diffbev_engine.runs.metrics.tail import Notice
 from diffbev_tui.charts.chart import too_small
 from diffbev_tui.charts.panel import run_colours
 from diffbev_tui.charts.ticks import number, step_label

@@ -28,7 +28,7 @@ _CLOCK_SLACK_S = 1.0
 
 @dataclass
 class Planned(Message):
-    """What a key would do was worked out."""
+    """What a key would do was computed."""
 
     plan: Plan
 

@@ -1,6 +1,10 @@
 """The last line: the keys that work here, in the language of the UI."""
 
+from collections.abc import Sequence
+
+from rich.cells import cell_len
 from rich.text import Text
+from textual import events
 from textual.binding import Binding
 from textual.dom import DOMNode
 from textual.screen import Screen
@@ -10,6 +14,7 @@ from diffbev_tui.widgets.line import Line
 
 _NAMES = {
     "question_mark": "?",
+    "exclamation_mark": "!",
     "slash": "/",
     "colon": ":",
     "comma": ",",
@@ -26,6 +31,9 @@ _NAMES = {
 }
 
 
+_KEY_OF_NAME = {name: key for key, name in _NAMES.items()}
+_ALWAYS = ("?", "q")
+"""Keys that are shown whatever the width."""
 _WORDS_OF_TEXTUAL = {
     "Focus Next": "app.key_focus_next",
     "Focus Previous": "app.key_focus_previous",
@@ -69,18 +77,65 @@ def _words(description: str) -> str:
 
 
 class KeyLine(Line):
-    """``s smooth  e log y …``; what does not fit is under ``?``."""
+    """``s smooth  e log y …  ? help  q quit``; a click does what the key does.
 
-    _worked_out_for: tuple[object, ...] = ()
+    Help and quit are always there; what does not fit before them is under ``?``.
+    """
+
+    _shown_for: tuple[object, ...] = ()
+    _spots: tuple[tuple[int, int, str], ...] = ()
+    """First cell, one past the last, key."""
 
     def show(self) -> None:
         """Show the keys of the widget in focus and of the app."""
-        now = (self.screen, self.screen.focused, language())
-        if now == self._worked_out_for:  # which keys work takes longer to find out than all else that is idle
+        width = self.size.width or self.app.size.width
+        now = (self.screen, self.screen.focused, language(), width)
+        if now == self._shown_for:  # which keys work takes longer to find out than all else that is idle
             return
-        self._worked_out_for = now
-        line = Text(" ", no_wrap=True, overflow="ellipsis")
-        for keys, what, _ in keys_of(self.screen):
-            line.append(keys, "bold")
-            line.append(f" {what}   ", "dim")
+        self._shown_for = now
+        keys = [(keys.split()[0], what) for keys, what, _ in keys_of(self.screen)]
+        last = [pair for pair in keys if pair[0] in _ALWAYS]
+        others = [pair for pair in keys if pair not in last]
+        line, self._spots = laid_out(others, last, width)
         self.put(line)
+
+    def on_click(self, event: events.Click) -> None:
+        """Press the key that was clicked."""
+        for first, end, key in self._spots:
+            if first <= event.x < end:
+                self.app.simulate_key(_KEY_OF_NAME.get(key, key))
+
+
+def laid_out(
+    keys: Sequence[tuple[str, str]], last: Sequence[tuple[str, str]], width: int
+) -> tuple[Text, tuple[tuple[int, int, str], ...]]:
+    """The line and where each key is: as many ``keys`` as fit, ``last`` at the right end."""
+    right = sum(_cells(pair) for pair in last)
+    shown: list[tuple[str, str]] = []
+    room = width - 1 - right
+    for pair in keys:
+        cells = _cells(pair)
+        if cells > room - (0 if pair is keys[-1] else 2):
+            break
+        shown.append(pair)
+        room -= cells
+    line, spots = Text(" ", no_wrap=True, overflow="ellipsis"), []
+    for pair in shown:
+        spots.append(_append(line, pair))
+    line.append(("… " if len(shown) < len(keys) else "").rjust(room) if room > 0 else "", "dim")
+    for pair in last:
+        spots.append(_append(line, pair))
+    return line, tuple(spots)
+
+
+def _append(line: Text, pair: tuple[str, str]) -> tuple[int, int, str]:
+    first = line.cell_len
+    line.append(pair[0], "bold")
+    line.append(f" {pair[1]}", "dim")
+    spot = (first, line.cell_len, pair[0])
+    line.append("  ")
+    return spot
+
+
+def _cells(pair: tuple[str, str]) -> int:
+    return cell_len(pair[0]) + 1 + cell_len(pair[1]) + 2

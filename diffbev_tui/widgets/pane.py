@@ -58,6 +58,9 @@ class Pane(RunInThread, PlainContainer, can_focus=True):
     def update_snapshot(self, snapshot: Snapshot) -> None:
         """Show what is new; called about once a second while the pane is visible."""
 
+    def go_to_run(self, run: str) -> None:
+        """Show that run from now on; its directory."""
+
     def update_preferences(self, before: Preferences) -> None:
         """Show what ``preferences`` have become, except the language."""
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.text import Text
 
 from diffbev_engine.core.format import gib, percent, points, progress
-from diffbev_engine.core.gpu import GpuReading
+from diffbev_engine.core.gpu.reading import GpuReading
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.format import duration

@@ -1,6 +1,6 @@
 import time
 
-from diffbev_engine.runs.metrics import read_metrics
+from diffbev_engine.runs.metrics.file import read_metrics
 from tests.benchmarks.tui.rows import being_written, write_metrics
 
 

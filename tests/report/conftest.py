@@ -5,7 +5,7 @@ import json
 import pytest
 
 from diffbev_engine.core.classes import CLASSES
-from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.metrics.file import MetricsWriter
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from diffbev_engine.report.curves import draw_learning_rate, draw_loss, draw_mio
 from diffbev_engine.report.experiment import load_experiments
 from diffbev_engine.report.smoothing import smooth
 from diffbev_engine.report.style import paper_style, run_style, save_figure
-from diffbev_engine.runs.metrics_table import Series
+from diffbev_engine.runs.metrics.table import Series
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import view_runbook, watched
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths, find_roots
-from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_engine.workspace.init import init_workspace
 from tests.processes import engine
 

@@ -6,13 +6,14 @@ from unittest import mock
 
 import pytest
 
+from diffbev_engine.core import patterns
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.core.gpu import Gpu, GpuReading
+from diffbev_engine.core.gpu.reading import Gpu, GpuReading
 from diffbev_engine.runbook.checks import files
 from diffbev_engine.runbook.checks.check import CHECK_TYPES, Outcome, look_at
 from diffbev_engine.runbook.parse import Place, build
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
-from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.metrics.file import MetricsWriter
 
 PRINTED = Outcome("Loading model...\ngt_depth_mask valid_ratio: 0.0041\niter 300 loss 0.41\n", 0)
 NOTHING = Outcome("", 2)
@@ -149,3 +150,20 @@ def test_unreadable_file_is_an_answer(roots):
 def test_evidence_is_the_line_that_matched(roots):
     seen = _result("output_contains", {"pattern": r"loss [\d.]+"}, roots, PRINTED).seen
     assert seen.detail.en == "iter 300 loss 0.41"
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys"),
+    [
+        ("output_contains", {"pattern": "(a+)+$"}),
+        ("output_number", {"pattern": "(a+)+$", "above": 1}),
+        ("file_contains", {"path": "long.txt", "pattern": "(a+)+$"}),
+    ],
+)
+def test_a_pattern_that_takes_for_ever_is_an_answer(kind, keys, roots, monkeypatch):
+    monkeypatch.setattr(patterns, "LIMIT_S", 0.5)
+    endless = "a" * 60 + "!"
+    (roots.workspace / "long.txt").write_text(endless)
+    seen = _result(kind, keys, roots, Outcome(endless, 0)).seen
+    assert seen.passed is False
+    assert "took longer than" in seen.detail.en

@@ -12,7 +12,7 @@ import pytest
 from diffbev_engine.cli.main import cli
 from diffbev_engine.core import patterns
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.core.gpu import GpuReading, Trouble
+from diffbev_engine.core.gpu.reading import GpuReading, Trouble
 from diffbev_engine.findings import failure
 from diffbev_engine.findings.catalogue import LogText
 from diffbev_engine.findings.failure import FailureContext, context_of
@@ -25,7 +25,7 @@ from diffbev_engine.runbook.record import StepRecord
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import Launch, write_launch
-from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_engine.runs.process import ProcessIdentity, identify
 from tests.processes import engine
 

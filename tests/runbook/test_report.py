@@ -8,7 +8,7 @@ import pytest
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.report import read_content, write_report
 from diffbev_engine.runbook.runner import Reporter, Selection, run_steps
-from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.metrics.file import MetricsWriter
 from tests.processes import engine
 
 PIXEL = base64.b64decode(

@@ -8,7 +8,7 @@ from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.files import write_text
-from diffbev_engine.core.gpu import Gpu
+from diffbev_engine.core.gpu.reading import Gpu
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MEMORY_FILE, read_curve
 from diffbev_engine.findings.memory.remedies import Circumstances, other_processes, rank_remedies

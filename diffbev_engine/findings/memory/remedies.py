@@ -10,7 +10,7 @@ from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual, same
 from diffbev_engine.core.format import mib_size, percent
-from diffbev_engine.core.gpu_processes import GpuProcess, own_among
+from diffbev_engine.core.gpu.processes import GpuProcess, own_among
 from diffbev_engine.findings.compiler import missing_for_compile
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MemoryLine

@@ -1,6 +1,5 @@
 """Checks of files, the disk and the GPU: they can run at any time."""
 
-import re
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,18 +7,26 @@ from typing import Literal
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual, join, same
 from diffbev_engine.core.format import byte_size
-from diffbev_engine.core.gpu import read_gpus
+from diffbev_engine.core.gpu.reading import read_gpus
+from diffbev_engine.core.patterns import LIMIT_S, TookTooLong, last_match
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runbook.checks.check import Check, Outcome, Seen, check_type
 from diffbev_engine.runbook.files import count_matches, one_file_per_sample
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.manifest import read_manifest
-from diffbev_engine.runs.metrics import read_metrics
-from diffbev_engine.runs.metrics_integrity import MetricsError, damage
+from diffbev_engine.runs.metrics.file import read_metrics
+from diffbev_engine.runs.metrics.integrity import MetricsError, damage
 from diffbev_engine.runs.status import read_status
 
 _LARGEST_TEXT = 64 * 1024 * 1024
+TOO_LONG = Seen(
+    False,
+    Bilingual(
+        f"正则表达式匹配超过 {LIMIT_S:g} 秒，请简化",
+        f"the regular expression took longer than {LIMIT_S:g} s; simplify it",
+    ),
+)
 _MISSING = Seen(False, Bilingual("不存在", "missing"))
 _KINDS = {
     "any": Bilingual("路径", "path"),
@@ -237,11 +244,13 @@ def find_in(content: str, texts: list[str], pattern: str) -> Seen:
         return Seen(False, Bilingual(f"没有“{missing[0]}”", f'no "{missing[0]}"'))
     match = None
     if pattern:
-        for found in re.finditer(pattern, content):
-            match = found  # the last one is the news
+        try:
+            match = last_match(pattern, content)  # the last one is the news
+        except TookTooLong:
+            return TOO_LONG
         if match is None:
             return Seen(False, Bilingual("没有", "not found"))
-    where = match.start() if match else content.rfind(texts[-1]) if texts else 0
+    where = match.start if match else content.rfind(texts[-1]) if texts else 0
     return Seen(True, same(line_at(content, where)))
 
 

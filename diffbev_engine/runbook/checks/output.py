@@ -1,12 +1,12 @@
 """Checks of what the commands of a step printed and how they ended."""
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
+from diffbev_engine.core.patterns import TookTooLong, last_match
 from diffbev_engine.runbook.checks.check import NOT_YET, Check, Outcome, Seen, check_type
-from diffbev_engine.runbook.checks.files import find_in, line_at
+from diffbev_engine.runbook.checks.files import TOO_LONG, find_in, line_at
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 
@@ -90,11 +90,15 @@ class OutputNumber(Check):
     def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         if outcome.output is None:
             return NOT_YET
-        found = re.findall(self.pattern, outcome.output)
-        if not found:
-            return Seen(False, Bilingual("没有输出此数", "no such number is printed"))
         try:
-            value = float(found[-1])
+            found = last_match(self.pattern, outcome.output)
+        except TookTooLong:
+            return TOO_LONG
+        if found is None:
+            return Seen(False, Bilingual("没有输出此数", "no such number is printed"))
+        printed = (found.groups[0] if found.groups else found.text) or ""
+        try:
+            value = float(printed)
         except ValueError:
-            return Seen(False, same(found[-1]))
+            return Seen(False, same(printed))
         return Seen(value > self.above, same(f"{value:g}"))

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from diffbev_engine.runs.metrics_dialect import COLUMNS
+from diffbev_engine.runs.metrics.dialect import COLUMNS
 
 _BLANK = "," * (COLUMNS.index("grad_norm") - COLUMNS.index("lr"))
 _EVALUATIONS = 50

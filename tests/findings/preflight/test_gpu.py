@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from diffbev_engine import demo
-from diffbev_engine.core.gpu import Gpu
-from diffbev_engine.core.gpu_select import ORDER, VISIBLE
+from diffbev_engine.core.gpu.reading import Gpu
+from diffbev_engine.core.gpu.select import ORDER, VISIBLE
 from diffbev_engine.findings import gpu, gpu_memory
 from diffbev_engine.findings.finding import Severity
 from diffbev_engine.findings.memory.curve import MEMORY_FILE, MemoryCurve, MemoryLine

@@ -10,7 +10,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.metrics.file import MetricsWriter
 
 TITLE = {"zh": "预测塌缩", "en": "collapse"}
 ACTION = {"zh": "检查 loss 权重", "en": "Check the loss weights"}

@@ -3,7 +3,7 @@ import sys
 import pytest
 from textual.widgets import Static
 
-from diffbev_engine.runs.metrics import read_metrics
+from diffbev_engine.runs.metrics.file import read_metrics
 from diffbev_tui.classes import diagnose_start
 from diffbev_tui.classes.state import class_table, evaluations
 from tests.tui.app import run_app, until

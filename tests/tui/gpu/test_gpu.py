@@ -8,11 +8,11 @@ from pathlib import Path
 from textual.widgets import Static
 
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.core.gpu import Gpu, GpuProcess, GpuReading, Trouble
+from diffbev_engine.core.gpu.reading import Gpu, GpuProcess, GpuReading, Trouble
+from diffbev_engine.runs.host import read_host
 from diffbev_tui import poller as poller
 from diffbev_tui.gpu.text import gpu_block
 from diffbev_tui.gpu_history import GpuHistory, sparkline
-from diffbev_tui.host import disk_is_low, read_host
 from tests.tui.app import run_app, until
 
 READING = GpuReading(
@@ -68,13 +68,6 @@ def test_all_processes_of_a_training_on_several_gpus_are_its_own(tmp_path):
     assert len(family) == 4  # two, and what each has started
     assert {first, second} < family
     assert other not in family
-
-
-def test_a_disk_with_room_for_less_than_three_checkpoints_is_low():
-    gib = 2**30
-    assert disk_is_low(2 * gib, gib)
-    assert not disk_is_low(4 * gib, gib)
-    assert disk_is_low(gib - 1, None)
 
 
 def test_the_past_of_every_figure_is_kept_and_drawn_against_its_limit():

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.status import RunState, RunStatus
 

@@ -7,7 +7,7 @@ from textual.widgets import Input, OptionList, Static
 
 from diffbev_engine.runs.actions import Stopped
 from diffbev_engine.runs.inspect import inspect_run
-from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_engine.runs.status import RunState
 from diffbev_tui.charts.panel import ChartPanel
 from diffbev_tui.charts.view_window import Follow

@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from diffbev_engine.runs.metrics import MetricsWriter
+from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_tui.charts.view_window import Follow, Span, ViewWindow
 from diffbev_tui.monitor.chart_worker import ChartRequest, ChartResult, ChartWorker
 from diffbev_tui.monitor.run_series import RunSeries

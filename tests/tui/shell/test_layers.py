@@ -5,13 +5,23 @@ from pathlib import Path
 
 TUI = Path(__file__).parents[3] / "diffbev_tui"
 FACTS = [
-    *("i18n", "format", "lines", "run_state", "engine", "log_tail", "host", "gpu_history", "workspace_lock"),
+    *(
+        "i18n",
+        "format",
+        "lines",
+        "run_state",
+        "engine",
+        "log_tail",
+        "alert_log",
+        "gpu_history",
+        "workspace_lock",
+    ),
     *("detached_process", "run_reports", "snapshot", "poller", "places", "terminal_graphics", "preferences"),
 ]
 SCREENS = {"runbook", "monitor", "gpu", "memory", "classes", "log", "report", "welcome"}
 LAYERS = [
     *FACTS,
-    *("threads", "messages", "themes", "charts", "alerts", "widgets"),
+    *("threads", "messages", "themes", "charts", "widgets"),
     "screens",
     *("preload", "switcher", "app", "served", "main"),
 ]
@@ -59,7 +69,7 @@ def test_a_part_of_the_ui_imports_only_what_lies_below():
 def test_facts_and_texts_know_no_widgets():
     for path in MODULES:
         own, name = path.relative_to(TUI).parts[0].removesuffix(".py"), path.stem
-        if own in FACTS or (own in SCREENS | {"charts", "alerts"} and name not in WITH_TEXTUAL):
+        if own in FACTS or (own in SCREENS | {"charts"} and name not in WITH_TEXTUAL):
             for module in _imports(path):
                 says = f"{path.relative_to(TUI)} must not import {module}"
                 assert module.split(".")[0] not in ("textual", "textual_image"), says

@@ -17,13 +17,16 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 
 from diffbev_engine.core.host_memory import HostMemory
+from diffbev_engine.runs.host import HostReading
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.workspace.init import init_workspace
 from diffbev_tui import poller as poller
 from diffbev_tui.app import PANES, DiffBEVApp
 from diffbev_tui.gpu import pane as gpu_module
 from diffbev_tui.gpu_history import KEPT
-from diffbev_tui.host import HostReading
+from diffbev_tui.places import settings_file
+from diffbev_tui.preferences import PACES, Preferences, write_preferences
+from diffbev_tui.threads import jobs_running
 from tests.tui.app import run_app, until
 from tests.tui.gpu.test_gpu import READING
 from tests.tui.memory.test_memory_pane import CONFIG, MESSAGE
@@ -51,6 +54,7 @@ def place() -> Iterator[Path]:
 @pytest.fixture
 def campaign(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A workspace at a standing clock: a baseline that has finished, a DiffBEV that goes on."""
+    write_preferences(settings_file(), Preferences(pace=PACES[0]))
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     monkeypatch.setattr(time, "time", lambda: NOW)
@@ -89,10 +93,12 @@ def _text(app: DiffBEVApp, place: Path) -> str:
 
 
 async def _at_rest(app: DiffBEVApp, pilot, place: Path) -> str:
-    """The screen once it has stayed the same for half a second."""
+    """The screen once no job runs, and it has stayed the same meanwhile."""
     seen, same, rounds = "", 0, 0
     while same < 5:
-        await pilot.pause(0.1)
+        await pilot.pause(0.03)
+        if jobs_running():
+            same = 0
         text = _text(app, place)
         seen, same = text, same + 1 if text == seen else 0
         rounds += 1
@@ -106,7 +112,8 @@ async def _shoot(app: DiffBEVApp, pilot, place: Path, snapshot: SnapshotAssertio
         app.poller.gpu_history.add(READING)
     for name in names:
         await app.show_pane(name)
-        await pilot.pause(app.preferences.pace + 0.2)  # one look at the files at least
+        before = app.snapshot
+        await until(pilot, lambda before=before: app.snapshot is not before)  # read after it was shown
         assert await _at_rest(app, pilot, place) == snapshot(name=name)
 
 

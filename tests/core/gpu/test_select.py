@@ -7,8 +7,8 @@ from click.testing import CliRunner
 
 from diffbev_engine.cli.main import cli
 from diffbev_engine.core.bilingual import same
-from diffbev_engine.core.gpu import Gpu
-from diffbev_engine.core.gpu_select import ORDER, VISIBLE, by_uuid, visible
+from diffbev_engine.core.gpu.reading import Gpu
+from diffbev_engine.core.gpu.select import ORDER, VISIBLE, by_uuid, visible
 
 CARDS = [Gpu(number, "H100", f"GPU-{letter * 8}-0000") for number, letter in enumerate("abcd")]
 PARTS = tuple(Gpu(number, "A100 MIG 1g.10gb", f"MIG-{number}-77") for number in range(2))

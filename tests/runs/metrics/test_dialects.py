@@ -8,10 +8,10 @@ from diffbev_engine.report.experiment import load_experiments
 from diffbev_engine.runbook.checks.check import Outcome
 from diffbev_engine.runbook.checks.files import CsvHasValues, CsvReachesStep
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
-from diffbev_engine.runs.metrics import MetricsWriter, read_metrics
-from diffbev_engine.runs.metrics_dialect import COLUMNS
-from diffbev_engine.runs.metrics_integrity import Fault, MetricsError, damage, remarks
-from diffbev_engine.runs.metrics_tail import MetricsTail, Trouble
+from diffbev_engine.runs.metrics.dialect import COLUMNS
+from diffbev_engine.runs.metrics.file import MetricsWriter, read_metrics
+from diffbev_engine.runs.metrics.integrity import Fault, MetricsError, damage, remarks
+from diffbev_engine.runs.metrics.tail import MetricsTail, Trouble
 
 KEPT = ("loss", "Lwce", "lr")
 

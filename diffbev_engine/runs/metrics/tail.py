@@ -13,10 +13,10 @@ from enum import Enum
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
-from diffbev_engine.runs.metrics_dialect import HEAD, encoding_of, header_of, lines_of, whole_lines
-from diffbev_engine.runs.metrics_integrity import not_opened
-from diffbev_engine.runs.metrics_rows import RowReader
-from diffbev_engine.runs.metrics_table import MetricsTable, is_score
+from diffbev_engine.runs.metrics.dialect import HEAD, encoding_of, header_of, lines_of, whole_lines
+from diffbev_engine.runs.metrics.integrity import not_opened
+from diffbev_engine.runs.metrics.rows import RowReader
+from diffbev_engine.runs.metrics.table import MetricsTable, is_score
 
 CHUNK_BYTES = 1 << 19
 """Small, so that the thread that reads lets the one that draws in between."""

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffbev_engine.runs import metrics_tail
-from diffbev_engine.runs.metrics import MetricsWriter, read_metrics
-from diffbev_engine.runs.metrics_dialect import COLUMNS
-from diffbev_engine.runs.metrics_integrity import MetricsError
-from diffbev_engine.runs.metrics_tail import MetricsTail, Trouble
+from diffbev_engine.runs.metrics import tail as metrics_tail
+from diffbev_engine.runs.metrics.dialect import COLUMNS
+from diffbev_engine.runs.metrics.file import MetricsWriter, read_metrics
+from diffbev_engine.runs.metrics.integrity import MetricsError
+from diffbev_engine.runs.metrics.tail import MetricsTail, Trouble
 
 HEADER = "step,mode,loss,Lwce,mIoU,IoU/car"
 

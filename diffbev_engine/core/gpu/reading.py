@@ -9,8 +9,8 @@ from typing import Any
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
 from diffbev_engine.core.format import gib
-from diffbev_engine.core.gpu_driver import Device, DriverError, Trouble, ask, connect, disconnect, error_name
-from diffbev_engine.core.gpu_processes import GpuProcess, describe
+from diffbev_engine.core.gpu.driver import Device, DriverError, Trouble, ask, connect, disconnect, error_name
+from diffbev_engine.core.gpu.processes import GpuProcess, describe
 from diffbev_engine.core.host_memory import host_memory
 
 _MIB = 2**20

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil
 
+from diffbev_engine.core.disk import size_of
 from diffbev_engine.core.host_memory import HostMemory, host_memory
 from diffbev_engine.runs.folder import RunFolder
 
@@ -48,19 +49,6 @@ def read_host(work_dir: Path, training: int | None) -> HostReading:
         frozenset(process.pid for process in (*ranks, *children)),
         size_of(RunFolder(work_dir).latest),
     )
-
-
-def disk_is_low(free: int, checkpoint: int | None) -> bool:
-    """Whether the next checkpoints may not fit: less free than three of them, or than 1 GiB; bytes."""
-    return free < max(3 * (checkpoint or 0), 2**30)
-
-
-def size_of(path: Path) -> int | None:
-    """Bytes of a file; ``None`` where there is none."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def _usage(path: Path) -> tuple[int, int] | None:

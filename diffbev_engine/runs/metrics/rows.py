@@ -13,7 +13,7 @@ from operator import lt
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.runs.metrics_dialect import (
+from diffbev_engine.runs.metrics.dialect import (
     EVALUATION_MODES,
     OWN,
     TRAINING_MODES,
@@ -22,8 +22,8 @@ from diffbev_engine.runs.metrics_dialect import (
     number,
     step_of,
 )
-from diffbev_engine.runs.metrics_integrity import MetricsError, damaged, no_rows, without_header
-from diffbev_engine.runs.metrics_table import Cells, MetricsTable, Rows, cells_of, is_score
+from diffbev_engine.runs.metrics.integrity import MetricsError, damaged, no_rows, without_header
+from diffbev_engine.runs.metrics.table import Cells, MetricsTable, Rows, cells_of, is_score
 
 _BATCH = 256
 """Lines whose cells are held as text at a time."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import compress
 from math import isfinite, nan
 
-from diffbev_engine.runs.metrics_dialect import number
+from diffbev_engine.runs.metrics.dialect import number
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import psutil
 import pytest
 
-from diffbev_engine.core.gpu import read_gpus
-from diffbev_engine.core.gpu_driver import Trouble
-from diffbev_engine.core.gpu_processes import GpuProcess, describe, own_among
+from diffbev_engine.core.gpu.driver import Trouble
+from diffbev_engine.core.gpu.processes import GpuProcess, describe, own_among
+from diffbev_engine.core.gpu.reading import read_gpus
 from tests.fake_nvml import GIB, card, error, install, process
 
 SILENT = {name: error("NotSupported") for name in card() if name not in ("Name", "UUID")}

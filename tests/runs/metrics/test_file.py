@@ -7,8 +7,8 @@ import os
 import pytest
 
 from diffbev_engine.core import files
-from diffbev_engine.runs.metrics import MetricsWriter, read_metrics
-from diffbev_engine.runs.metrics_dialect import COLUMNS
+from diffbev_engine.runs.metrics.dialect import COLUMNS
+from diffbev_engine.runs.metrics.file import MetricsWriter, read_metrics
 
 HEADER = ",".join(COLUMNS)
 

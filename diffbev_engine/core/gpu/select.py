@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
-from diffbev_engine.core.gpu import Gpu
+from diffbev_engine.core.gpu.reading import Gpu
 
 VISIBLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.runs.metrics_dialect import HEAD, column_names, encoding_of, header_of, lines_of
-from diffbev_engine.runs.metrics_table import MetricsTable
+from diffbev_engine.runs.metrics.dialect import HEAD, column_names, encoding_of, header_of, lines_of
+from diffbev_engine.runs.metrics.table import MetricsTable
 from diffbev_engine.runs.status import RunState, read_status
 
 _SHOWN_CHARACTERS, _SHOWN_NAMES = 60, 8

@@ -1,7 +1,7 @@
 """``metrics.csv``: read whole, appended to, continued after a resume. Imports nothing heavy.
 
 Everything that reads, checks or writes such a file goes through here or, while it grows, through
-:mod:`metrics_tail`; a row means the same to all of them.
+:mod:`tail`; a row means the same to all of them.
 """
 
 import csv
@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from diffbev_engine.core.files import write_text
-from diffbev_engine.runs.metrics_dialect import (
+from diffbev_engine.runs.metrics.dialect import (
     COLUMNS,
     HEAD,
     column_names,
@@ -22,9 +22,9 @@ from diffbev_engine.runs.metrics_dialect import (
     lines_of,
     whole_lines,
 )
-from diffbev_engine.runs.metrics_integrity import not_opened
-from diffbev_engine.runs.metrics_rows import LineParser, RowReader
-from diffbev_engine.runs.metrics_table import MetricsTable, Rows
+from diffbev_engine.runs.metrics.integrity import not_opened
+from diffbev_engine.runs.metrics.rows import LineParser, RowReader
+from diffbev_engine.runs.metrics.table import MetricsTable, Rows
 
 logger = logging.getLogger("diffbev_engine")
 _HEADER = ",".join(COLUMNS)

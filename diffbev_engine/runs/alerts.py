@@ -1,0 +1,156 @@
+"""``alerts.jsonl``: what went wrong or right with a run, and when; for screens and notifications.
+
+One line per alert, appended by the process that watches the run (:mod:`watch`).  Facts, not sentences:
+:func:`alert_words` says them in both languages.
+"""
+
+import json
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from enum import Enum
+from pathlib import Path
+
+from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.format import byte_size, count, duration, points
+from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.state_file import Amount, UnixTime, convert
+
+_LARGEST = 1 << 20
+"""Bytes read from the end: some five thousand alerts."""
+
+
+class AlertKind(str, Enum):
+    """What happened."""
+
+    STALLED = "stalled"
+    CONTINUES = "continues"
+    """It makes progress again."""
+    NOT_FINITE = "not_finite"
+    DIVERGING = "diverging"
+    DISK_LOW = "disk_low"
+    NEW_BEST = "new_best"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
+    OOM = "oom"
+    DIVERGED = "diverged"
+    DEAD = "dead"
+
+
+GOOD = frozenset({AlertKind.CONTINUES, AlertKind.NEW_BEST, AlertKind.FINISHED})
+"""Worth knowing, but no reason to act."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One line of the file; ``None`` and empty where a field does not apply."""
+
+    time: UnixTime
+    kind: AlertKind
+    step: int | None = None
+    message: str = ""
+    """The words of the run: why it failed or stalled."""
+    column: str = ""
+    """The loss that is not finite."""
+    value: float | None = None
+    """The loss now; the new best mIoU, 0 to 1."""
+    before: float | None = None
+    """The usual loss; the best mIoU before."""
+    free: Amount | None = None
+    """Bytes that the disk has left."""
+    seconds: Amount | None = None
+    """Without progress."""
+
+
+def append_alerts(path: Path, alerts: Iterable[Alert]) -> None:
+    """Add lines to ``path``; a disk that cannot be written loses them, and ends nothing."""
+    lines = "".join(json.dumps(_plain(alert), ensure_ascii=False) + "\n" for alert in alerts)
+    if lines:
+        with suppress(OSError), path.open("a", encoding="utf-8") as file:
+            file.write(lines)
+
+
+def _plain(alert: Alert) -> dict[str, object]:
+    return {name: value for name, value in asdict(alert).items() if value not in (None, "")}
+
+
+def read_alerts(path: Path) -> tuple[Alert, ...]:
+    """The alerts in ``path``, the oldest first; lines that are none are passed over."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - _LARGEST))
+            content = file.read(_LARGEST)
+    except (OSError, ValueError):
+        return ()
+    found = []
+    for line in content.splitlines():
+        try:
+            alert = convert(json.loads(line), Alert)
+        except (ValueError, RecursionError):
+            continue
+        if alert is not None:
+            found.append(alert)
+    return tuple(found)
+
+
+def alert_words(alert: Alert) -> Bilingual:
+    """One sentence, without the name of the run."""
+    step, why = count(alert.step), plain(alert.message)
+    zh_why, en_why = (f"：{why}", f": {why}") if why else ("", "")
+    if alert.kind is AlertKind.STALLED:
+        return Bilingual(f"已停滞，停在第 {step} 次迭代{zh_why}", f"stalled at iteration {step}{en_why}")
+    if alert.kind is AlertKind.CONTINUES:
+        took = alert.seconds
+        return Bilingual(
+            f"恢复进展，第 {step} 次迭代（停滞 {duration(took, 'zh')}）",
+            f"makes progress again, at iteration {step} (stalled for {duration(took)})",
+        )
+    if alert.kind is AlertKind.NOT_FINITE:
+        return Bilingual(
+            f"第 {step} 次迭代 {alert.column} 出现 NaN 或无穷大",
+            f"{alert.column} is NaN or infinite at iteration {step}",
+        )
+    if alert.kind is AlertKind.DIVERGING:
+        before, now = f"{alert.before:.3g}", f"{alert.value:.3g}"
+        return Bilingual(
+            f"损失发散，第 {step} 次迭代由 {before} 升至 {now}",
+            f"loss is diverging, from {before} to {now} at iteration {step}",
+        )
+    if alert.kind is AlertKind.DISK_LOW:
+        free = byte_size(alert.free)
+        return Bilingual(
+            f"磁盘仅剩 {free}，检查点可能无法保存",
+            f"only {free} of disk space left; checkpoints may fail to save",
+        )
+    if alert.kind is AlertKind.NEW_BEST:
+        return _new_best(alert)
+    return _end(alert, step, zh_why, en_why)
+
+
+def _new_best(alert: Alert) -> Bilingual:
+    value, step = points(alert.value), count(alert.step)
+    if alert.before is None or alert.value is None:
+        return Bilingual(f"首个 mIoU：{value}，第 {step} 次迭代", f"first mIoU {value} at iteration {step}")
+    more = points(alert.value - alert.before, signed=True)
+    return Bilingual(
+        f"mIoU 新高 {value}（{more}），第 {step} 次迭代",
+        f"new best mIoU {value} ({more}) at iteration {step}",
+    )
+
+
+_ENDS = {
+    AlertKind.FINISHED: Bilingual("训练完成", "finished"),
+    AlertKind.INTERRUPTED: Bilingual("已中断", "interrupted"),
+    AlertKind.FAILED: Bilingual("失败", "failed"),
+    AlertKind.OOM: Bilingual("显存不足", "out of GPU memory"),
+    AlertKind.DIVERGED: Bilingual("已发散", "diverged"),
+    AlertKind.DEAD: Bilingual("进程已终止", "its process is gone"),
+}
+
+
+def _end(alert: Alert, step: str, zh_why: str, en_why: str) -> Bilingual:
+    end = _ENDS[alert.kind]
+    if alert.step is None:
+        return Bilingual(f"{end.zh}{zh_why}", f"{end.en}{en_why}")
+    return Bilingual(f"{end.zh}，第 {step} 次迭代{zh_why}", f"{end.en} at iteration {step}{en_why}")

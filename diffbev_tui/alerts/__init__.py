@@ -1,1 +1,0 @@
-"""What needs attention while nobody is looking."""

@@ -1,0 +1,96 @@
+"""Notifications, to a real receiver on this machine; what is secret stays secret."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from click.testing import CliRunner
+
+from diffbev_engine.cli.main import cli
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.runs import notify
+from diffbev_engine.runs.alerts import Alert, AlertKind
+from diffbev_engine.runs.notify import Notifier, NotifySettings, notify_settings, send
+
+
+@pytest.fixture
+def receiver():
+    """A web hook: its URL for Apprise, and what it was told."""
+    told: list[dict] = []
+
+    class Hook(BaseHTTPRequestHandler):
+        def do_POST(self):
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200 if "refuse" not in self.path else 500)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"json://127.0.0.1:{server.server_port}", told
+    server.shutdown()
+    server.server_close()
+
+
+def _workspace(tmp_path, text):
+    (tmp_path / "workspace.toml").write_text(f'nuscenes_root = "/data"\n{text}', encoding="utf-8")
+    return tmp_path / "workspace.toml"
+
+
+def test_the_events_asked_for_are_sent_in_the_language_asked_for(receiver):
+    url, told = receiver
+    notifier = Notifier(NotifySettings((url,), (AlertKind.FINISHED,), "zh"))
+    notifier.tell("baseline", Alert(1.0, AlertKind.FINISHED, 300))
+    notifier.tell("baseline", Alert(1.0, AlertKind.STALLED, 200))
+    notifier.close()
+    [message] = told
+    assert (message["title"], message["message"]) == ("DiffBEV: baseline", "训练完成，第 300 次迭代")
+
+
+def test_a_service_that_refuses_is_tried_again_and_named_without_its_secret(receiver, monkeypatch):
+    url, told = receiver
+    secret = f"{url}/refuse/token-123"
+    with pytest.raises(DiffBEVError, match="not accepted by json") as said:
+        send(NotifySettings((secret,)), "title", "body")
+    assert "token-123" not in str(said.value)
+    told.clear()
+    monkeypatch.setattr(notify, "_ATTEMPTS", (0.0, 0.0, 0.0))
+    notify._send_patiently(NotifySettings((secret,)), "title", "body", (0.0, 0.0, 0.0))
+    assert len(told) == 3
+
+
+def test_the_test_command_sends_one_and_shows_no_url(receiver, tmp_path):
+    url, told = receiver
+    _workspace(tmp_path, f'[notify]\nurls = ["{url}/token-123"]\nlanguage = "en"\n')
+    result = CliRunner().invoke(cli, ["runs", "notify-test", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert result.output.startswith("sent to json; events: stalled, ")
+    assert "token-123" not in result.output
+    assert told[0]["message"] == "test notification"
+
+
+@pytest.mark.parametrize(
+    ("table", "why"),
+    [
+        ("notify = 3", "must be a table"),
+        ("[notify]\nurl = []", "notify.url is unknown"),
+        ('[notify]\nurls = "ntfy://x"', "must be a list"),
+        ('[notify]\nurls = ["secret-topic"]', "needs URLs of Apprise"),
+        ('[notify]\nevents = ["explodes"]', "'explodes' is none of stalled"),
+        ('[notify]\nlanguage = "fr"', '"zh" or "en"'),
+    ],
+)
+def test_a_wrong_table_names_its_key_and_never_a_url(table, why, tmp_path):
+    with pytest.raises(UsageError, match=why) as said:
+        notify_settings(_workspace(tmp_path, table + "\n"))
+    assert "secret-topic" not in str(said.value)
+
+
+def test_nobody_is_told_without_a_table_and_the_command_says_how(tmp_path):
+    assert notify_settings(_workspace(tmp_path, "")).urls == ()
+    result = CliRunner().invoke(cli, ["runs", "notify-test", str(tmp_path)])
+    assert isinstance(result.exception, UsageError)
+    assert "[notify]" in str(result.exception)
