@@ -21,7 +21,16 @@ from diffbev_engine.runs.alerts import AlertKind
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.alert_log import RunAlert, new_alerts
 from diffbev_tui.i18n import language, set_language, tr, tr_if_key
-from diffbev_tui.messages import Copy, OpenWorkspace, Prefer, Say, Severity, ShowScreen, SnapshotTaken
+from diffbev_tui.messages import (
+    Copy,
+    OpenWorkspace,
+    Overlay,
+    Prefer,
+    Say,
+    Severity,
+    ShowScreen,
+    SnapshotTaken,
+)
 from diffbev_tui.places import keep_clip, settings_file
 from diffbev_tui.poller import WorkspacePoller
 from diffbev_tui.preferences import PACES, Preferences, read_preferences, write_preferences
@@ -73,6 +82,8 @@ class DiffBEVApp(RunInThread, App[None]):
     preferences: var[Preferences] = var(Preferences(), init=False)
     graphics: var[str] = var("blocks", init=False)
     """With what pictures are drawn."""
+    overlay: var[tuple[str, ...]] = var((), init=False)
+    """Runs that were chosen for the charts; none: the usual ones."""
 
     @dataclass
     class GpusRead(Message):
@@ -110,6 +121,7 @@ class DiffBEVApp(RunInThread, App[None]):
         self._gpus = GpuReading()
         self._said_locked = False
         self._opened = time.time()
+        self.set_reactive(DiffBEVApp.overlay, ())
 
     @property
     def read_only(self) -> bool:
@@ -129,7 +141,7 @@ class DiffBEVApp(RunInThread, App[None]):
         yield StatusLine()
         yield TabLine(tuple(PANES))
         yield PaneSwitcher(id="panes").data_bind(
-            DiffBEVApp.snapshot, DiffBEVApp.preferences, DiffBEVApp.graphics
+            DiffBEVApp.snapshot, DiffBEVApp.preferences, DiffBEVApp.graphics, DiffBEVApp.overlay
         )
         yield KeyLine()
 
@@ -279,6 +291,14 @@ class DiffBEVApp(RunInThread, App[None]):
     def on_show_screen(self, message: ShowScreen) -> None:
         """Another screen."""
         self.run_worker(self.show_pane(message.name, message.run))
+
+    def on_overlay(self, message: Overlay) -> None:
+        """Other curves."""
+        self.overlay = message.runs
+
+    def on_poll_now(self) -> None:
+        """Something was changed."""
+        self.run_in_thread(_FILES, self.poller.read_files, SnapshotTaken)
 
     def on_open_workspace(self, message: OpenWorkspace) -> None:
         """A workspace instead of the welcome screen."""

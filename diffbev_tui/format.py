@@ -1,5 +1,8 @@
 """Bars and columns of text, and times in the language of the screen."""
 
+from collections.abc import Sequence
+from math import isfinite
+
 from rich.cells import cell_len, set_cell_size
 
 from diffbev_engine.core import format
@@ -22,6 +25,21 @@ def bar(share: float | None, width: int = 10) -> str:
         return ""
     filled = round(min(max(share, 0.0), 1.0) * width)
     return "▰" * filled + "▱" * (width - filled)
+
+
+_LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def spark(values: Sequence[float], width: int) -> str:
+    """The course of ``values`` in at most ``width`` cells, from their lowest to their highest."""
+    finite = [value for value in values if isfinite(value)]
+    if not finite or width < 1:
+        return ""
+    count = min(width, len(finite))
+    shown = [finite[place * (len(finite) - 1) // max(count - 1, 1)] for place in range(count)]
+    low, high = min(shown), max(shown)
+    span = high - low or 1.0
+    return "".join(_LEVELS[round((value - low) / span * (len(_LEVELS) - 1))] for value in shown)
 
 
 def left(text: str, width: int) -> str:

@@ -36,6 +36,18 @@ class ShowScreen(Message):
 
 
 @dataclass
+class Overlay(Message):
+    """Overlay these runs in the charts; none: the usual ones."""
+
+    runs: tuple[str, ...] = ()
+
+
+@dataclass
+class PollNow(Message):
+    """Something was changed: read the workspace again."""
+
+
+@dataclass
 class OpenWorkspace(Message):
     """Leave the welcome screen for a workspace."""
 

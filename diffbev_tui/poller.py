@@ -36,7 +36,8 @@ class WorkspacePoller:
         lock, owner = self._lock, ""
         if lock is not None and not self._asked_read_only and not lock.take():
             owner = lock.owner()
-        self.newest = replace(self._sampler.take(), read_only=self.read_only, lock_owner=owner)
+        snapshot = self._sampler.take(may_write=not self.read_only)
+        self.newest = replace(snapshot, read_only=self.read_only, lock_owner=owner)
         return self.newest
 
     def read_gpus(self) -> GpuReading:

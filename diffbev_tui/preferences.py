@@ -10,8 +10,9 @@ from diffbev_tui.terminal_graphics import GRAPHICS
 
 PACES = (0.5, 1.0, 2.0, 5.0)
 """Seconds between two checks of the files."""
-SMOOTHINGS = (0.0, 0.6, 0.9, 0.97)
-"""Of curves: the weight of what was before."""
+AUTO = -1.0
+SMOOTHINGS = (AUTO, 0.0, 0.6, 0.9, 0.97)
+"""Of losses: the weight of what was before; ``AUTO``: where curves lie over each other."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Preferences:
     language: str = ""
     theme: str = ""
     pace: float = 1.0
-    smoothing: float = 0.0
+    smoothing: float = AUTO
     """With which the monitor begins."""
     graphics: str = ""
     """One of ``GRAPHICS``."""

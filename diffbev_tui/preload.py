@@ -3,8 +3,8 @@
 import gc
 import importlib
 
-MODULES = ("diffbev_tui.widgets.help", "plotext._figure", "diffbev_tui.alerts.detect", "psutil")
-PREPARED = ("monitor", "gpu", "log", "classes", "memory", "report")
+MODULES = ("diffbev_tui.widgets.help", "plotext", "psutil")
+PREPARED = ("monitor", "gpu", "log", "classes", "memory", "report", "runs")
 
 
 def import_the_rest() -> None:

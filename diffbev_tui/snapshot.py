@@ -17,6 +17,7 @@ from diffbev_engine.runs.find import find_runs
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.alert_log import AlertLog, RunAlert
 from diffbev_tui.gpu_history import GpuHistory
+from diffbev_tui.run_book import BookPage, RunBook
 from diffbev_tui.run_reports import RunReports
 
 _FIND_RUNS_EVERY_S = 5.0
@@ -39,6 +40,8 @@ class Snapshot:
     """The newest start first."""
     gpus: GpuReading = field(default_factory=GpuReading)
     gpu_history: GpuHistory = field(default_factory=GpuHistory, compare=False)
+    book: BookPage = field(default_factory=BookPage)
+    """Letters, tags, notes and settings of the runs."""
     alerts: tuple[RunAlert, ...] = ()
     """Of all runs, the newest first."""
     read_only: bool = True
@@ -67,18 +70,29 @@ class Sampler:
         self._runs: tuple[Path, ...] = ()
         self._reports = RunReports()
         self._alerts = AlertLog()
+        self._book = RunBook(roots.state_folder) if roots is not None else None
         self._runs_due = 0.0
 
-    def take(self) -> Snapshot:
-        """Check files and processes; never raises for what they hold."""
+    def take(self, *, may_write: bool = False) -> Snapshot:
+        """Check files and processes; never raises for what they hold.
+
+        Args:
+            may_write: give new runs a letter in their directory.
+        """
         trouble: list[str] = []
-        if self.roots is None:
+        if self.roots is None or self._book is None:
             return Snapshot(time.time())
         _try(self._read_runbook, trouble)
         runs = _try(self._read_runs, trouble) or ()
-        alerts = self._alerts.read(run.path for run in runs)
         return Snapshot(
-            time.time(), self.roots, self._runbook, self._view, runs, alerts=alerts, trouble=tuple(trouble)
+            time.time(),
+            self.roots,
+            self._runbook,
+            self._view,
+            runs,
+            book=self._book.read(runs, may_write=may_write),
+            alerts=self._alerts.read(run.path for run in runs),
+            trouble=tuple(trouble),
         )
 
     def _read_runbook(self) -> None:

@@ -25,6 +25,7 @@ PANES = {
     "classes": "ClassesPane",
     "log": "LogPane",
     "report": "ReportPane",
+    "runs": "RunsPane",
 }
 """Package of ``diffbev_tui`` and the class in its module ``pane``, in the order of their keys."""
 STYLES = Path(__file__).parent / "styles"
@@ -40,6 +41,7 @@ class PaneSwitcher(RunInThread, PlainContainer):
     snapshot: var[Snapshot] = var(Snapshot(0.0), init=False, always_update=True)
     preferences: var[Preferences] = var(Preferences(), init=False)
     graphics: var[str] = var("blocks", init=False)
+    overlay: var[tuple[str, ...]] = var((), init=False)
 
     @dataclass
     class Imported(Message):
@@ -73,6 +75,14 @@ class PaneSwitcher(RunInThread, PlainContainer):
             self._hand_preferences(pane)
             pane.update_preferences(before)
 
+    def watch_overlay(self) -> None:
+        """Hand it to every pane; the one in view shows it."""
+        for pane in self.query_children(Pane):
+            pane.overlay = self.overlay
+        shown = self.in_view
+        if shown is not None and shown.ready:
+            shown.update_snapshot(self.snapshot)
+
     def watch_graphics(self) -> None:
         """Draw pictures in another way."""
         for pane in self.query_children(Pane):
@@ -80,7 +90,7 @@ class PaneSwitcher(RunInThread, PlainContainer):
             pane.retranslate()
 
     def _hand_preferences(self, pane: Pane) -> None:
-        pane.preferences, pane.graphics = self.preferences, self.graphics
+        pane.preferences, pane.graphics, pane.overlay = self.preferences, self.graphics, self.overlay
 
     def retranslate(self) -> None:
         """Speak the language that was just chosen."""

@@ -117,6 +117,61 @@ def resume(directory: Path, overrides: tuple[str, ...], anyway: bool, as_json: b
     print_started(resume_run(directory, overrides, anyway=anyway), as_json)
 
 
+@command.command()
+@click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def delete(directories: tuple[Path, ...], yes: bool) -> None:
+    """Move runs that are over to the .trash directory beside them.
+
+    Moving one back restores it; `rm -r .trash` frees the space.
+    """
+    from diffbev_engine.core.format import byte_size
+    from diffbev_engine.runs.trash import move_to_trash, size_of_run
+
+    for directory in directories:
+        size = byte_size(size_of_run(directory))
+        if not yes and not click.confirm(f"move {plain(str(directory))} ({size}) to the trash?"):
+            continue
+        moved = move_to_trash(directory)
+        click.echo(f"{plain(str(moved.run))} ({byte_size(moved.size)}) is now {plain(str(moved.path))}")
+
+
+@command.command("export-curves")
+@click.argument("directories", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--columns", required=True, help="Metrics, separated by commas, such as loss,mIoU.")
+@click.option("--names", default="", help="Names of the runs, separated by commas. [default: directories]")
+@click.option("--steps", default="", metavar="FIRST:LAST", help="Only these iterations.")
+@click.option("--smoothing", type=click.FloatRange(0, 0.9999), default=0.0, help="Of losses; 0: as logged.")
+@click.option("--log-y", is_flag=True, help="Logarithmic, except scores.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="File: .csv, .png, .svg or .pdf."
+)
+def export_curves(
+    directories: tuple[Path, ...],
+    columns: str,
+    names: str,
+    steps: str,
+    smoothing: float,
+    log_y: bool,
+    output: Path,
+) -> None:
+    """Write curves of runs to one file, as the Monitor shows them."""
+    from diffbev_engine.core.errors import UsageError
+    from diffbev_engine.report import curve_export
+
+    called = names.split(",") if names else [path.name for path in directories]
+    if len(called) != len(directories):
+        raise UsageError(f"--names gives {len(called)} names for {len(directories)} runs.")
+    first, _, last = steps.partition(":")
+    try:
+        window = (float(first or "-inf"), float(last or "inf"))
+    except ValueError:
+        raise UsageError("--steps takes two numbers: FIRST:LAST.") from None
+    runs = list(zip(called, directories, strict=True))
+    choice = curve_export.CurveChoice(runs, columns.split(","), window, smoothing, log_y)
+    click.echo(f"written: {curve_export.export_curves(choice, output)}")
+
+
 @command.command("notify-test")
 @click.argument("workspace", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".")
 def notify_test(workspace: Path) -> None:

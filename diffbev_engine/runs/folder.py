@@ -72,6 +72,11 @@ class RunFolder:
         return self.path / "alerts.jsonl"
 
     @property
+    def labels(self) -> Path:
+        """What people call it: letter, tags, note."""
+        return self.path / "labels.json"
+
+    @property
     def failed_start(self) -> Path:
         """Why the newest start failed before training began; the files of the run before it are intact."""
         return self.path / "failed_start.json"

@@ -3,22 +3,36 @@
 The figure holds ASCII, braille and box characters only: plotext 5.3.2 misplaces wide ones.
 """
 
+import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from diffbev_tui.charts.series import Band, value_range
-from diffbev_tui.charts.ticks import axis_labels, linear_ticks, log_label, log_ticks, step_label
+from diffbev_tui.charts.axis import Axis, y_axis
+from diffbev_tui.charts.series import Band, clipped_range, value_range
+from diffbev_tui.run_book import LETTERS
 
-LETTERS = "ABCDEF"
-"""One per run: what colour tells, a letter tells too."""
 SMALLEST = (16, 5)
 _LETTER_EVERY = 12
 """Columns between the letters along a curve, where colours cannot tell curves apart."""
 
 AXIS, CURSOR, RESUME, BAD = "axis", "cursor", "resume", "bad"
-_ROLES = (AXIS, *LETTERS, *(letter.lower() for letter in LETTERS))
-"""What a cell shows; lower-case letters are the bands.  plotext takes their places for colour numbers."""
+_BAND = "~"
+
+
+def band_role(letter: str) -> str:
+    """The role of the raw values behind a smoothed curve."""
+    return letter + _BAND
+
+
+_ROLES = (AXIS, *LETTERS, *map(band_role, LETTERS))
+"""What a cell shows.  plotext is given their places as colour numbers, which come back in what it builds."""
+_FIRST_COLOUR = 16
+"""Those before it are written in another way."""
+_SGR = re.compile(r"\x1b\[([0-9;]*)m")
+_ONE_FIGURE = threading.Lock()
+"""plotext has one figure."""
 
 
 class Span(NamedTuple):
@@ -37,9 +51,11 @@ class ChartLine:
     raw: Band | None = None
     """What the curve was smoothed from."""
     best: tuple[float, float] | None = None
-    bad: Sequence[int] = ()
-    """Steps of NaN or infinity."""
-    resumes: Sequence[int] = ()
+    bad: Sequence[float] = ()
+    """Where NaN or infinity begins, on the x axis."""
+    gaps: Sequence[float] = ()
+    """Where the curve is not connected: something between was not finite."""
+    resumes: Sequence[float] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +70,9 @@ class ChartSpec:
     cursor: float | None = None
     letters_along: bool = False
     """Letters along the curves, for terminals without colour."""
+    clip: bool = True
+    """Leave single values out that would flatten the rest."""
+    axis: Axis = Axis.STEP
 
 
 @dataclass(frozen=True)
@@ -65,6 +84,8 @@ class ChartFigure:
     window: tuple[float, float] = (0.0, 1.0)
     canvas: tuple[int, int] = (0, 1)
     """First column of the drawing area, and one past its last."""
+    clipped: tuple[float, float] | None = None
+    """Smallest and largest value of all, where some are outside the range that is shown."""
     error: str = ""
     """Why there is none."""
 
@@ -97,54 +118,63 @@ def _draw(spec: ChartSpec) -> ChartFigure:
     left, right = spec.window
     if right <= left:
         left, right = left - 0.5, left + 0.5
-    low, high = value_range([band for line in spec.lines for band in (line.curve, line.raw) if band])
-    monitor = _plot(spec, (left, right), (low, high))
-    grid = _Grid(monitor, (left, right), (low, high))
+    bands = [band for line in spec.lines for band in (line.curve, line.raw) if band]
+    low, high, clipped = clipped_range(bands) if spec.clip else (*value_range(bands), None)
+    grid = _Grid(_built(spec, (left, right), (low, high)), (left, right), (low, high))
     grid.mark(spec)
-    return ChartFigure(grid.rows(), spec.size, (left, right), (grid.left, grid.right))
+    return ChartFigure(grid.rows(), spec.size, (left, right), (grid.left, grid.right), clipped=clipped)
 
 
-def _plot(spec: ChartSpec, x: tuple[float, float], y: tuple[float, float]) -> Any:
-    """Axes and curves, by plotext; its monitor holds the characters afterwards."""
-    from plotext._figure import _figure_class
+def _built(spec: ChartSpec, x: tuple[float, float], y: tuple[float, float]) -> str:
+    """Axes and curves, by plotext: rows of characters with roles as colour numbers."""
+    import plotext
 
-    figure = _figure_class()
-    figure._limit_size(False, False)
     width, height = spec.size
-    figure.plot_size(width, height)
-    figure.ticks_color(_ROLES.index(AXIS))
-    figure.xaxes(True, False)
-    figure.yaxes(True, False)
-    figure.xlim(*x)
-    figure.ylim(*y)
-    y_ticks = (log_ticks if spec.log_y else linear_ticks)(*y, max(2, height // 3))
-    figure.yticks(y_ticks, [log_label(tick) for tick in y_ticks] if spec.log_y else axis_labels(y_ticks))
-    x_ticks = linear_ticks(*x, max(2, width // 12))
-    figure.xticks(x_ticks, [step_label(tick) for tick in x_ticks])
-    # A point that is always there, out of sight: plotext draws no axes without data.
-    figure.scatter([x[0] - 10 * (x[1] - x[0])], [y[0]], marker="braille", color=0)
-    for line in spec.lines:
-        if line.raw:
-            figure.plot(*line.raw.line(), marker="braille", color=_ROLES.index(line.letter.lower()))
-    for line in spec.lines:
-        if len(line.curve):
-            figure.plot(*line.curve.line(), marker="braille", color=_ROLES.index(line.letter))
-    figure._set_sizes()
-    figure._build_matrix()  # without the last step, which writes it all as ANSI text
-    return figure.monitor
+    x_ticks, x_labels = spec.axis.ticks(*x, max(2, width // 12))
+    y_ticks, y_labels = y_axis(*y, height - 2, log_y=spec.log_y)
+    with _ONE_FIGURE:
+        plotext.clear_figure()
+        plotext.limit_size(False, False)
+        plotext.plot_size(width, height)
+        plotext.canvas_color("default")
+        plotext.axes_color("default")
+        plotext.ticks_color(_FIRST_COLOUR)
+        plotext.xaxes(True, False)
+        plotext.yaxes(True, False)
+        plotext.xlim(*x)
+        plotext.ylim(*y)
+        plotext.yticks(y_ticks, y_labels)
+        plotext.xticks(x_ticks, x_labels)
+        # A point that is always there, out of sight: plotext draws no axes without data.
+        plotext.scatter([x[0] - 10 * (x[1] - x[0])], [y[0]], marker="braille", color=_FIRST_COLOUR)
+        for line in spec.lines:
+            if line.raw:
+                _curve(line.raw, line.gaps, y, band_role(line.letter))
+        for line in spec.lines:
+            if len(line.curve):
+                _curve(line.curve, line.gaps, y, line.letter)
+        built: str = plotext.build()
+    return built
+
+
+def _curve(band: Band, gaps: Sequence[float], y: tuple[float, float], role: str) -> None:
+    import plotext
+
+    xs, ys = band.line(gaps)
+    inside = [min(max(value, y[0]), y[1]) for value in ys]  # NaN stays: it is a gap
+    plotext.plot(xs, inside, marker="braille", color=_FIRST_COLOUR + _ROLES.index(role))
 
 
 class _Grid:
     """The characters that plotext has put down, the lowest row first, and the marks over them."""
 
-    def __init__(self, monitor: Any, x: tuple[float, float], y: tuple[float, float]) -> None:
-        matrix = monitor.matrix
-        self._characters: list[list[str]] = matrix.marker
-        self._roles: list[list[str]] = [
-            [_ROLES[colour] if isinstance(colour, int) else "" for colour in row] for row in matrix.fullground
-        ]
-        self.left, self.right = matrix.Cols_canvas.start, matrix.Cols_canvas.stop
-        self._bottom, self._top = matrix.Rows_canvas.start, matrix.Rows_canvas.stop
+    def __init__(self, built: str, x: tuple[float, float], y: tuple[float, float]) -> None:
+        parsed = [_parsed(line) for line in built.rstrip("\n").split("\n")][::-1]
+        self._characters: list[list[str]] = [characters for characters, _ in parsed]
+        self._roles: list[list[str]] = [roles for _, roles in parsed]
+        corner = next(row for row, characters in enumerate(self._characters) if "└" in characters)
+        self.left, self.right = self._characters[corner].index("└") + 1, len(self._characters[corner])
+        self._bottom, self._top = corner + 1, len(self._characters)
         self._x, self._y = x, y
 
     def mark(self, spec: ChartSpec) -> None:
@@ -157,15 +187,26 @@ class _Grid:
         for line in spec.lines:
             for step in line.bad[:1]:
                 self._put(self._column(step), self._bottom - 1, "!", BAD)
+            self._mark_clipped(line)
             if spec.letters_along:
                 self._letters_along(line)
             if line.best is not None:
                 self._put(self._column(line.best[0]), self._row(line.best[1]), "*", line.letter)
         self._letters_at_the_ends(spec.lines)
 
+    def _mark_clipped(self, line: ChartLine) -> None:
+        """Where the curve leaves the range that is shown."""
+        low, high = self._y
+        for band in (line.curve, line.raw) if line.raw else (line.curve,):
+            for x, least, most in zip(band.x, band.low, band.high, strict=True):
+                if most > high:
+                    self._put(self._column(x), self._top - 1, "▲", line.letter)
+                if least < low:
+                    self._put(self._column(x), self._bottom, "▼", line.letter)
+
     def _letters_along(self, line: ChartLine) -> None:
         role = line.letter
-        first = self.left + 3 + 2 * LETTERS.index(line.letter)
+        first = self.left + 3 + 2 * (LETTERS.index(line.letter) % 6)
         for column in range(first, self.right - 2, _LETTER_EVERY):
             rows = [row for row in range(self._bottom, self._top) if self._roles[row][column] == role]
             if rows:
@@ -177,7 +218,8 @@ class _Grid:
             if not len(line.curve):
                 continue
             column = self._column(line.curve.x[-1])
-            row = self._row((line.curve.low[-1] + line.curve.high[-1]) / 2)
+            low, high = self._y
+            row = self._row(min(max((line.curve.low[-1] + line.curve.high[-1]) / 2, low), high))
             if column is None or row is None:
                 continue
             while (column, row) in taken and column > self.left:
@@ -196,7 +238,7 @@ class _Grid:
             return
         for row in range(self._bottom, self._top):
             at = self._roles[row][column]
-            if self._characters[row][column] == " " or (over_bands and at.islower() and len(at) == 1):
+            if self._characters[row][column] == " " or (over_bands and at.endswith(_BAND)):
                 self._put(column, row, character, role)
 
     def _put(self, column: int | None, row: int | None, character: str, role: str) -> None:
@@ -209,6 +251,21 @@ class _Grid:
             _spans(characters, roles)
             for characters, roles in zip(self._characters[::-1], self._roles[::-1], strict=True)
         )
+
+
+def _parsed(line: str) -> tuple[list[str], list[str]]:
+    """The characters of a row that plotext has built, and the role of each."""
+    characters: list[str] = []
+    roles: list[str] = []
+    role, at = "", 0
+    for found in (*_SGR.finditer(line), None):
+        text = line[at : found.start() if found else len(line)]
+        characters += text
+        roles += [role if character != " " else "" for character in text]
+        if found:
+            codes, at = found[1].split(";"), found.end()
+            role = _ROLES[int(codes[2]) - _FIRST_COLOUR] if codes[:2] == ["38", "5"] else ""
+    return characters, roles
 
 
 def _place(value: float, limits: tuple[float, float], first: int, end: int) -> int | None:

@@ -10,18 +10,26 @@ from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from diffbev_tui.charts.chart import AXIS, BAD, CURSOR, LETTERS, RESUME, ChartFigure
+from diffbev_tui.charts.chart import AXIS, BAD, CURSOR, RESUME, ChartFigure, band_role
+from diffbev_tui.run_book import LETTERS
 
-_ON_DARK = ("#56B4E9", "#E69F00", "#2BB58F", "#CC79A7", "#F0E442", "#E8703A")
-_ON_LIGHT = ("#0072B2", "#B36B00", "#00755A", "#A04A7A", "#7A6C00", "#B84A00")
-"""Okabe and Ito's colours, A to F; darker ones where the background is light."""
+_ON_DARK = (
+    *("#56B4E9", "#E69F00", "#2BB58F", "#CC79A7", "#F0E442", "#E8703A"),
+    *("#A6A6FF", "#7FD6E0", "#C0D860", "#FF9EC4", "#D0B08A", "#8FBF9F"),
+)
+_ON_LIGHT = (
+    *("#0072B2", "#B36B00", "#00755A", "#A04A7A", "#7A6C00", "#B84A00"),
+    *("#4B4BC0", "#1A7F8C", "#5B7A00", "#B03060", "#7A5A30", "#3F7050"),
+)
+"""Okabe and Ito's colours, then six between them; darker ones where the background is light."""
 _BAND = 0.38
 """How much of a run's colour its raw band has."""
 
 
 def run_colours(dark: bool) -> dict[str, str]:
     """The colour of each letter."""
-    return dict(zip(LETTERS, _ON_DARK if dark else _ON_LIGHT, strict=True))
+    colours = _ON_DARK if dark else _ON_LIGHT
+    return {letter: colours[place % len(colours)] for place, letter in enumerate(LETTERS)}
 
 
 class ChartPanel(Widget, can_focus=True):
@@ -127,5 +135,5 @@ class ChartPanel(Widget, can_focus=True):
         for letter, name in run_colours(self.app.current_theme.dark).items():
             colour = Color.parse(name)
             styles[letter] = base + Style(color=colour.rich_color)
-            styles[letter.lower()] = base + Style(color=background.blend(colour, _BAND).rich_color)
+            styles[band_role(letter)] = base + Style(color=background.blend(colour, _BAND).rich_color)
         return styles

@@ -1,4 +1,4 @@
-"""Smoothing and decimation of curves of any length: no spike is lost, nothing breaks a chart.
+"""Decimation of curves of any length: no spike is lost, nothing breaks a chart.
 
 Imports nothing heavy.
 """
@@ -7,54 +7,11 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, log10
+from math import inf, log10, nan
 
-LIMIT = 1e300
-"""Larger magnitudes are drawn as this one: differences of values must not overflow."""
+from diffbev_engine.runs.metrics.smoothing import clamped
+
 _BLOCK = 256
-_AT_ONCE = 1 << 14
-_FORGOTTEN = 1e-17
-"""Share of the start in an average below which correcting for it changes nothing."""
-
-
-class Smoother:
-    """An exponential moving average without the bias of its start: a constant stays that constant.
-
-    It is fed what a curve has become; only values that are new are worked through.
-    """
-
-    def __init__(self, beta: float) -> None:
-        """``beta`` in [0, 1): the share that the past keeps."""
-        self._beta = beta
-        self._decay = 1.0
-        self.values: array[float] = array("d")
-
-    def extend(self, values: Sequence[float]) -> None:
-        """Take the values past those that were taken before; finite ones only."""
-        new = array("d", values[len(self.values) :])
-        if not new:
-            return
-        if max(new) > LIMIT or min(new) < -LIMIT:
-            new = array("d", [clamped(value) for value in new])
-        if self._beta == 0:
-            self.values.extend(new)
-            return
-        now = self.values[-1] if self.values else 0.0
-        place = 0
-        while self._decay > _FORGOTTEN and place < len(new):
-            self._decay *= self._beta
-            now += (new[place] - now) * ((1 - self._beta) / (1 - self._decay))
-            self.values.append(now)
-            place += 1
-        weight = 1 - self._beta
-        for start in range(place, len(new), _AT_ONCE):
-            part = new[start : start + _AT_ONCE].tolist()  # half the time: a list already holds float objects
-            self.values.fromlist([now := now + (value - now) * weight for value in part])
-
-
-def clamped(value: float) -> float:
-    """The value, no larger than what a chart can hold; NaN stays NaN."""
-    return value if value != value else min(max(value, -LIMIT), LIMIT)
 
 
 class Extremes:
@@ -97,15 +54,26 @@ class Band:
     def __len__(self) -> int:
         return len(self.x)
 
-    def line(self) -> tuple[list[float], list[float]]:
-        """The band as a line of at most two points a column, by the shorter way."""
+    def line(self, gaps: Sequence[float] = ()) -> tuple[list[float], list[float]]:
+        """The band as a line of at most two points a column, by the shorter way; NaN where it is interrupted.
+
+        Args:
+            gaps: places on the x axis, in order; what lies on both sides of one is not connected.
+        """
         xs: list[float] = []
         ys: list[float] = []
+        passed = 0
         for x, low, high in zip(self.x, self.low, self.high, strict=True):
+            here = bisect_right(gaps, x)
+            if here != passed:
+                if xs:
+                    xs.append(x)
+                    ys.append(nan)
+                passed = here
             if low == high:
                 both: tuple[float, ...] = (low,)
             else:
-                rising = not ys or abs(ys[-1] - low) <= abs(ys[-1] - high)
+                rising = not ys or not abs(ys[-1] - low) > abs(ys[-1] - high)
                 both = (low, high) if rising else (high, low)
             xs += [x] * len(both)
             ys += both
@@ -149,6 +117,29 @@ def on_log_scale(band: Band) -> Band:
         if high > 0
     ]
     return Band([x for x, _, _ in parts], [low for _, low, _ in parts], [high for _, _, high in parts])
+
+
+_OUTLIER = 4.0
+"""Spans of the usual values beyond which a value is left out."""
+_USUAL = 0.02
+"""Share of the columns on either side that may be unusual."""
+
+
+def clipped_range(bands: Sequence[Band]) -> tuple[float, float, tuple[float, float] | None]:
+    """A range without single values that would flatten all others; then smallest and largest of all."""
+    low, high = value_range(bands)
+    lows = sorted(value for band in bands for value in band.low)
+    highs = sorted(value for band in bands for value in band.high)
+    if len(lows) < 16:
+        return low, high, None
+    aside = max(1, int(_USUAL * len(lows)))
+    least, most = lows[aside], highs[-1 - aside]
+    span = most - least
+    if span <= 0:
+        return low, high, None
+    shown_low = least - 0.1 * span if low < least - _OUTLIER * span else low
+    shown_high = most + 0.1 * span if high > most + _OUTLIER * span else high
+    return shown_low, shown_high, (low, high) if (shown_low, shown_high) != (low, high) else None
 
 
 def value_range(bands: Sequence[Band]) -> tuple[float, float]:

@@ -49,7 +49,7 @@ class ViewWindow:
         return min(first, 0.0) if first < 0.1 * last else first, last
 
     def zoomed(self, span: Span, factor: float, centre: float | None = None) -> "ViewWindow":
-        """Closer for a ``factor`` below one; around the cursor, or at the newest step of a tail."""
+        """Closer for a ``factor`` below one; around the cursor, else the newest step in view stays."""
         left, right = self.of(span)
         smallest = min(_SMALLEST, max(span.last - span.first, 1.0))
         width = max((right - left) * factor, smallest)
@@ -57,9 +57,9 @@ class ViewWindow:
             return ViewWindow()
         if self.follow is Follow.TAIL and centre is None:
             return replace(self, width=width)
-        middle = centre if centre is not None and left <= centre <= right else (left + right) / 2
-        share = (middle - left) / (right - left) if right > left else 0.5
-        return _frozen(middle - share * width, width, span)
+        anchor = centre if centre is not None and left <= centre <= right else right
+        share = (anchor - left) / (right - left) if right > left else 1.0
+        return _frozen(anchor - share * width, width, span)
 
     def panned(self, span: Span, direction: int) -> "ViewWindow":
         """A quarter of the window to the left (-1) or right (1)."""

@@ -2,10 +2,13 @@
 
 from collections.abc import Collection
 
-FIRST_METRICS = ("loss", "mIoU", "Ldepth", "Ldiff", "Lwce", "lr")
-_TWO_COLUMNS = 100
-_CHART_LINES = 9
-"""Lines that a chart needs so that two stand below each other."""
+FIRST_METRICS = ("loss", "mIoU", "Ldepth", "Ldiff", "Lwce", "lr", "grad_norm", "images_per_s", "gpu_mem_mb")
+_COMPARABLE_FIRST = ("Lwce", "mIoU", "loss", *FIRST_METRICS[2:4], *FIRST_METRICS[5:])
+"""Where runs add different terms to their loss, only the common term can be compared."""
+_CHART_COLUMNS, _CHART_LINES = 48, 8
+"""Cells that a chart needs to be readable, its title among them."""
+_MOST = 3
+"""Charts next to each other, and below each other."""
 
 
 class ChartPages:
@@ -18,12 +21,13 @@ class ChartPages:
         """The only metric in view."""
         self._chosen: tuple[str, ...] = ()
         self._known: Collection[str] = ()
+        self._methods_differ = False
         self._page = 0
 
-    def know(self, columns: Collection[str]) -> bool:
+    def know(self, columns: Collection[str], *, methods_differ: bool = False) -> bool:
         """These columns have values in some run; whether that changes what is shown."""
         before = self.metrics
-        self._known = columns
+        self._known, self._methods_differ = columns, methods_differ
         return self.metrics != before
 
     def choose(self, metrics: tuple[str, ...]) -> None:
@@ -33,12 +37,16 @@ class ChartPages:
     @property
     def metrics(self) -> tuple[str, ...]:
         """All pages: what was chosen, else the usual ones that have values."""
-        return self._chosen or tuple(name for name in FIRST_METRICS if name in self._known) or FIRST_METRICS
+        usual = _COMPARABLE_FIRST if self._methods_differ else FIRST_METRICS
+        return self._chosen or tuple(name for name in usual if name in self._known) or FIRST_METRICS[:6]
 
     def fit(self, width: int, height: int) -> None:
-        """Use so many cells: two columns where they are wide enough, two rows where they are high enough."""
-        columns = 2 if width >= _TWO_COLUMNS else 1
-        rows = 2 if height >= 2 * _CHART_LINES else 1
+        """Use so many cells: as many charts as are readable, and no more than there are metrics."""
+        columns = max(1, min(_MOST, width // _CHART_COLUMNS))
+        rows = max(1, min(_MOST, height // _CHART_LINES))
+        count = len(self.metrics)
+        columns = min(columns, count)
+        rows = min(rows, -(-count // columns))
         self.grid = (1, 1) if self.maximised else (columns, rows)
 
     @property

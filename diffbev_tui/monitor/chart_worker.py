@@ -12,8 +12,9 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.runs.metrics.integrity import remarks
-from diffbev_engine.runs.metrics.table import is_score
+from diffbev_engine.runs.metrics.table import is_loss, is_score
 from diffbev_engine.runs.metrics.tail import Notice
+from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.chart import ChartFigure, ChartSpec, draw
 from diffbev_tui.charts.view_window import Span, ViewWindow
 from diffbev_tui.monitor.run_series import RunSeries, best_of
@@ -35,8 +36,12 @@ class ChartRequest:
     """Column and size of the figure in cells."""
     window: ViewWindow = field(default_factory=ViewWindow)
     smoothing: float = 0.0
+    """Of losses; everything else is shown as it was logged."""
     log_y: bool = False
     cursor: float | None = None
+    axis: Axis = Axis.STEP
+    clip: bool = True
+    """Leave single values out that would flatten a chart."""
     letters_along: bool = False
     followed: str = ""
     """The letter of the run whose newest step is the end of a tail."""
@@ -60,6 +65,10 @@ class ChartView:
     log_y: bool
     now: tuple[RunValue, ...]
     """The newest value of each run, or the one at the cursor; smoothed as the curve is."""
+    smoothing: float
+    """Of the curves; 0: as logged."""
+    raw: tuple[RunValue, ...]
+    """The same values as they were logged, where the curves are smoothed."""
     best: tuple[RunValue, ...]
     bad: tuple[RunValue, ...]
     """Where NaN or infinity begins."""
@@ -99,6 +108,8 @@ class ChartResult:
     facts: tuple[RunFacts, ...] = ()
     span: Span | None = None
     window: tuple[float, float] = (0.0, 1.0)
+    steps: tuple[float, float] = (0.0, 1.0)
+    """The window in iterations, of all runs."""
 
 
 class ChartWorker:
@@ -177,23 +188,26 @@ class ChartWorker:
 
     def _result(self, request: ChartRequest, facts: tuple[RunFacts, ...]) -> ChartResult:
         runs = [(letter, self._series[path]) for letter, path in request.runs]
-        spans = [series.span for _, series in runs if series.span]
+        axis = request.axis
+        spans = {letter: _span(series, axis) for letter, series in runs if series.span and series.on(axis)}
         if not spans:
             empty = tuple(
-                ChartView(column, ChartFigure((), size), False, (), (), ()) for column, size in request.charts
+                ChartView(column, ChartFigure((), size), False, (), 0.0, (), (), ())
+                for column, size in request.charts
             )
             return ChartResult(request, empty, facts)
-        followed = next((series.span for letter, series in runs if letter == request.followed), None)
-        last = max(last for _, last in spans)
-        newest = followed[1] if followed else last
-        span = Span(float(min(first for first, _ in spans)), float(last), float(newest))
+        last = max(last for _, last in spans.values())
+        newest = spans[request.followed][1] if request.followed in spans else last
+        span = Span(min(first for first, _ in spans.values()), last, newest)
         window = request.window.of(span)
         for _, series in runs:
             series.forget_all_but(
                 (column, beta) for column, _ in request.charts for beta in (0.0, request.smoothing)
             )
         charts = tuple(self._chart(request, column, size, runs, window) for column, size in request.charts)
-        return ChartResult(request, charts, facts, span, window)
+        ends = [tuple(series.times.to_step(place, axis) for place in window) for _, series in runs]
+        steps = min(end[0] for end in ends), max(end[1] for end in ends)
+        return ChartResult(request, charts, facts, span, window, steps)
 
     def _chart(
         self,
@@ -204,20 +218,27 @@ class ChartWorker:
         window: tuple[float, float],
     ) -> ChartView:
         log_y = request.log_y and not is_score(column)
-        beta = 0.0 if is_score(column) else request.smoothing
-        having = [(letter, series) for letter, series in runs if series.tail.table.has(column)]
+        beta = request.smoothing if is_loss(column) else 0.0
+        axis = request.axis
+        having = [
+            (letter, series) for letter, series in runs if series.tail.table.has(column) and series.on(axis)
+        ]
         versions = tuple((letter, str(series.folder.path), series.version) for letter, series in having)
-        key = (column, size, window, beta, log_y, request.cursor, request.letters_along, versions)
-        figure = self._figures.get(key)
+        key = (column, size, window, beta, log_y, request.cursor, axis, request.clip, request.letters_along)
+        figure = self._figures.get((key, versions))
         if figure is None:
             columns = max(size[0] - 6, 8)
-            lines = (series.line(letter, column, window, columns, beta, log_y) for letter, series in having)
-            figure = draw(ChartSpec(tuple(lines), window, size, log_y, request.cursor, request.letters_along))
+            lines = tuple(
+                series.line(letter, column, window, columns, beta, log_y, axis) for letter, series in having
+            )
+            cursor, along = request.cursor, request.letters_along
+            figure = draw(ChartSpec(lines, window, size, log_y, cursor, along, request.clip, axis))
             self.builds += 1
-            self._figures[key] = figure
+            self._figures[key, versions] = figure
             while len(self._figures) > _KEPT_FIGURES:
                 self._figures.pop(next(iter(self._figures)))
-        at = [(letter, _value(series, column, beta, request.cursor)) for letter, series in having]
+        at = [(letter, _value(series, column, beta, request)) for letter, series in having]
+        raw = [(letter, _value(series, column, 0.0, request)) for letter, series in having] if beta else []
         best = [(letter, best_of(column, series.curve(column))) for letter, series in having]
         bad = [(letter, series.tail.table.first_not_finite(column)) for letter, series in having]
         return ChartView(
@@ -225,20 +246,29 @@ class ChartWorker:
             figure,
             log_y,
             tuple(RunValue(letter, value, step) for letter, (step, value) in at),
+            beta,
+            tuple(RunValue(letter, value, step) for letter, (step, value) in raw),
             tuple(RunValue(letter, one[1], one[0]) for letter, one in best if one),
             tuple(RunValue(letter, float("nan"), step) for letter, step in bad if step is not None),
         )
 
 
-def _value(series: RunSeries, column: str, beta: float, cursor: float | None) -> tuple[float, float]:
+def _span(series: RunSeries, axis: Axis) -> tuple[float, float]:
+    assert series.span is not None
+    first, last = series.span
+    return series.times.to_axis(first, axis), series.times.to_axis(last, axis)
+
+
+def _value(series: RunSeries, column: str, beta: float, request: ChartRequest) -> tuple[float, float]:
     """(step, value) of the newest row, or of the last one up to the cursor."""
+    cursor = None if request.cursor is None else series.times.to_step(request.cursor, request.axis)
     curve = series.curve(column)
     if not len(curve.values):
         return float("nan"), float("nan")
     place = len(curve.values) - 1
     if cursor is not None:
         place = bisect_right(curve.steps, cursor) - 1
-        if place < 0 or cursor > series.tail.table.last_step:
+        if place < 0 or cursor > series.tail.table.last_step + 0.5:
             return float("nan"), float("nan")
     return float(curve.steps[place]), series.smoothed_value(column, beta, place)
 

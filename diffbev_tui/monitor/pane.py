@@ -1,7 +1,9 @@
 """Monitor: live curves of several runs, and the state of the current run."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
@@ -13,25 +15,40 @@ from textual.widgets import Static
 
 from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.metrics.dialect import SCORES
+from diffbev_engine.runs.metrics.table import is_loss
+from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.panel import ChartPanel
 from diffbev_tui.charts.view_window import Span, ViewWindow
+from diffbev_tui.engine import Answer, ask_engine
 from diffbev_tui.i18n import tr
+from diffbev_tui.messages import Overlay
 from diffbev_tui.monitor.chart_pages import FIRST_METRICS, ChartPages
 from diffbev_tui.monitor.chart_worker import ChartRequest, ChartResult, ChartWorker, RunFacts
 from diffbev_tui.monitor.choose_runs import Pick
 from diffbev_tui.monitor.shown_runs import ShownRuns
-from diffbev_tui.monitor.text import chart_note, chart_title, head_line, log_text, run_steps, run_text
-from diffbev_tui.preferences import SMOOTHINGS, Preferences
+from diffbev_tui.monitor.text import (
+    HeadLook,
+    chart_note,
+    chart_title,
+    head_line,
+    log_text,
+    run_steps,
+    run_text,
+)
+from diffbev_tui.preferences import AUTO, SMOOTHINGS, Preferences
+from diffbev_tui.run_book import MOST, short_names
 from diffbev_tui.run_state import run_state
 from diffbev_tui.snapshot import Snapshot
+from diffbev_tui.widgets.ask_text import AskText
 from diffbev_tui.widgets.line import Line
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainContainer
 from diffbev_tui.widgets.run_control import RunActed, RunControl
 
-_PANELS = 4
+_PANELS = 9
 _LINES_AROUND = 5
 """Above the charts, and what most runs take below them."""
+_SMOOTH_OVERLAYS = 0.9
 
 
 class MonitorPane(Pane):
@@ -41,6 +58,7 @@ class MonitorPane(Pane):
         Binding("s", "smooth", "monitor.key_smooth", id="monitor.smooth"),
         Binding("e", "log_y", "monitor.key_log", id="monitor.log_y"),
         Binding("x", "cursor", "monitor.key_cursor", id="monitor.cursor"),
+        Binding("a", "axis", "monitor.key_axis", id="monitor.axis"),
         Binding("t", "follow", "monitor.key_follow", id="monitor.follow"),
         Binding("slash", "metrics", "monitor.key_metrics", id="monitor.metrics"),
         Binding("o", "runs", "monitor.key_runs", id="monitor.runs"),
@@ -51,6 +69,8 @@ class MonitorPane(Pane):
         Binding("minus", "zoom(2.0)", "monitor.key_zoom_out", id="monitor.zoom_out", show=False),
         Binding("left,h", "sideways(-1)", "monitor.key_left", id="monitor.left", show=False),
         Binding("right,l", "sideways(1)", "monitor.key_right", id="monitor.right", show=False),
+        Binding("c", "clip", "monitor.key_clip", id="monitor.clip", show=False),
+        Binding("w", "export", "monitor.key_export", id="monitor.export"),
         Binding("0", "reset", "monitor.key_reset", id="monitor.reset", show=False),
         Binding("n,pagedown", "page(1)", "monitor.key_next_page", id="monitor.next_page", show=False),
         Binding("p,pageup", "page(-1)", "monitor.key_previous_page", id="monitor.previous_page", show=False),
@@ -67,6 +87,12 @@ class MonitorPane(Pane):
             """Only the newest counts."""
             return isinstance(message, MonitorPane.Answered)
 
+    @dataclass
+    class Exported(Message):
+        """Curves were written to a file, or not."""
+
+        answer: Answer
+
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.worker = ChartWorker(lambda result: self.post_message(self.Answered(result)))
@@ -75,6 +101,7 @@ class MonitorPane(Pane):
         self.pages = ChartPages()
         self._shown = ShownRuns()
         self._control = RunControl(self)
+        self._smoothing = AUTO
 
     def compose(self) -> ComposeResult:
         """One line, the grid, the run, its log."""
@@ -88,7 +115,7 @@ class MonitorPane(Pane):
 
     def on_mount(self) -> None:
         """Begin with the remembered smoothing; another theme has other colours in titles too."""
-        self.request = replace(self.request, smoothing=self.preferences.smoothing)
+        self._smoothing = self.preferences.smoothing
         self.app.theme_changed_signal.subscribe(self, lambda _: self._show_words())
 
     # what is shown -------------------------------------------------------------------------------
@@ -109,7 +136,7 @@ class MonitorPane(Pane):
 
     def update_snapshot(self, snapshot: Snapshot) -> None:
         """Check the files again, in a background thread."""
-        self._shown.follow(snapshot)
+        self._shown.follow(snapshot, self.overlay)
         self._ask()
         self._show_words()
 
@@ -124,6 +151,7 @@ class MonitorPane(Pane):
             self.request,
             runs=tuple((letter, Path(path)) for letter, path in self._shown.letters.items()),
             charts=charts,
+            smoothing=self._effective_smoothing,
             letters_along=self.app.no_color,
             followed=self._shown.letter_of(self.run.path) if self.run else "",
             **changes,  # type: ignore[arg-type]
@@ -131,6 +159,13 @@ class MonitorPane(Pane):
         if request != self.request:  # the same request needs no other answer
             self.request = request
         self.call_after_refresh(self._ask_worker)  # what answers the key comes before the work for the charts
+
+    @property
+    def _effective_smoothing(self) -> float:
+        """What was chosen; by itself where noisy curves would lie over each other."""
+        if self._smoothing != AUTO:
+            return self._smoothing
+        return _SMOOTH_OVERLAYS if len(self._shown.letters) > 1 else 0.0
 
     def _ask_worker(self) -> None:
         self.worker.ask(self.request)
@@ -158,7 +193,10 @@ class MonitorPane(Pane):
         self.result = message.result
         if not self.ready:
             return
-        if self.pages.know({column for facts in message.result.facts for column in facts.columns}):
+        facts = message.result.facts
+        losses = {frozenset(filter(is_loss, one.columns)) for one in facts if one.rows}
+        known = {column for one in facts for column in one.columns}
+        if self.pages.know(known, methods_differ=len(losses) > 1):
             self._ask()
         self._show_charts(message.result)
         self._show_words()
@@ -179,7 +217,8 @@ class MonitorPane(Pane):
         self.query_one("#monitor-empty").display = empty and snapshot.taken > 0
         self.query_one("#monitor-charts").display = not empty
         names = self._shown.names()
-        head = head_line(self.request, self.result, names, self.pages, self.worker.busy_s, dark=self._dark)
+        look = HeadLook(self.worker.busy_s, self._smoothing == AUTO, self._dark)
+        head = head_line(self.request, self.result, names, self.pages, look)
         self.query_one("#monitor-head", Line).put(Text() if empty else head)
         run, log = self.query_one("#monitor-run", Line), self.query_one("#monitor-log", Line)
         run.display = log.display = self.run is not None
@@ -201,22 +240,39 @@ class MonitorPane(Pane):
     # keys ----------------------------------------------------------------------------------------
 
     def action_smooth(self) -> None:
-        """The next smoothing."""
-        place = SMOOTHINGS.index(self.request.smoothing)
-        self._change(smoothing=SMOOTHINGS[(place + 1) % len(SMOOTHINGS)])
+        """The next smoothing that looks different."""
+        before, place = self._effective_smoothing, SMOOTHINGS.index(self._smoothing)
+        for by in (1, 2):
+            self._smoothing = SMOOTHINGS[(place + by) % len(SMOOTHINGS)]
+            if self._effective_smoothing != before:
+                break
+        self._change()
 
     def go_to_run(self, run: str) -> None:
-        """The figures of that run below the charts."""
+        """The figures of that run below the charts, and its curves in them."""
         self._shown.focus(run)
+        if not self._shown.letter_of(run):
+            self.ask_app(Overlay((*self._shown.letters.values(), run)[-MOST:]))
 
     def update_preferences(self, before: Preferences) -> None:
         """The smoothing that was chosen in the settings."""
         if before.smoothing != self.preferences.smoothing:
-            self._change(smoothing=self.preferences.smoothing)
+            self._smoothing = self.preferences.smoothing
+            self._change()
 
     def action_log_y(self) -> None:
         """Logarithmic y on or off."""
         self._change(log_y=not self.request.log_y)
+
+    def action_axis(self) -> None:
+        """Iterations, time since the start, wall time, in turns."""
+        axes = list(Axis)
+        axis = axes[(axes.index(self.request.axis) + 1) % len(axes)]
+        self._change(axis=axis, window=ViewWindow(self.request.window.follow), cursor=None)
+
+    def action_clip(self) -> None:
+        """Show everything, or leave single values out that would flatten the rest."""
+        self._change(clip=not self.request.clip)
 
     def _change(self, **changes: object) -> None:
         self._ask(**changes)
@@ -292,17 +348,48 @@ class MonitorPane(Pane):
 
     def action_runs(self) -> None:
         """Choose the runs to be overlaid."""
+        runs = self.snapshot.runs
         options = [
-            (run.path, f"{name}  {run_state(run)}  {run_steps(run)}")
-            for run, name in self._shown.named_runs(self.snapshot)
+            (run.path, f"{self.snapshot.book.letter(run.path)} {name}  {run_state(run)}  {run_steps(run)}")
+            for run, name in zip(runs, short_names([run.path for run in runs]), strict=True)
         ]
         chosen = tuple(self._shown.letters.values())
-        self.app.push_screen(Pick(tr("monitor.pick_runs"), options, chosen, most=6), self._runs_chosen)
+        self.app.push_screen(Pick(tr("monitor.pick_runs"), options, chosen, most=MOST), self._runs_chosen)
 
     def _runs_chosen(self, chosen: tuple[str, ...] | None) -> None:
         if chosen is not None:
-            self._shown.choose(chosen)
-            self._change()
+            self.ask_app(Overlay(chosen))
+
+    def action_export(self) -> None:
+        """Write what is shown to a file."""
+        if self.result is None or self.result.span is None or self.roots is None or self.refused():
+            return
+        name = f"curves_{time.strftime('%Y%m%d_%H%M%S')}.png"
+        default = str(self.roots.workspace / "reports" / "curves" / name)
+        asked = AskText(tr("monitor.ask_export"), tr("monitor.export_formats"), default, default)
+        self.app.push_screen(asked, self._export)
+
+    def _export(self, path: str | None) -> None:
+        if not path or self.result is None or self.roots is None:
+            return
+        first, last = self._steps_in_view()
+        names = self._shown.names()
+        arguments = [
+            *("runs", "export-curves", *self._shown.letters.values()),
+            *("--columns", ",".join(self.pages.on_page), "--names", ",".join(names.values())),
+            *("--steps", f"{first:.0f}:{last:.0f}", "--smoothing", str(self.request.smoothing)),
+            *("--output", str(self.roots.workspace / Path(path).expanduser())),
+            *(["--log-y"] if self.request.log_y else []),
+        ]
+        self.run_in_thread("export", partial(ask_engine, *arguments), self.Exported)
+
+    def _steps_in_view(self) -> tuple[float, float]:
+        result = self.result
+        return result.steps if result is not None else (0.0, 0.0)
+
+    def on_monitor_pane_exported(self, message: Exported) -> None:
+        """Say where it is."""
+        self.say(message.answer.last_line, "error" if message.answer.exit_code else "information")
 
     def action_stop_run(self) -> None:
         """Stop the run below gracefully, after a question."""

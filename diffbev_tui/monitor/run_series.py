@@ -4,15 +4,19 @@ Imports nothing heavy.
 """
 
 import time
-from collections.abc import Callable, Iterable
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.metrics.table import Series, is_score
+from diffbev_engine.runs.metrics.smoothing import Smoother
+from diffbev_engine.runs.metrics.table import Series, is_loss, is_score
 from diffbev_engine.runs.metrics.tail import MetricsTail
+from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.chart import ChartLine
-from diffbev_tui.charts.series import Band, Extremes, Smoother, decimate, on_log_scale
+from diffbev_tui.charts.series import Band, Extremes, decimate, on_log_scale
 from diffbev_tui.monitor.run_files import RunFiles
+from diffbev_tui.monitor.step_times import StepTimes
 
 _LOOK_S = 0.8
 """Between two listings of the directory."""
@@ -52,7 +56,9 @@ class RunSeries:
         self._smoothed: dict[tuple[str, float], _Smoothed] = {}
         self._epoch = self.tail.epoch
         self.files = RunFiles(self.folder)
+        self.times = StepTimes(self.folder)
         self._files_due = 0.0
+        self._timed = False
 
     def advance(self) -> bool:
         """Read one piece of what is new; whether there is more."""
@@ -60,12 +66,14 @@ class RunSeries:
         if not more and time.monotonic() >= self._files_due:
             self._files_due = time.monotonic() + _LOOK_S
             self.files.look()
+            if self._timed:
+                self.times.look()
         return more
 
     @property
     def version(self) -> object:
         """Something else whenever a chart may look different."""
-        return self.tail.version, self.files.resumes
+        return self.tail.version, self.files.resumes, self.times.version
 
     @property
     def resumes(self) -> list[int]:
@@ -91,23 +99,44 @@ class RunSeries:
         curve = self.curve(column)
         return self._of(column, beta, curve).value(range(len(curve.values))[place])
 
+    def on(self, axis: Axis) -> bool:
+        """Whether the run can be shown on an axis; reads its times where they are needed."""
+        if axis is not Axis.STEP and not self._timed:
+            self._timed = True
+            self.times.look()
+        return self.times.knows(axis)
+
     def line(
-        self, letter: str, column: str, window: tuple[float, float], columns: int, beta: float, log_y: bool
+        self,
+        letter: str,
+        column: str,
+        window: tuple[float, float],
+        columns: int,
+        beta: float,
+        log_y: bool,
+        axis: Axis = Axis.STEP,
     ) -> ChartLine:
-        """A column as a chart of so many columns shows it."""
+        """A column as a chart of so many columns shows it; ``window`` in units of the axis."""
         curve = self.curve(column)
-        beta = 0.0 if is_score(column) else beta
-        shown, raw = self._of(column, beta, curve).bands(curve, window, columns)
+        beta = beta if is_loss(column) else 0.0
+        steps = self.times.to_step(window[0], axis), self.times.to_step(window[1], axis)
+        shown, raw = self._of(column, beta, curve).bands(curve, steps, columns)
         best = best_of(column, curve)
-        in_view = best is not None and window[0] <= best[0] <= window[1] and not log_y
-        convert: Callable[[Band], Band] = on_log_scale if log_y else lambda band: band
+        in_view = best is not None and steps[0] <= best[0] <= steps[1] and not log_y
+
+        def convert(band: Band) -> Band:
+            band = on_log_scale(band) if log_y else band
+            return Band([self.times.to_axis(x, axis) for x in band.x], band.low, band.high)
+
+        bad = self.tail.table.not_finite(column)
         return ChartLine(
             letter,
             convert(shown),
             convert(raw) if raw is not None else None,
-            best=best if in_view else None,
-            bad=tuple(self.tail.table.not_finite(column)[:1]),
-            resumes=tuple(self.resumes),
+            best=(self.times.to_axis(best[0], axis), best[1]) if best and in_view else None,
+            bad=tuple(self.times.to_axis(step, axis) for step in bad[:1]),
+            gaps=tuple(self.times.to_axis(step, axis) for step in _first_of_stretches(bad, curve.steps)),
+            resumes=tuple(self.times.to_axis(step, axis) for step in self.resumes),
         )
 
     def _of(self, column: str, beta: float, curve: Series) -> _Smoothed:
@@ -122,6 +151,15 @@ class RunSeries:
         """Keep the smoothed curves of these columns only."""
         keep = set(shown)
         self._smoothed = {key: value for key, value in self._smoothed.items() if key in keep}
+
+
+def _first_of_stretches(bad: Sequence[int], good: Sequence[int]) -> list[int]:
+    """One step of each stretch that was not finite: between the same two finite values."""
+    found: list[int] = []
+    for step in bad:
+        if not found or bisect_left(good, found[-1]) != bisect_left(good, step):
+            found.append(step)
+    return found
 
 
 def best_of(column: str, curve: Series) -> tuple[float, float] | None:

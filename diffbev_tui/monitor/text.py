@@ -1,8 +1,9 @@
 """The words around the charts: titles, the line above them, the run below them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from math import isfinite
+from math import isfinite, nan
 from pathlib import Path
 
 from rich.cells import cell_len
@@ -10,7 +11,9 @@ from rich.text import Text
 
 from diffbev_engine.core.format import UNKNOWN, percent, points, progress
 from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.metrics.table import is_score
 from diffbev_engine.runs.metrics.tail import Notice
+from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.chart import too_small
 from diffbev_tui.charts.panel import run_colours
 from diffbev_tui.charts.ticks import number, step_label
@@ -21,19 +24,29 @@ from diffbev_tui.monitor.chart_worker import ChartRequest, ChartResult, ChartVie
 from diffbev_tui.run_state import run_state
 
 _GAP = "   "
+_UNITS = {"images_per_s": "img/s", "gpu_mem_mb": "MiB"}
 
 
 def chart_title(chart: ChartView, cursor: float | None, *, dark: bool) -> Text:
-    """``loss  A 0.412  B 0.287   best B 0.214 @ 40,000``."""
+    """``loss smoothed  A 0.412 (raw 0.398)``, ``mIoU points  B 21.4   best B 21.4 @ 40k``."""
     colours = run_colours(dark)
     title = Text(no_wrap=True)
     title.append(chart.column, "bold")
-    if chart.log_y:
-        title.append(f" {tr('monitor.log_mark')}", "dim")
+    for mark in (unit_of(chart.column), tr("monitor.log_mark") if chart.log_y else ""):
+        title.append(f" {mark}" if mark else "", "dim")
+    if chart.smoothing:
+        title.append(f" {tr('monitor.smoothed_mark')}", "dim")
+    raw = {one.letter: one.value for one in chart.raw}
     for one in chart.now:
         title.append("  ")
         title.append(f"{one.letter} ", f"bold {colours[one.letter]}")
         title.append(number(one.value) if isfinite(one.value) else UNKNOWN)
+        if isfinite(raw.get(one.letter, nan)):
+            title.append(f" ({tr('monitor.raw_value', value=number(raw[one.letter]))})", "dim")
+    if chart.figure.clipped:
+        low, high = (10**value if chart.log_y else value for value in chart.figure.clipped)
+        title.append(_GAP)
+        title.append(tr("monitor.clipped", low=number(low), high=number(high)), "bold")
     if cursor is None and chart.best:
         best = (f"{one.letter} {number(one.value)} @ {step_label(one.step)}" for one in chart.best)
         title.append(f"{_GAP}{tr('monitor.best')} {'  '.join(best)}", "dim")
@@ -42,6 +55,13 @@ def chart_title(chart: ChartView, cursor: float | None, *, dark: bool) -> Text:
         title.append(_GAP)
         title.append(words, "bold reverse")
     return title
+
+
+def unit_of(column: str) -> str:
+    """In what a metric is measured; losses have no unit."""
+    if is_score(column):
+        return tr("monitor.points")
+    return _UNITS.get(column, "")
 
 
 def chart_note(chart: ChartView) -> str:
@@ -55,36 +75,54 @@ def chart_note(chart: ChartView) -> str:
     return tr("monitor.no_values", column=chart.column)
 
 
+@dataclass(frozen=True)
+class HeadLook:
+    """What else the line tells."""
+
+    busy_s: float
+    """How long the files have been waited for."""
+    automatic: bool
+    """Whether nobody chose the smoothing."""
+    dark: bool
+
+
 def head_line(
     request: ChartRequest,
     result: ChartResult | None,
     names: dict[str, str],
     pages: ChartPages,
-    busy_s: float,
-    *,
-    dark: bool,
+    look: HeadLook,
 ) -> Text:
     """How the charts are shown, and which letter is which run."""
     head = Text(" ", no_wrap=True, overflow="ellipsis")
     head.append(tr(f"monitor.follow_{request.window.follow.value}"), "bold")
     smooth = tr("monitor.smooth", value=request.smoothing) if request.smoothing else tr("monitor.raw")
-    head.append(f"  {smooth}")
+    head.append(f"  {smooth}{tr('monitor.automatic') if look.automatic and request.smoothing else ''}")
+    if request.axis is not Axis.STEP:
+        head.append(f"  {tr(f'monitor.axis_{request.axis.value}')}")
+    if not request.clip:
+        head.append(f"  {tr('monitor.not_clipped')}")
     if request.log_y:
         head.append(f"  {tr('monitor.log')}")
     if request.cursor is not None:
-        head.append(f"  {tr('monitor.cursor_at', step=f'{request.cursor:,.0f}')}", "bold")
+        head.append(f"  {tr('monitor.cursor_at', step=_place(request))}", "bold")
     if pages.count > 1:
         head.append(f"  {tr('monitor.page', page=pages.page + 1, pages=pages.count)}", "dim")
-    if busy_s > 5:
-        head.append(f"  {tr('monitor.slow_disk', age=duration(busy_s))}", "bold")
+    if look.busy_s > 5:
+        head.append(f"  {tr('monitor.slow_disk', age=duration(look.busy_s))}", "bold")
     reading = [facts.progress for facts in result.facts if facts.progress < 1] if result else []
     if reading:
         head.append(f"  {tr('monitor.reading', share=percent(min(reading), 0))}", "bold")
     head.append(_GAP)
     for letter, name in names.items():
-        head.append(f" {letter} ", f"bold {run_colours(dark)[letter]}")
+        head.append(f" {letter} ", f"bold {run_colours(look.dark)[letter]}")
         head.append(f"{name} ")
     return head
+
+
+def _place(request: ChartRequest) -> str:
+    cursor = request.cursor or 0.0
+    return f"{cursor:,.0f}" if request.axis is Axis.STEP else request.axis.label(cursor)
 
 
 def run_text(

@@ -25,10 +25,10 @@ from diffbev_tui.runbook.rows import FINAL, PROBLEM, PROBLEMS
 from diffbev_tui.runbook.selection import Facts, RunbookSelection
 from diffbev_tui.runbook.state import Failures, Looks, Problems, failures, look_at_steps, look_for_problems
 from diffbev_tui.runbook.step_detail import StepDetail
-from diffbev_tui.runbook.step_dialogs import AskText
 from diffbev_tui.runbook.step_find import FindStep
 from diffbev_tui.runbook.step_tabs import StepTabs
 from diffbev_tui.snapshot import Snapshot
+from diffbev_tui.widgets.ask_text import AskText
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainHorizontal, PlainVertical
 from diffbev_tui.widgets.row_list import RowList

@@ -30,6 +30,8 @@ class Pane(RunInThread, PlainContainer, can_focus=True):
     preferences = Preferences()
     graphics = "blocks"
     """How the terminal draws pictures."""
+    overlay: tuple[str, ...] = ()
+    """Runs that were chosen for the charts; none: the usual ones."""
     _remaking = False
 
     @property

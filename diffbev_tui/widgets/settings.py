@@ -15,7 +15,7 @@ from diffbev_tui.format import left
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.messages import Prefer
 from diffbev_tui.places import settings_file
-from diffbev_tui.preferences import PACES, SMOOTHINGS, Preferences
+from diffbev_tui.preferences import AUTO, PACES, SMOOTHINGS, Preferences
 from diffbev_tui.terminal_graphics import GRAPHICS
 from diffbev_tui.themes import theme_names
 
@@ -39,6 +39,8 @@ class _Setting:
             return tr("app.value_pace", seconds=f"{self.now:g}")
         if self.name == "theme":
             return str(self.now)
+        if self.now == AUTO:
+            return tr("app.value_smoothing_auto")
         return tr("app.value_smoothing_none") if self.now == 0.0 else str(self.now)
 
     def next(self, by: int) -> str | float:

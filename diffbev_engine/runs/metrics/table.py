@@ -219,6 +219,11 @@ def is_score(name: str) -> bool:
     return name == "mIoU" or name.startswith("IoU/")
 
 
+def is_loss(name: str) -> bool:
+    """Whether a column is a loss: noisy from step to step, so that its trend is worth smoothing."""
+    return name == "loss" or (name[:1] == "L" and name[1:2].islower())
+
+
 def cells_of(texts: list[str], steps: "array[int]", most: float | None) -> tuple[Cells, int]:
     """The cells of a column at ``steps``, and how many are neither blank nor a number from 0 to ``most``."""
     garbled, blank = 0, bytearray(len(texts))

@@ -73,7 +73,7 @@ def test_a_figure_that_plotext_cannot_draw_says_why_and_raises_nothing(monkeypat
     def fail(*_):
         raise OverflowError("no")
 
-    monkeypatch.setattr(chart, "_plot", fail)
+    monkeypatch.setattr(chart, "_built", fail)
     assert draw(spec(ChartLine("A", band(FALLING)))).error == "OverflowError: no"
 
 
@@ -91,7 +91,7 @@ def test_runs_are_told_apart_by_letters_too():
 def test_the_raw_band_stands_behind_the_curve():
     noisy = [value + (0.5 if place % 2 else 0) for place, value in enumerate(FALLING)]
     figure = draw(spec(ChartLine("A", band(FALLING), raw=band(noisy))))
-    assert roles(figure, "a")
+    assert roles(figure, chart.band_role("A"))
     assert roles(figure, "A")
 
 

@@ -6,6 +6,7 @@ from rich.cells import cell_len
 from textual.widgets import Input, OptionList, Static
 
 from diffbev_engine.runs.actions import Stopped
+from diffbev_engine.runs.alerts import Alert, AlertKind, append_alerts
 from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_engine.runs.status import RunState
@@ -14,9 +15,10 @@ from diffbev_tui.charts.view_window import Follow
 from diffbev_tui.monitor.choose_runs import Pick
 from diffbev_tui.monitor.pane import MonitorPane
 from diffbev_tui.widgets import run_control as monitor_control
+from diffbev_tui.widgets.alert_list import AlertList
 from diffbev_tui.widgets.status_line import StatusLine
 from tests.tui.app import run_app, until
-from tests.tui.monitor.run_files import write_metrics, write_run
+from tests.tui.monitor.run_files import write_run
 
 
 @pytest.fixture
@@ -64,7 +66,7 @@ def visible(pane) -> list[str]:
 async def test_curves_and_the_run_are_shown(workspace):
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         pane = await on_monitor(pilot, app)
-        await until(pilot, lambda: visible(pane) == ["loss", "mIoU", "Ldepth", "Ldiff"])
+        await until(pilot, lambda: visible(pane) == ["Lwce", "mIoU", "loss", "Ldepth", "Ldiff", "lr"])
         assert "A baseline  B diffbev_default" in words(pane, "head").replace("   ", "  ")
         text = words(pane, "run")
         for part in ("4,000/8,000", "7.6 it/s", "30.4 img/s", "data wait 1.2%", "ETA", "iter_4000.pth"):
@@ -96,22 +98,23 @@ async def test_one_chart_a_page_on_a_narrow_screen(workspace):
     async with run_app(workspace, size=(80, 24)) as (app, pilot):
         pane = await on_monitor(pilot, app)
         await until(pilot, lambda: answered(pane))
-        assert visible(pane) == ["loss"]
+        await until(pilot, lambda: visible(pane) == ["Lwce"])
         await pilot.press("n")
         await until(pilot, lambda: visible(pane) == ["mIoU"])
         await pilot.press("p", "p")
-        await until(pilot, lambda: visible(pane) == ["lr"])
+        await until(pilot, lambda: visible(pane) == ["gpu_mem_mb"])
 
 
 @pytest.mark.usefixtures("runs")
 async def test_keys_change_the_view(workspace):
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         pane = await on_monitor(pilot, app)
-        await pilot.press("s", "s", "e")
-        assert (pane.request.smoothing, pane.request.log_y) == (0.9, True)
-        assert "smoothing 0.9  log scale" in words(pane, "head")
-        await pilot.press("s", "s")
-        assert pane.request.smoothing == 0
+        assert "smoothing 0.9 (auto)" in words(pane, "head"), "two noisy curves lie over each other"
+        await pilot.press("s", "e")
+        assert (pane.request.smoothing, pane.request.log_y) == (0, True)
+        assert "raw  log scale" in words(pane, "head")
+        await pilot.press("s")
+        assert pane.request.smoothing == 0.6
         await pilot.press("plus")
         assert pane.request.window.follow is Follow.FROZEN
         left = pane.request.window.left
@@ -155,7 +158,7 @@ async def test_metrics_are_chosen_by_typing(workspace):
         assert app.screen.query_one(OptionList).option_count == 2  # car, carpark
         await pilot.press("down", "enter", "escape")
         await until(pilot, lambda: "IoU/car" in pane.pages.metrics)
-        assert pane.pages.metrics[:2] == ("loss", "mIoU")
+        assert pane.pages.metrics[:2] == ("Lwce", "mIoU")
 
 
 @pytest.mark.usefixtures("runs")
@@ -166,28 +169,29 @@ async def test_runs_are_chosen_and_keep_their_letters(workspace):
         assert "smoke" not in words(pane, "head")  # too short to compare
         await pilot.press("o", *"baseline", "enter", "escape")
         await until(pilot, lambda: "baseline" not in words(pane, "head"))
-        assert "B diffbev_default" in words(pane, "head")
+        assert "C diffbev_default" in words(pane, "head")
         await pilot.press("o", *"smoke", "enter", "escape")
         await until(pilot, lambda: "A smoke" in words(pane, "head"))
+        assert "C diffbev_default" in words(pane, "head")
 
 
 @pytest.mark.usefixtures("runs")
 async def test_a_chart_is_maximised_and_given_back(workspace):
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         pane = await on_monitor(pilot, app)
-        await until(pilot, lambda: len(visible(pane)) == 4 and answered(pane))
+        await until(pilot, lambda: len(visible(pane)) == 6 and answered(pane))
         pane.query_one("#monitor-chart-1").focus()
         await pilot.press("m")
         await until(pilot, lambda: visible(pane) == ["mIoU"])
         await pilot.press("m")
-        await until(pilot, lambda: len(visible(pane)) == 4)
+        await until(pilot, lambda: len(visible(pane)) == 6)
 
 
 @pytest.mark.usefixtures("runs")
 async def test_hovering_draws_nothing_anew(workspace):
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         pane = await on_monitor(pilot, app)
-        await until(pilot, lambda: answered(pane) and len(visible(pane)) == 4)
+        await until(pilot, lambda: answered(pane) and len(visible(pane)) == 6)
         await pilot.pause()
         builds = pane.worker.builds
         for offset in range(5, 60, 5):
@@ -275,19 +279,28 @@ async def test_trouble_is_said_loudly(workspace, runs, monkeypatch):
     async with run_app(workspace) as (app, pilot):
         await on_monitor(pilot, app)
         monkeypatch.setattr(app, "say", lambda *words: said.append(words))
-        write_metrics(runs[1].metrics, 4050, nan_at=3000)
+        nan = Alert(time.time(), AlertKind.NOT_FINITE, 3000, column="loss")
+        append_alerts(runs[1].alerts, [nan])
         await until(pilot, lambda: said)
         assert said == [("diffbev_default: loss is NaN or infinite at iteration 3,000", "error")]
+        await pilot.press("exclamation_mark")
+        await until(pilot, lambda: isinstance(app.screen, AlertList))
+        await pilot.press("enter")
+        await until(pilot, lambda: not isinstance(app.screen, AlertList) and app.pane is not None)
+        assert app.pane.run.path == str(runs[1].path.resolve())
 
 
 @pytest.mark.usefixtures("runs")
 async def test_the_language_changes_while_curves_are_shown(workspace):
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         pane = await on_monitor(pilot, app)
-        await pilot.press("s", "L")
+        await pilot.press("s", "s", "L")
         await until(pilot, lambda: pane.query("#monitor-head") and "平滑 0.6" in words(pane, "head"))
         await until(
-            pilot, lambda: answered(pane) and all(panel.figure.rows for panel in pane.query(ChartPanel))
+            pilot,
+            lambda: (
+                answered(pane) and all(panel.figure.rows for panel in pane.query(ChartPanel) if panel.display)
+            ),
         )
         assert "最新检查点" in words(pane, "run")
 

@@ -131,8 +131,8 @@ def test_the_window_follows_the_tail_or_stays():
 
 def test_zooming_and_panning_stay_on_the_run():
     window = ViewWindow().zoomed(ALL, 0.5)
-    assert window.of(ALL) == (250, 750)
-    assert window.zoomed(ALL, 0.5, centre=300).of(ALL) == (275, 525)
+    assert window.of(ALL) == (500, 1000), "the newest step stays"
+    assert window.zoomed(ALL, 0.5, centre=600).of(ALL) == (550, 800), "the cursor stays"
     for _ in range(9):
         window = window.panned(ALL, 1)
     assert window.of(ALL) == (500, 1000)

@@ -8,7 +8,7 @@ from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runs.process import identify
 from diffbev_tui.places import clip_file
 from diffbev_tui.runbook.process import start_steps
-from diffbev_tui.runbook.step_dialogs import AskText
+from diffbev_tui.widgets.ask_text import AskText
 from diffbev_tui.widgets.dialogs import Choice
 from diffbev_tui.widgets.row_list import RowList
 from tests.tui.app import run_app, until

@@ -5,20 +5,11 @@ from pathlib import Path
 
 TUI = Path(__file__).parents[3] / "diffbev_tui"
 FACTS = [
-    *(
-        "i18n",
-        "format",
-        "lines",
-        "run_state",
-        "engine",
-        "log_tail",
-        "alert_log",
-        "gpu_history",
-        "workspace_lock",
-    ),
-    *("detached_process", "run_reports", "snapshot", "poller", "places", "terminal_graphics", "preferences"),
+    *("i18n", "format", "lines", "run_state", "engine", "log_tail", "alert_log", "run_book", "gpu_history"),
+    *("workspace_lock", "detached_process", "run_reports", "snapshot", "poller", "places"),
+    *("terminal_graphics", "preferences"),
 ]
-SCREENS = {"runbook", "monitor", "gpu", "memory", "classes", "log", "report", "welcome"}
+SCREENS = {"runbook", "monitor", "gpu", "memory", "classes", "log", "report", "runs", "welcome"}
 LAYERS = [
     *FACTS,
     *("threads", "messages", "themes", "charts", "widgets"),

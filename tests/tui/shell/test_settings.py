@@ -27,7 +27,8 @@ async def test_each_choice_holds_at_once_and_is_remembered(size, workspace):
     async with run_app(workspace, size=size) as (app, pilot):
         await pilot.press("2", "1")
         await _open(app, pilot)
-        assert [line.split()[-2] for line in _lines(app)] == ["English", "diffbev", "s", "none", "auto"]
+        values = [line.split("<")[1].split()[0] for line in _lines(app)]
+        assert values == ["English", "diffbev", "every", "auto", "auto"]
         await pilot.press("right")
         await until(pilot, lambda: "语言" in _lines(app)[0])
         assert "中文" in _lines(app)[0]
@@ -35,7 +36,7 @@ async def test_each_choice_holds_at_once_and_is_remembered(size, workspace):
         assert app.theme == "diffbev-light"
         await pilot.press("down", "left")
         assert app.preferences.pace == 0.5
-        await pilot.press("down", "right", "right")
+        await pilot.press("down", "right", "right", "right")
         monitor = app.screen_stack[0].query_one("#pane-monitor")
         assert monitor.request.smoothing == 0.9
         await pilot.press("down", "right", "right")

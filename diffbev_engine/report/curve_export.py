@@ -1,0 +1,130 @@
+"""Curves as they are chosen on a screen, written to one file: a table, or a figure."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.files import write_text
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.metrics.file import read_metrics
+from diffbev_engine.runs.metrics.smoothing import Smoother
+from diffbev_engine.runs.metrics.table import MetricsTable, is_loss, is_score
+
+FORMATS = (".csv", ".png", ".svg", ".pdf")
+_WIDTH, _HEIGHT = 4.2, 2.6
+"""Inches of one chart."""
+
+
+@dataclass(frozen=True)
+class CurveChoice:
+    """What to write."""
+
+    runs: Sequence[tuple[str, Path]]
+    """Name and run directory."""
+    columns: Sequence[str]
+    steps: tuple[float, float]
+    """The first and the last iteration."""
+    smoothing: float = 0.0
+    """Weight of the past in the moving average of losses; 0: as logged."""
+    log_y: bool = False
+
+
+@dataclass(frozen=True)
+class _Curve:
+    run: str
+    column: str
+    steps: Sequence[int]
+    values: Sequence[float]
+    smoothed: Sequence[float] | None
+
+
+def export_curves(choice: CurveChoice, output: Path) -> Path:
+    """Write the curves to ``output``; its suffix is the format. Scores are in points.
+
+    Raises:
+        UsageError: another suffix.
+        DiffBEVError: a metrics.csv cannot be read, none has values there, or the file cannot be written.
+    """
+    if output.suffix not in FORMATS:
+        raise UsageError(f"{output}: the name must end in {', '.join(FORMATS)}.")
+    tables = [(name, read_metrics(RunFolder(path).metrics)) for name, path in choice.runs]
+    curves = [
+        curve
+        for column in choice.columns
+        for name, table in tables
+        if (curve := _cut(name, table, column, choice))
+    ]
+    if not curves:
+        raise DiffBEVError("none of these runs has values of these metrics there.")
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        if output.suffix == ".csv":
+            write_text(output, _table(curves))
+        else:
+            _draw(choice, curves, output)
+    except OSError as error:
+        raise DiffBEVError(f"cannot write {output}: {error.strerror or error}.") from error
+    return output
+
+
+def _cut(name: str, table: MetricsTable, column: str, choice: CurveChoice) -> _Curve | None:
+    series = table.series(column)
+    scale = 100.0 if is_score(column) else 1.0
+    values = [scale * value for value in series.values]
+    smoothed = None
+    if choice.smoothing and is_loss(column):
+        smoother = Smoother(choice.smoothing)
+        smoother.extend(values)
+        smoothed = smoother.values
+    first, last = choice.steps
+    inside = [place for place, step in enumerate(series.steps) if first <= step <= last]
+    if not inside:
+        return None
+    part = slice(inside[0], inside[-1] + 1)
+    return _Curve(name, column, series.steps[part], values[part], smoothed[part] if smoothed else None)
+
+
+def _table(curves: Sequence[_Curve]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["run", "metric", "step", "value", "smoothed"])
+    for curve in curves:
+        smoothed: Sequence[float | str] = curve.smoothed or [""] * len(curve.steps)
+        rows = zip(curve.steps, curve.values, smoothed, strict=True)
+        writer.writerows([curve.run, curve.column, step, value, soft] for step, value, soft in rows)
+    return text.getvalue()
+
+
+def _draw(choice: CurveChoice, curves: Sequence[_Curve], output: Path) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    from diffbev_engine.report.style import paper_style, run_style, save_figure
+
+    columns = list(dict.fromkeys(curve.column for curve in curves))
+    names = [name for name, _ in choice.runs]
+    across = min(3, len(columns))
+    down = ceil(len(columns) / across)
+    with paper_style():
+        figure = Figure(figsize=(_WIDTH * across, _HEIGHT * down), facecolor="white", layout="constrained")
+        FigureCanvasAgg(figure)
+        for place, column in enumerate(columns, start=1):
+            axes = figure.add_subplot(down, across, place)
+            soft = choice.smoothing and is_loss(column)
+            axes.set_title(f"{column} (smoothed {choice.smoothing:g})" if soft else column, loc="left")
+            axes.set_xlabel("iteration")
+            if choice.log_y and not is_score(column):
+                axes.set_yscale("log")
+            for curve in (one for one in curves if one.column == column):
+                style = run_style(names.index(curve.run))
+                if curve.smoothed is not None:
+                    axes.plot(curve.steps, curve.values, color=style.colour, alpha=0.25, linewidth=0.6)
+                shown = curve.values if curve.smoothed is None else curve.smoothed
+                axes.plot(curve.steps, shown, color=style.colour, linestyle=style.line, label=curve.run)
+            if place == 1:
+                axes.legend(loc="best")
+        save_figure(figure, output.with_suffix(""), [output.suffix.removeprefix(".")])

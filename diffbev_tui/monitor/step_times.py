@@ -1,0 +1,109 @@
+"""When a run reached which iteration: from ``system.csv``, else from its logs. Imports nothing heavy.
+
+``metrics.csv`` counts iterations only; between two known moments they are taken to be equally long.
+"""
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from datetime import datetime
+from math import isnan
+from pathlib import Path
+
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.manifest import read_manifest
+from diffbev_engine.runs.system import read_system
+from diffbev_tui.charts.axis import Axis
+
+_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\S* I iter (\d+)/", re.MULTILINE)
+_LARGEST = 4 << 20
+_MOST_KNOTS = 2_000
+
+
+class StepTimes:
+    """Knots of (iteration, Unix time); all calls from one thread."""
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._folder = folder
+        self._stamp: object = None
+        self.steps: Sequence[float] = ()
+        self.times: Sequence[float] = ()
+        self.version = 0
+
+    def look(self) -> None:
+        """Read what has changed."""
+        files = [self._folder.system, *sorted(self._folder.path.glob("train_*.log"))]
+        stamp = tuple(_size(path) for path in files)
+        if stamp == self._stamp:
+            return
+        self._stamp = stamp
+        found = self._of_system() or self._of_logs(files[1:])
+        kept = found[:: max(1, len(found) // _MOST_KNOTS)] + found[-1:]
+        knots = _rising(kept)
+        self.steps, self.times = [step for step, _ in knots], [time for _, time in knots]
+        self.version += 1
+
+    def _of_system(self) -> list[tuple[float, float]]:
+        history = read_system(self._folder.system)
+        steps = history.columns.get("step", ())
+        return [(step, time) for step, time in zip(steps, history.times, strict=True) if not isnan(step)]
+
+    def _of_logs(self, logs: Sequence[Path]) -> list[tuple[float, float]]:
+        found: list[tuple[float, float]] = []
+        for log in logs:
+            try:
+                text = log.read_bytes()[-_LARGEST:].decode("utf-8", "replace")
+            except OSError:
+                continue
+            found += [
+                (float(step), datetime.fromisoformat(moment).timestamp())
+                for moment, step in _LINE.findall(text)
+            ]
+        manifest = read_manifest(self._folder)
+        if found and manifest and manifest.started_at and manifest.started_at < found[0][1]:
+            found.insert(0, (0.0, manifest.started_at))
+        return found
+
+    def to_axis(self, step: float, axis: Axis) -> float:
+        """The place of an iteration on an axis."""
+        if axis is Axis.STEP or len(self.steps) < 2:
+            return step
+        moment = _between(step, self.steps, self.times)
+        return moment - self.times[0] if axis is Axis.RELATIVE else moment
+
+    def to_step(self, place: float, axis: Axis) -> float:
+        """The iteration at a place of an axis."""
+        if axis is Axis.STEP or len(self.steps) < 2:
+            return place
+        moment = place + self.times[0] if axis is Axis.RELATIVE else place
+        return _between(moment, self.times, self.steps)
+
+    def knows(self, axis: Axis) -> bool:
+        """Whether the run can be shown on an axis."""
+        return axis is Axis.STEP or len(self.steps) >= 2
+
+
+def _rising(knots: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """In the order of time, without the iterations that a resume did again."""
+    kept: list[tuple[float, float]] = []
+    for step, time in sorted(knots, key=lambda knot: knot[1]):
+        while kept and kept[-1][0] >= step:
+            kept.pop()
+        if not kept or time > kept[-1][1]:
+            kept.append((step, time))
+    return kept
+
+
+def _between(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+    """Linear between knots and beyond them."""
+    at = min(max(bisect_right(xs, x) - 1, 0), len(xs) - 2)
+    slope = (ys[at + 1] - ys[at]) / (xs[at + 1] - xs[at])
+    return ys[at] + (x - xs[at]) * slope
+
+
+def _size(path: Path) -> object:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return path.name, stat.st_size
