@@ -2,8 +2,13 @@
 
 import asyncio
 import importlib
+import os
+import select
+import signal
+import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +16,7 @@ from typing import ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
+from textual.filter import LineFilter
 from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
@@ -20,6 +26,7 @@ from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.alerts import AlertKind
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.alert_log import RunAlert, new_alerts
+from diffbev_tui.detached_process import DetachedProcess, start_or_find
 from diffbev_tui.i18n import language, set_language, tr, tr_if_key
 from diffbev_tui.messages import (
     Copy,
@@ -31,7 +38,9 @@ from diffbev_tui.messages import (
     ShowScreen,
     SnapshotTaken,
 )
+from diffbev_tui.palette import Entry, entries
 from diffbev_tui.places import keep_clip, settings_file
+from diffbev_tui.plain_console import PlainConsole, is_plain_console
 from diffbev_tui.poller import WorkspacePoller
 from diffbev_tui.preferences import PACES, Preferences, read_preferences, write_preferences
 from diffbev_tui.snapshot import Snapshot
@@ -92,6 +101,12 @@ class DiffBEVApp(RunInThread, App[None]):
         reading: GpuReading
 
     @dataclass
+    class ToolStarted(Message):
+        """A command of the palette runs."""
+
+        process: DetachedProcess
+
+    @dataclass
     class RunStopped(Message):
         """The run that was to be stopped before leaving has ended."""
 
@@ -132,6 +147,11 @@ class DiffBEVApp(RunInThread, App[None]):
         """What is chosen for a terminal does not hold in a browser."""
         return (not self.is_web and self.preferences.graphics) or self._terminal_graphics
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """On a console of plain letters everything is written with them."""
+        filters = super().get_line_filters()
+        return [*filters, PlainConsole()] if is_plain_console(os.environ) else filters
+
     def get_default_screen(self) -> PlainScreen:
         """The parent of the panes."""
         return PlainScreen(id="_default")
@@ -148,6 +168,7 @@ class DiffBEVApp(RunInThread, App[None]):
     async def on_mount(self) -> None:
         """Poll, then show the first screen; GPUs and alerts come after it."""
         self.graphics = self._best_graphics()  # only now is it known whether this is a browser
+        self._leave_on_signals()
         self._poll()
         self._timer = self.set_interval(self.preferences.pace, self._tick)
         if self.roots is None:
@@ -156,6 +177,24 @@ class DiffBEVApp(RunInThread, App[None]):
             await self._wait_for_the_first_snapshot()
             await self.show_pane("runbook")
         self.set_timer(_SETTLED_S, self._prepare)
+
+    def _leave_on_signals(self) -> None:
+        """A request to end puts the terminal back as it was; runs are not affected."""
+        if self.is_headless or self.is_web or threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+                asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
+
+    def _leave_if_the_terminal_is_gone(self) -> None:
+        """Nobody sees or types anything any more, and Textual would read its end for ever."""
+        if self.is_headless or self.is_web or sys.__stdin__ is None:
+            return
+        hang_up = select.poll()
+        hang_up.register(sys.__stdin__.fileno(), 0)  # errors only, which need not be asked for
+        if hang_up.poll(0):
+            self.poller.close()
+            os._exit(128 + signal.SIGHUP)  # its input thread spins, and the terminal takes no last words
 
     async def _wait_for_the_first_snapshot(self) -> None:
         """So that the first screen is painted whole, and once; a disk that hangs is not waited for."""
@@ -189,6 +228,7 @@ class DiffBEVApp(RunInThread, App[None]):
     # polling -------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
+        self._leave_if_the_terminal_is_gone()
         self._poll()
         self._show_lines()
 
@@ -388,6 +428,9 @@ class DiffBEVApp(RunInThread, App[None]):
             self._timer.stop()
             self._timer = self.set_interval(self.preferences.pace, self._tick)
         self._show_lines()
+        self.call_after_refresh(self._remember)  # only what could be shown
+
+    def _remember(self) -> None:
         try:
             write_preferences(settings_file(), self.preferences)
         except OSError as error:
@@ -439,7 +482,34 @@ class DiffBEVApp(RunInThread, App[None]):
         self.poller.close()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Everything that a key does, by name."""
-        for what, action, node in commands_of(screen):
+        """Everything that a key does, by name and with its key; steps, runs, commands of the engine."""
+        for what, key, action, node in commands_of(screen):
             run = partial(self.run_action, action, default_namespace=node)
-            yield SystemCommand(what, "", lambda run=run: self.run_worker(run()))
+            yield SystemCommand(f"{what}  ({key})", "", lambda run=run: self.run_worker(run()))
+        for entry in entries(self.snapshot, read_only=self.read_only):
+            yield SystemCommand(entry.title, "", partial(self._follow_entry, entry))
+
+    def _follow_entry(self, entry: Entry) -> None:
+        if entry.kind == "step":
+            self.run_worker(self._show_step(entry.target[0]))
+        elif entry.kind == "run":
+            self.run_worker(self.show_pane("monitor", entry.target[0]))
+        elif entry.kind == "compare":
+            self.overlay = entry.target
+            self.run_worker(self.show_pane("monitor"))
+        elif self.roots is not None:
+            name, *command = entry.target
+            log = self.roots.state_folder / "logs" / f"{name}.log"
+            start = partial(start_or_find, command, log, self.roots.workspace)
+            self.run_in_thread(f"tool {name}", start, self.ToolStarted)
+
+    async def _show_step(self, step: str) -> None:
+        await self.show_pane("runbook")
+        if self.pane is not None:
+            self.pane.go_to_step(step)
+
+    def on_diff_bevapp_tool_started(self, message: ToolStarted) -> None:
+        """Follow its output."""
+        log = message.process.log
+        self.say(tr("app.tool_started", command=log.stem, log=log))
+        self.run_worker(self.show_pane("log"))

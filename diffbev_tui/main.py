@@ -69,9 +69,10 @@ def demo(out: Path, lang: str | None) -> None:
 def serve(workspace: Path | None, port: int, allow_actions: bool, lang: str | None) -> None:
     """Serve the UI to a browser on this machine (loopback only, read-only).
 
-    From elsewhere: ssh -L 8023:127.0.0.1:8023 HOST, then open http://127.0.0.1:8023 here.
+    From elsewhere: ssh -L 8023:127.0.0.1:8023 HOST, then open the printed address here. Its token is new
+    each time, or $DIFFBEV_TUI_TOKEN.
     """
-    from diffbev_tui.served import HOST
+    from diffbev_tui.served import address, new_token
     from diffbev_tui.served import serve as serve_app
 
     roots = _roots(workspace)
@@ -79,8 +80,9 @@ def serve(workspace: Path | None, port: int, allow_actions: bool, lang: str | No
     command += [str(roots.workspace)] if roots else []
     command += [] if allow_actions else ["--read-only"]
     command += ["--lang", lang] if lang else []
-    click.echo(f"Serving at http://{HOST}:{port}. Press Ctrl+C to stop; runs are not affected.")
-    serve_app(command, port)
+    token = os.environ.get("DIFFBEV_TUI_TOKEN") or new_token()
+    click.echo(f"Serving at {address(port, token)}. Press Ctrl+C to stop; runs are not affected.")
+    serve_app(command, port, token)
 
 
 def _roots(workspace: Path | None) -> "WorkspacePaths | None":

@@ -1,5 +1,8 @@
 """Files of the UI itself: settings and the last copied text."""
 
+import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from platformdirs import user_config_path, user_state_path
@@ -9,14 +12,22 @@ from diffbev_engine.core.files import write_text
 _NAME = "diffbev-tui"
 
 
+def _folder(find: Callable[[str], Path]) -> Path:
+    """A directory of this user; a temporary one for a user without a home."""
+    try:
+        return find(_NAME)
+    except (RuntimeError, KeyError):
+        return Path(tempfile.gettempdir()) / f"{_NAME}-{os.getuid()}"
+
+
 def settings_file() -> Path:
     """Where language and theme are remembered."""
-    return user_config_path(_NAME) / "settings.toml"
+    return _folder(user_config_path) / "settings.toml"
 
 
 def clip_file() -> Path:
     """Where copied text is kept for terminals that take no OSC 52."""
-    return user_state_path(_NAME) / "clip.txt"
+    return _folder(user_state_path) / "clip.txt"
 
 
 def keep_clip(text: str) -> Path:

@@ -121,7 +121,7 @@ def resume(directory: Path, overrides: tuple[str, ...], anyway: bool, as_json: b
 @click.argument("directories", metavar="DIR...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def delete(directories: tuple[Path, ...], yes: bool) -> None:
-    """Move runs that are over to the .trash directory beside them.
+    """Move runs that are over to the .trash directory next to them.
 
     Moving one back restores it; `rm -r .trash` frees the space.
     """

@@ -1,4 +1,4 @@
-"""Runs that are no longer wanted: moved to ``.trash`` beside them, never deleted at once."""
+"""Runs that are no longer wanted: moved to ``.trash`` next to them, never deleted at once."""
 
 import os
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ def size_of_run(run: Path) -> int:
 
 
 def move_to_trash(run: Path) -> Trashed:
-    """Move a run that is over to the ``.trash`` directory beside it; moving it back restores it.
+    """Move a run that is over to the ``.trash`` directory next to it; moving it back restores it.
 
     Raises:
         DiffBEVError: there is no run, it is running, or it cannot be moved.

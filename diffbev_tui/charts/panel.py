@@ -1,5 +1,7 @@
 """A chart in the grid: a title in the words of the UI above a figure that holds digits only."""
 
+from typing import ClassVar
+
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
@@ -22,6 +24,8 @@ _ON_LIGHT = (
     *("#4B4BC0", "#1A7F8C", "#5B7A00", "#B03060", "#7A5A30", "#3F7050"),
 )
 """Okabe and Ito's colours, then six between them; darker ones where the background is light."""
+_NAMED = (AXIS, RESUME, CURSOR, BAD)
+"""Roles whose colours the theme decides."""
 _BAND = 0.38
 """How much of a run's colour its raw band has."""
 
@@ -34,6 +38,16 @@ def run_colours(dark: bool) -> dict[str, str]:
 
 class ChartPanel(Widget, can_focus=True):
     """Shows a finished figure; hovering and repainting cost no drawing."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{name}" for name in (*_NAMED, "focus")}
+    DEFAULT_CSS = """
+    ChartPanel {
+        & > .chart--axis, & > .chart--resume { color: $foreground 55%; }
+        & > .chart--cursor { color: $foreground; text-style: bold; }
+        & > .chart--bad { color: $error; text-style: bold reverse; }
+        & > .chart--focus { color: $accent; }
+    }
+    """
 
     class Resized(Message):
         """There is another number of cells for a figure."""
@@ -108,7 +122,7 @@ class ChartPanel(Widget, can_focus=True):
     def _row(self, y: int, base: Style) -> Strip:
         if y == 0:
             mark = "▌" if self.has_focus else " "
-            accent = Style.parse(self.app.theme_variables["accent"])
+            accent = self.get_component_rich_style("chart--focus", partial=True)
             text = Text.assemble((mark, accent), self._title)
             segments = [
                 Segment(part.text, base + (part.style or Style())) for part in text.render(self.app.console)
@@ -123,14 +137,9 @@ class ChartPanel(Widget, can_focus=True):
         return Strip(Segment(span.text, self._styles.get(span.role, base)) for span in row)
 
     def _styles_on(self, base: Style) -> dict[str, Style]:
-        variables = self.app.theme_variables
         background = self.background_colors[1]
-        muted = Color.parse(variables["foreground"]).blend(background, 0.45)
         styles = {
-            AXIS: base + Style(color=muted.rich_color),
-            RESUME: base + Style(color=muted.rich_color),
-            CURSOR: base + Style(color=Color.parse(variables["foreground"]).rich_color, bold=True),
-            BAD: base + Style(color=Color.parse(variables["error"]).rich_color, bold=True, reverse=True),
+            role: base + self.get_component_rich_style(f"chart--{role}", partial=True) for role in _NAMED
         }
         for letter, name in run_colours(self.app.current_theme.dark).items():
             colour = Color.parse(name)

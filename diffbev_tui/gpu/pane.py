@@ -9,9 +9,11 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets import Static
 
+from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.host import HostReading, read_host
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_tui.gpu.text import gpu_block, host_block
+from diffbev_engine.runs.system import SystemHistory, read_system
+from diffbev_tui.gpu.text import gpu_block, history_block, host_block
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.pane import Pane
@@ -23,6 +25,12 @@ _MARGINS = 6
 
 class GpuPane(Pane):
     """Drawn from the snapshot's reading of the driver; the host is read in a background thread."""
+
+    @dataclass
+    class SystemRead(Message):
+        """What was recorded of the machine over the run."""
+
+        history: SystemHistory
 
     @dataclass
     class HostRead(Message):
@@ -39,6 +47,7 @@ class GpuPane(Pane):
         with PlainVerticalScroll():
             yield Static(id="gpu-gpus")
             yield Static(id="gpu-host")
+            yield Static(id="gpu-run")
 
     def update_snapshot(self, snapshot: Snapshot) -> None:
         """Show the newest reading."""
@@ -57,7 +66,19 @@ class GpuPane(Pane):
         self.query_one("#gpu-gpus", Static).update(lines)
         run = snapshot.current
         folder = Path(run.path) if run else snapshot.roots.workspace if snapshot.roots else Path.cwd()
+        if run is not None:
+            self.run_in_thread(
+                "system", partial(read_system, RunFolder(Path(run.path)).system), self.SystemRead
+            )
         self.run_in_thread("host", partial(read_host, folder, _training(run)), self.HostRead)
+
+    def on_gpu_pane_system_read(self, message: SystemRead) -> None:
+        """Show how it went over the whole run."""
+        if self.ready:
+            run = self.snapshot.current
+            name = Path(run.path).name if run else ""
+            width = (self.size.width or self.app.size.width) - _MARGINS
+            self.query_one("#gpu-run", Static).update(history_block(message.history, name, width))
 
     def on_gpu_pane_host_read(self, message: HostRead) -> None:
         """Show the host."""

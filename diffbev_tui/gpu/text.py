@@ -1,6 +1,8 @@
 """The words and graphs of the GPU screen: every figure with its limit and its past."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import pairwise
+from math import isfinite
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -9,7 +11,8 @@ from diffbev_engine.core.disk import disk_is_low
 from diffbev_engine.core.format import UNKNOWN, gib, percent
 from diffbev_engine.core.gpu.reading import Gpu, GpuProcess
 from diffbev_engine.runs.host import HostReading
-from diffbev_tui.format import bar, left
+from diffbev_engine.runs.system import SystemHistory
+from diffbev_tui.format import bar, duration, left
 from diffbev_tui.gpu_history import GpuHistory, Track, sparkline
 from diffbev_tui.i18n import language, tr
 
@@ -130,3 +133,48 @@ def _number(value: float | None) -> str:
 
 def _gib(value: float) -> str:
     return gib(value / 2**20)
+
+
+_OF_GPU = (
+    *(("memory", "used_mib", 1024.0, "GiB"), ("load", "load", 1.0, "%"), ("power", "power_w", 1.0, "W")),
+    *(("temperature", "temperature_c", 1.0, "°C"), ("clock", "clock_mhz", 1.0, "MHz")),
+)
+"""Word, column of ``system.csv``, what a unit holds, unit."""
+_OF_HOST = (
+    *(("host_memory", "host_used_mib", 1024.0, "GiB"), ("host_swap", "swap_used_mib", 1024.0, "GiB")),
+    *(("host_disk", "disk_free_mib", 1024.0, "GiB"), ("host_loader", "loader_cpu_percent", 1.0, "%")),
+)
+_HISTORY_LABEL = 22
+
+
+def history_block(history: SystemHistory, run: str, width: int) -> Text:
+    """Every figure over the whole run: its course, least and most."""
+    if not history.times:
+        return Text(tr("gpu.no_history"), "dim")
+    took = duration(history.times[-1] - history.times[0])
+    text = Text(f"{tr('gpu.history', run=run, took=took)}\n", "bold")
+    figures = [
+        (f"GPU{gpu} {tr('gpu.' + name)}", f"gpu{gpu}_{column}", unit, size)
+        for gpu in history.gpus
+        for name, column, size, unit in _OF_GPU
+    ]
+    figures += [(tr("gpu." + name), column, unit, size) for name, column, size, unit in _OF_HOST]
+    for title, column, unit, size in figures:
+        values = [value / size for value in history.columns.get(column, ()) if isfinite(value)]
+        if values and max(values) > 0:
+            text.append(left(f"  {title}", _HISTORY_LABEL), "dim")
+            text.append(sparkline(_shortened(values, 2 * _cells(width)), max(values), _cells(width)))
+            text.append(f"  {min(values):.4g}–{max(values):.4g} {unit}\n")
+    return text
+
+
+def _cells(width: int) -> int:
+    return max(10, min(80, width - _HISTORY_LABEL - 22))
+
+
+def _shortened(values: Sequence[float], most: int) -> tuple[float | None, ...]:
+    """At most so many, each the largest of its part: peaks stay."""
+    if len(values) <= most:
+        return tuple(values)
+    edges = [place * len(values) // most for place in range(most + 1)]
+    return tuple(max(values[first:last]) for first, last in pairwise(edges))

@@ -44,7 +44,11 @@ class RunbookDrawing:
         return was
 
     def draw(self, facts: Facts, selection: RunbookSelection) -> None:
-        """Show everything."""
+        """Show everything, unless the screen is being put together or taken down."""
+        if not self._pane.query("#runbook-steps > Static") or not self._pane.query(
+            "#runbook-detail > Static"
+        ):
+            return
         self._expect_sizes()
         phases = self._pane.query_one("#runbook-phases", RowList)
         entries = rows.phase_rows(facts.view, facts.findings, facts.final_count, phases.room)

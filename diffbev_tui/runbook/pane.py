@@ -186,6 +186,14 @@ class RunbookPane(Pane, can_focus=False):
         self._actions.stopping = message.names
         self.draw()
 
+    def go_to_step(self, step: str) -> None:
+        """Choose it."""
+        if self.snapshot.view is not None:
+            self._drawing.close_detail()
+            self._selection.show_everything()
+            self._selection.go_to(self.snapshot.view, step, following=False)
+            self.draw()
+
     def retranslate(self) -> None:
         """The same in the other language; what is chosen and in focus stays."""
         self.query_one(FindStep).retranslate()

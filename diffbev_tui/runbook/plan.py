@@ -13,7 +13,7 @@ from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.i18n import tr
 from diffbev_tui.lines import say
 
-_MOST_LINES = 9
+_MOST_LINES = 12
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class Plan:
 def plan_step(view: RunbookView, name: str, roots: WorkspacePaths, runs: Sequence[RunReport]) -> Plan:
     """Run one step, also one that has passed; reads files, so to be called from a thread."""
     from diffbev_engine.runbook.judge import adopt  # what starts something is not needed at the start
+    from diffbev_tui.runbook.outlook import outlook
 
     one = view[name]
     before = steps_before(view, [one])
@@ -61,6 +62,8 @@ def plan_step(view: RunbookView, name: str, roots: WorkspacePaths, runs: Sequenc
     if can_go_on(one, roots):
         ways = [Way("resume", run.arguments, (name,)), Way("over", (*run.arguments, "--again"), (name,))]
     text = _consequences([one], roots, runs)
+    if one.step.run_dir and one.step.long:
+        text += outlook(one.step, roots, runs)
     if text and one.state is not StepState.PASSED and adopt(one.step, roots, view.runbook) is not None:
         ways.append(Way("adopt", (*run.arguments, "--adopt"), (name,)))
         text.append(tr("runbook.will_adopt"))

@@ -77,5 +77,7 @@ class FindStep(Container):
         self._close(take=False)
 
     def _close(self, *, take: bool) -> None:
+        # At once: what is typed ahead goes where the focus is now.
+        self.screen.set_focus(self.screen.query_one("#runbook-steps"))
         self.display = False
         self.post_message(self.Left(take))

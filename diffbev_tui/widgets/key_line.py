@@ -61,14 +61,15 @@ def keys_of(screen: Screen[object], *, all_keys: bool = False) -> list[tuple[str
     return [(" ".join(keys), _words(entry[1]), owners[entry]) for entry, keys in found.items()]
 
 
-def commands_of(screen: Screen[object]) -> list[tuple[str, str, DOMNode]]:
-    """(what it does, action, the widget that does it) of every binding that works now, one an action."""
-    found: dict[str, tuple[str, str, DOMNode]] = {}
+def commands_of(screen: Screen[object]) -> list[tuple[str, str, str, DOMNode]]:
+    """(what it does, key, action, its widget) of every binding that works now, one per action."""
+    found: dict[str, tuple[str, str, str, DOMNode]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
         if binding.description:
             words = _words(binding.description)
-            found.setdefault(binding.action, (words, binding.action, active.node))
+            words = words[:1].upper() + words[1:]
+            found.setdefault(binding.action, (words, key_name(binding.key), binding.action, active.node))
     return list(found.values())
 
 

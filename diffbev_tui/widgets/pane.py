@@ -63,6 +63,9 @@ class Pane(RunInThread, PlainContainer, can_focus=True):
     def go_to_run(self, run: str) -> None:
         """Show that run from now on; its directory."""
 
+    def go_to_step(self, step: str) -> None:
+        """Choose a step of the runbook."""
+
     def update_preferences(self, before: Preferences) -> None:
         """Show what ``preferences`` have become, except the language."""
 

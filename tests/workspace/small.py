@@ -30,6 +30,7 @@ model = dict(
 SMALL_ENGINE = """
 import diffbev_engine.demo as demo
 from diffbev_engine.cli.main import main
+demo.os.cpu_count = lambda: 1  # two processes would take longer to start than to draw this
 demo._IMAGE_SIZE, demo._SCENES = (90, 160), 2
 main()
 """

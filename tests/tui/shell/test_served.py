@@ -1,6 +1,7 @@
 """The served UI, from a real browser and from pages that must not reach it."""
 
 import asyncio
+import os
 import shutil
 import socket
 import subprocess
@@ -24,6 +25,8 @@ FLAGS = [
     *("--disable-background-networking", "--disable-component-update"),
 ]
 
+TOKEN = "a-token-of-the-test"
+
 pytestmark = pytest.mark.slow
 
 
@@ -35,7 +38,10 @@ async def port(workspace: Path) -> AsyncIterator[int]:
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     command = [sys.executable, "-m", "diffbev_tui.main", "serve", str(workspace)]
-    server = subprocess.Popen([*command, "--port", str(port), "--lang", "en"], stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "DIFFBEV_TUI_TOKEN": TOKEN}
+    server = subprocess.Popen(
+        [*command, "--port", str(port), "--lang", "en"], stdout=subprocess.DEVNULL, env=environment
+    )
     try:
         await _until_it_listens(port, server)
         yield port
@@ -80,11 +86,10 @@ async def test_a_browser_shows_the_screens_takes_keys_and_starts_nothing(port):
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = await browser.new_page(viewport={"width": 1300, "height": 800})
-        own = f"http://127.0.0.1:{port}/"
-        # The page asks for a font elsewhere; it must be readable without one.
-        await page.route("**/*", lambda route: _only(own, route))
+        own, asked = f"http://127.0.0.1:{port}/", []
+        page.on("request", lambda request: asked.append(request.url))
         screen = Screen(page)
-        await page.goto(own, wait_until="domcontentloaded")
+        await page.goto(f"{own}?token={TOKEN}", wait_until="domcontentloaded")
         await screen.shows("Next:")
         await page.locator(".textual-terminal").click()
         await page.keyboard.press("2")
@@ -93,19 +98,29 @@ async def test_a_browser_shows_the_screens_takes_keys_and_starts_nothing(port):
         await screen.shows("Read-only")
         colours = cv2.imdecode(np.frombuffer(await page.screenshot(), np.uint8), cv2.IMREAD_COLOR)
         assert len(np.unique(colours.reshape(-1, 3), axis=0)) > 50  # text and curves, not an empty page
+        assert all(url.startswith((own, "data:", "blob:")) for url in asked), "nothing from elsewhere"
         await browser.close()
-
-
-async def _only(own: str, route) -> None:
-    await (route.continue_() if route.request.url.startswith(own) else route.abort())
 
 
 async def test_pages_of_other_sites_and_other_names_of_this_machine_are_refused(port):
     socket_address = f"ws://127.0.0.1:{port}/ws?width=80&height=24"
-    async with aiohttp.ClientSession() as session:
+    page = f"http://127.0.0.1:{port}/"
+    jar = aiohttp.CookieJar(unsafe=True)  # cookies of an address, as browsers keep them
+    async with aiohttp.ClientSession(cookie_jar=jar) as session:
+        for address in (page, f"{page}?token=wrong"):
+            async with session.get(address) as answer:
+                assert answer.status == 403, "whoever does not know the token gets nothing"
+        own = {"Origin": f"http://127.0.0.1:{port}"}
+        with pytest.raises(aiohttp.WSServerHandshakeError):
+            await session.ws_connect(socket_address, headers=own)
+        async with session.get(f"{page}?token={TOKEN}") as answer:
+            assert answer.status == 200
+            assert "fonts.googleapis" not in await answer.text()
+            assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
         for headers in (
             {"Origin": "https://evil.example"},
             {"Origin": "null"},
+            {"Origin": f"http://127.0.0.1:{port + 1}"},
             {},
             {"Origin": f"http://127.0.0.1:{port}", "Host": f"evil.example:{port}"},
         ):
@@ -114,7 +129,6 @@ async def test_pages_of_other_sites_and_other_names_of_this_machine_are_refused(
             assert refused.value.status == 403
         async with session.get(f"http://127.0.0.1:{port}/", headers={"Host": "evil.example"}) as answer:
             assert answer.status == 403
-        own = {"Origin": f"http://127.0.0.1:{port}"}
         async with session.ws_connect(socket_address, headers=own) as terminal:
             first = await asyncio.wait_for(terminal.receive(), 30)
             assert first.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)

@@ -54,7 +54,7 @@ async def test_each_choice_holds_at_once_and_is_remembered(size, workspace):
 
 async def test_the_dialog_is_closed_by_the_key_that_opened_it_and_found_in_the_palette(workspace):
     async with run_app(workspace) as (app, pilot):
-        assert any(command.title == "settings" for command in app.get_system_commands(app.screen))
+        assert any(command.title == "Settings  (,)" for command in app.get_system_commands(app.screen))
         await _open(app, pilot)
         await pilot.press("comma")
         await until(pilot, lambda: not isinstance(app.screen, Settings))

@@ -66,8 +66,8 @@ def test_ctrl_c_leaves_it_open_and_q_closes_it(workspace, terminal):
     terminal.wait(lambda: not terminal.text().strip())
 
 
-def test_the_smoke_test_of_the_demo_goes_on_through_a_kill_and_a_closed_terminal(tmp_path, terminal):
-    """From the key that starts phase 2 to the finished chart, as somebody on a bad line sees it."""
+def test_the_smoke_test_of_the_demo_lives_through_what_happens_to_it(tmp_path, terminal):
+    """From the key that starts phase 2 to the passed step: UI killed; training stalled, stopped, resumed."""
     terminal.open("demo", "--out", tmp_path, "--lang", "en", size=(140, 44), code=SMALL_DEMO)
     workspace = tmp_path / "DiffBEV"
     terminal.shows("Next: run 2.1", seconds=600)
@@ -87,10 +87,30 @@ def test_the_smoke_test_of_the_demo_goes_on_through_a_kill_and_a_closed_terminal
     terminal.close()  # the terminal is gone: SIGHUP
 
     terminal.open(workspace, "--lang", "en", size=(140, 44))
+    terminal.shows("training baseline_smoke", seconds=120)
+    os.kill(training.pid, signal.SIGSTOP)
+    for key in "12348":  # whatever is shown, the line above tells
+        terminal.keys(key)
+        terminal.shows("! stalled", seconds=75)
+    terminal.keys("!")
+    terminal.shows("baseline_smoke: stalled at iteration", seconds=75)
+    terminal.keys("Escape")
+    os.kill(training.pid, signal.SIGCONT)
+    terminal.shows("training baseline_smoke")
+
     terminal.keys("2")
+    terminal.shows("Lwce")
+    terminal.keys("S")
+    terminal.shows("Stop baseline_smoke?")
+    terminal.keys("y")
+    terminal.wait(lambda: inspect_run(run).state is RunCondition.INTERRUPTED, seconds=120)
+    terminal.shows("interrupted at iteration")
+    terminal.keys("R")
+    terminal.shows("Resume baseline_smoke?")
+    terminal.keys("y")
     terminal.wait(lambda: inspect_run(run).state is RunCondition.FINISHED, seconds=600)
     terminal.shows("✓ finished  300/300")
-    assert re.search("loss  A 0[.][0-9]+", terminal.text())
+    assert re.search("loss .*A 0[.][0-9]+", terminal.text())
     assert re.search("[\u2801-\u28ff]{3}", terminal.text())  # a curve
     terminal.keys("1")
-    terminal.shows("2 Baseline smoke test (300 i… 6/6", seconds=120)
+    terminal.shows("✓ passed  2.4", seconds=60)
