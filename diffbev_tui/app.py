@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.filter import LineFilter
+from textual.filter import ANSIToTruecolor, LineFilter
 from textual.message import Message
 from textual.reactive import var
 from textual.screen import Screen
@@ -43,6 +43,7 @@ from diffbev_tui.places import keep_clip, settings_file
 from diffbev_tui.plain_console import PlainConsole, is_plain_console
 from diffbev_tui.poller import WorkspacePoller
 from diffbev_tui.preferences import PACES, Preferences, read_preferences, write_preferences
+from diffbev_tui.screen_text import text_of
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.switcher import PANES, STYLES, PaneSwitcher
 from diffbev_tui.themes import begin_with_theme, theme_names
@@ -124,6 +125,7 @@ class DiffBEVApp(RunInThread, App[None]):
         """
         super().__init__()
         self._asked_read_only = read_only
+        self._truecolor: tuple[object, ANSIToTruecolor] | None = None
         self._terminal_graphics = graphics
         self.set_reactive(DiffBEVApp.preferences, read_preferences(settings_file()))
         begin_with_theme(self, self.preferences.theme)
@@ -148,8 +150,12 @@ class DiffBEVApp(RunInThread, App[None]):
         return (not self.is_web and self.preferences.graphics) or self._terminal_graphics
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """On a console of plain letters everything is written with them."""
-        filters = super().get_line_filters()
+        """The colours of the theme; on a console of plain letters everything is written with them."""
+        theme = self.ansi_theme
+        if self._truecolor is None or self._truecolor[0] is not theme:
+            self._truecolor = (theme, ANSIToTruecolor(theme))
+        own = self._truecolor[1]
+        filters = [own if isinstance(one, ANSIToTruecolor) else one for one in super().get_line_filters()]
         return [*filters, PlainConsole()] if is_plain_console(os.environ) else filters
 
     def get_default_screen(self) -> PlainScreen:
@@ -378,9 +384,7 @@ class DiffBEVApp(RunInThread, App[None]):
 
     def action_copy_screen(self) -> None:
         """Copy all that is on the screen, as text."""
-        width, height = self.size
-        lines = self.screen._compositor.render_strips()
-        self.copy("\n".join(strip.text.rstrip()[:width] for strip in lines[:height]))
+        self.copy(text_of(self.export_screenshot()))
 
     def action_alerts(self) -> None:
         """What happened to the runs, and when."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from diffbev_engine.core.plain_text import plain_line
 
-MOST_LINES = 20_000
+MOST_LINES = 40_000
 MOST_CHARACTERS = 2_000
-_FIRST_LOOK = 1 << 20
-_MOST_AT_ONCE = 4 << 20
+_FIRST_LOOK = 4 << 20
+_MOST_AT_ONCE = 8 << 20
 _LAST_WORDS = 1 << 14
 
 
@@ -23,6 +23,10 @@ class LogTail:
     """Lines ever added: tells a screen how many are new."""
     starts: int = 0
     """How often the file was started again."""
+    skipped: int = 0
+    """Bytes at the beginning of the file that were not read."""
+    size: int = 0
+    """Bytes of the file."""
     _offset: int = -1
     _inode: int = 0
     _rest: bytes = b""
@@ -35,10 +39,12 @@ class LogTail:
                 inode = self.path.stat().st_ino
                 if self._offset < 0 or size < self._offset or inode != self._inode:
                     self._begin(size, inode)
+                self.size = size
                 if size == self._offset:
                     return False
                 if size - self._offset > _MOST_AT_ONCE:
                     self._offset, self._rest = size - _FIRST_LOOK, b""
+                    self.skipped = self._offset
                 file.seek(self._offset)
                 block = file.read(size - self._offset)
         except OSError:
@@ -54,6 +60,7 @@ class LogTail:
         self.starts += self._offset >= 0
         self.lines.clear()
         self._offset, self._inode, self._rest = max(0, size - _FIRST_LOOK), inode, b""
+        self.skipped = self._offset
 
 
 def shown(line: bytes) -> str:

@@ -46,7 +46,6 @@ def begin_with_theme(app: App[Any], name: str) -> None:
     app.set_reactive(App.theme, name if name in app.available_themes else DARK.name)
     app.set_class(app.current_theme.dark, "-dark-mode", update=False)
     app.set_class(not app.current_theme.dark, "-light-mode", update=False)
-    app._refresh_truecolor_filter(app.ansi_theme)
     app.stylesheet.set_variables(app.get_css_variables())
 
 

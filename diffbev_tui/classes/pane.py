@@ -45,6 +45,7 @@ class Seen:
 class ClassesPane(Pane):
     """A table that grows with every evaluation; pictures below it, or alone."""
 
+    WRITES: ClassVar[frozenset[str]] = frozenset({"diagnose"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("v", "pictures", "classes.key_pictures"),
         Binding("right", "sample(1)", "classes.key_next_sample"),

@@ -1,5 +1,6 @@
 """The log of the run or step that is in progress."""
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,11 +12,14 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input, Static
 
+from diffbev_engine.core.format import byte_size
 from diffbev_tui.i18n import tr
+from diffbev_tui.lines import ago
 from diffbev_tui.log.lines import LogLines
 from diffbev_tui.log.view import LEVELS, LogView, pattern_of
 from diffbev_tui.log_tail import LogTail, logs_of
 from diffbev_tui.snapshot import Snapshot
+from diffbev_tui.widgets.choose_one import ChooseOne
 from diffbev_tui.widgets.pane import Pane
 
 Seen = tuple[list[Path], LogTail | None]
@@ -31,6 +35,7 @@ class LogPane(Pane, can_focus=False):
         Binding("f", "level", "log.key_level"),
         Binding("w", "wrap", "log.key_wrap"),
         Binding("o", "other(1)", "log.key_other"),
+        Binding("i", "choose", "log.key_choose"),
         Binding("O", "other(-1)", "log.key_other_newer", show=False),
         Binding("end,G", "follow", "log.key_follow"),
         Binding("home,g", "top", "log.key_top", show=False),
@@ -149,6 +154,9 @@ class LogPane(Pane, can_focus=False):
             text.append(f" {len(self._view.lines):,}/{len(self._tail.lines):,}")
         text.append("" if self._wrap else f"  {tr('log.not_wrapped')}")
         text.append(f"  {tr('log.begun_anew')}" if self._tail.starts else "")
+        if self._tail.skipped:
+            end = byte_size(self._tail.size - self._tail.skipped)
+            text.append(f"  {tr('log.only_the_end', end=end, size=byte_size(self._tail.size))}", "bold")
         pattern = pattern_of(self._needle)
         if pattern is not None:
             hits = self._view.find(pattern)
@@ -178,6 +186,17 @@ class LogPane(Pane, can_focus=False):
         if self._logs and self._tail is not None:
             here = self._logs.index(self._tail.path) if self._tail.path in self._logs else 0
             self._chosen = self._logs[min(max(here + by, 0), len(self._logs) - 1)]
+            self.update_snapshot(self.snapshot)
+
+    def action_choose(self) -> None:
+        """One of all logs."""
+        now = time.time()
+        options = [(str(path), _described(path, now)) for path in self._logs]
+        self.app.push_screen(ChooseOne(tr("log.choose"), options), self._log_chosen)
+
+    def _log_chosen(self, path: str | None) -> None:
+        if path:
+            self._chosen = Path(path)
             self.update_snapshot(self.snapshot)
 
     def action_follow(self) -> None:
@@ -256,3 +275,12 @@ class LogPane(Pane, can_focus=False):
             return view.lines[self._hit]
         first, last = (view.line_at(round(log.scroll_y) + row) for row in (0, max(log.size.height - 1, 0)))
         return "\n".join(view.lines[first : last + 1]) or None
+
+
+def _described(path: Path, now: float) -> str:
+    """``train_20261127_101500.log  baseline  1.2 MiB  12 min ago``."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return path.name
+    return f"{path.name}  {path.parent.name}  {byte_size(stat.st_size)}  {ago(stat.st_mtime, now)}"

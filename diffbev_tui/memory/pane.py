@@ -29,6 +29,7 @@ _TROUBLED = (RunCondition.OOM, RunCondition.DEAD)
 class MemoryPane(Pane):
     """Shows the newest run that ran out of memory, else the current one."""
 
+    WRITES: ClassVar[frozenset[str]] = frozenset({"apply"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "move(1)", "memory.key_move", show=False),
         Binding("up,k", "move(-1)", "memory.key_move_up", show=False),

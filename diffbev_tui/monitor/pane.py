@@ -54,6 +54,7 @@ _SMOOTH_OVERLAYS = 0.9
 class MonitorPane(Pane):
     """Charts, the run, the end of its log."""
 
+    WRITES: ClassVar[frozenset[str]] = frozenset({"stop_run", "resume_run", "export"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "smooth", "monitor.key_smooth", id="monitor.smooth"),
         Binding("e", "log_y", "monitor.key_log", id="monitor.log_y"),

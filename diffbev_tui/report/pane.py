@@ -33,6 +33,7 @@ _REST_S = 0.02
 class ReportPane(Pane, can_focus=False):
     """A list of what there is, and the chosen one."""
 
+    WRITES: ClassVar[frozenset[str]] = frozenset({"write"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("m", "maximise", "report.key_maximise"),
         Binding("plus", "zoom(1)", "report.key_closer"),

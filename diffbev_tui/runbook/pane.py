@@ -37,6 +37,7 @@ from diffbev_tui.widgets.row_list import RowList
 class RunbookPane(Pane, can_focus=False):
     """What has been done, what is next, and how to do it."""
 
+    WRITES: ClassVar[frozenset[str]] = frozenset({"run", "phase", "failed", "skip", "stop"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "run", "runbook.key_run", id="runbook.run"),
         Binding("p", "phase", "runbook.key_phase", id="runbook.phase"),

@@ -35,6 +35,7 @@ _CELLS_EVERY_S = 5.0
 class RunsPane(Pane, can_focus=False):
     """The table keeps its order while it is used; new runs are announced, not inserted."""
 
+    WRITES: ClassVar[frozenset[str]] = frozenset({"pin", "tags", "note", "stop_run", "resume_run", "trash"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "runs.key_open", id="runs.open"),
         Binding("space", "overlay", "runs.key_overlay", id="runs.overlay"),

@@ -53,7 +53,7 @@ def keys_of(screen: Screen[object], *, all_keys: bool = False) -> list[tuple[str
     owners: dict[tuple[str, str], str] = {}
     for active in screen.active_bindings.values():
         binding: Binding = active.binding
-        if not binding.description or not (binding.show or all_keys):
+        if not binding.description or not (binding.show or all_keys) or _refused(active.node, binding):
             continue
         entry = (binding.action, binding.description)
         found.setdefault(entry, []).append(key_name(binding.key))
@@ -61,12 +61,18 @@ def keys_of(screen: Screen[object], *, all_keys: bool = False) -> list[tuple[str
     return [(" ".join(keys), _words(entry[1]), owners[entry]) for entry, keys in found.items()]
 
 
+def _refused(node: DOMNode, binding: Binding) -> bool:
+    """Whether the action is one that a read-only screen refuses: it is not offered there."""
+    writes: frozenset[str] = getattr(node, "WRITES", frozenset())
+    return bool(getattr(node, "read_only", False)) and binding.action.partition("(")[0] in writes
+
+
 def commands_of(screen: Screen[object]) -> list[tuple[str, str, str, DOMNode]]:
     """(what it does, key, action, its widget) of every binding that works now, one per action."""
     found: dict[str, tuple[str, str, str, DOMNode]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if binding.description:
+        if binding.description and not _refused(active.node, binding):
             words = _words(binding.description)
             words = words[:1].upper() + words[1:]
             found.setdefault(binding.action, (words, key_name(binding.key), binding.action, active.node))

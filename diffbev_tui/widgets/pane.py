@@ -24,6 +24,8 @@ class Pane(RunInThread, PlainContainer, can_focus=True):
     """What a pane does; each shows one side of the snapshot, which the switcher hands down."""
 
     BINDINGS: ClassVar[list[BindingType]] = []
+    WRITES: ClassVar[frozenset[str]] = frozenset()
+    """Actions that start, stop or write something: not offered while read-only."""
 
     snapshot = Snapshot(0.0)
     """The newest."""

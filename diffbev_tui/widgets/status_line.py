@@ -43,6 +43,9 @@ class StatusLine(Line):
             _append_run(line, snapshot.current, with_speed=wide)
         elif snapshot.roots is not None:
             line.append(f"  {tr('app.no_run')}", "dim")
+        for run in snapshot.runs:
+            if run.stalled and run is not snapshot.current:
+                line.append(f"  ! {plain(Path(run.path).name)}: {run_state(run)}", "bold red")
         _append_gpus(line, snapshot.gpus)
         self.put(line)
 

@@ -10,9 +10,11 @@ from textual.widgets import Static
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.gpu.reading import Gpu, GpuProcess, GpuReading, Trouble
 from diffbev_engine.runs.host import read_host
+from diffbev_engine.runs.system import SystemHistory, read_system
 from diffbev_tui import poller as poller
-from diffbev_tui.gpu.text import gpu_block
+from diffbev_tui.gpu.text import gpu_block, history_block
 from diffbev_tui.gpu_history import GpuHistory, sparkline
+from diffbev_tui.i18n import set_language
 from tests.tui.app import run_app, until
 
 READING = GpuReading(
@@ -145,3 +147,16 @@ async def test_unified_memory_a_lost_gpu_and_mig_instances_are_shown(workspace, 
     assert "GPU1   ! GPU 1 is lost" in page
     assert "MIG 0 A100 MIG 1g.10gb" in page
     assert "1.0 / 10.0 GiB" in page
+
+
+def test_the_machine_over_the_whole_run_keeps_its_peaks(tmp_path):
+    set_language("en")
+    times = [1000.0 + 10 * place for place in range(500)]
+    used = [1024.0 * (30 if place == 250 else 10) for place in range(500)]
+    columns = {"gpu0_load": [50.0] * 500, "gpu0_used_mib": used, "host_used_mib": [2048.0] * 500}
+    text = history_block(SystemHistory(times, columns), "baseline", 100).plain
+    assert text.startswith("Over the run baseline (1 h 23 min)")
+    assert "10–30 GiB" in text
+    assert "2–2 GiB" in text
+    assert "power" not in text, "the driver did not say"
+    assert history_block(read_system(tmp_path / "none"), "baseline", 100).plain.startswith("No history")

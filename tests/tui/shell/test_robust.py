@@ -1,6 +1,7 @@
 """Whatever the terminal, the theme and the home are, the UI starts, shows itself and leaves cleanly."""
 
 import fcntl
+import itertools
 import os
 import signal
 import subprocess
@@ -15,12 +16,13 @@ from diffbev_tui import places
 from diffbev_tui.app import PANES
 from diffbev_tui.i18n import set_language
 from diffbev_tui.plain_console import PlainConsole
+from diffbev_tui.screen_text import text_of
 from diffbev_tui.themes import theme_names
 from tests.tui.app import run_app, until
 from tests.tui.monitor.run_files import write_run
 
 
-@pytest.mark.slow(25)
+@pytest.mark.slow(10)
 @pytest.mark.parametrize("lang", ["en", "zh"])
 async def test_every_theme_shows_every_screen(lang, workspace):
     write_run(workspace / "runs" / "baseline", step=4_000, max_iters=8_000)
@@ -28,13 +30,14 @@ async def test_every_theme_shows_every_screen(lang, workspace):
         await until(pilot, lambda: app.snapshot.runs)
         for name in PANES:
             await app.show_pane(name)
-        themes = theme_names(app.available_themes)
-        for theme in themes if lang == "en" else (*themes[:2], "ansi-dark", "ansi-light"):
+        every = theme_names(app.available_themes)
+        themes = every if lang == "en" else [*every[:2], "ansi-dark", "ansi-light"]
+        for theme, name in zip(themes, itertools.cycle(PANES)):
             app.prefer(theme=theme)
-            for name in PANES:
-                await app.show_pane(name)
+            for shown in dict.fromkeys((name, "monitor")):  # its charts draw with the theme's colours
+                await app.show_pane(shown)
                 await pilot.pause()
-                assert app.screen._compositor.render_strips(), (theme, name)
+                assert app.screen._compositor.render_strips(), (theme, shown)
         assert app.preferences.theme == theme
 
 
@@ -118,3 +121,12 @@ def test_a_console_of_plain_letters_gets_plain_letters(workspace):
 def _english_afterwards():
     yield
     set_language("en")
+
+
+async def test_the_screen_is_copied_as_text(workspace):
+    async with run_app(workspace, size=(100, 30), lang="zh") as (app, pilot):
+        await until(pilot, lambda: app.snapshot.view is not None and app.query("#runbook-steps"))
+        await pilot.pause()
+        strips = app.screen._compositor.render_strips()
+        shown = [strip.text.rstrip() for strip in strips]
+        assert text_of(app.export_screenshot()).split("\n") == shown[: len(strips)]
