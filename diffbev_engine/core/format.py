@@ -84,7 +84,10 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 def points(score: float | None, digits: int = 1, *, signed: bool = False) -> str:
     """An IoU or a difference of two, 0 to 1, in percentage points: ``7.6``, ``+2.0``."""
-    return UNKNOWN if score is None else f"{100 * score:{'+' if signed else ''}.{digits}f}"
+    if score is None:
+        return UNKNOWN
+    rounded = round(100 * score, digits) or 0.0  # never -0.0
+    return f"{rounded:{'+' if signed else ''}.{digits}f}"
 
 
 def count(number: int | None) -> str:

@@ -10,6 +10,10 @@ from diffbev_engine.core.disk import size_of
 from diffbev_engine.core.host_memory import HostMemory, host_memory
 from diffbev_engine.runs.folder import RunFolder
 
+_CPU_S = 0.2
+"""For how long the CPU is watched. psutil could compare with its last reading, which it keeps per
+thread: where the thread is another one each time, that is always 0."""
+
 
 @dataclass(frozen=True)
 class HostReading:
@@ -21,7 +25,7 @@ class HostReading:
     disk: tuple[int, int] | None
     """Free and total where the run writes."""
     cpu: float
-    """Per cent of all cores since the last reading."""
+    """Per cent of all cores while it was read."""
     workers: tuple[int, float] | None
     """Loader processes of the training and their CPU, in per cent of one core, since they began."""
     family: frozenset[int] = frozenset()
@@ -44,7 +48,7 @@ def read_host(work_dir: Path, training: int | None) -> HostReading:
         host_memory(),
         shared and (shared[1] - shared[0], shared[1]),
         disk,
-        psutil.cpu_percent(),
+        psutil.cpu_percent(_CPU_S),
         _workers(children) if ranks else None,
         frozenset(process.pid for process in (*ranks, *children)),
         size_of(RunFolder(work_dir).latest),

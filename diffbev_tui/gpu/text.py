@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from diffbev_engine.core.disk import disk_is_low
-from diffbev_engine.core.format import UNKNOWN, gib, percent
+from diffbev_engine.core.format import UNKNOWN, byte_size, gib, percent
 from diffbev_engine.core.gpu.reading import Gpu, GpuProcess
 from diffbev_engine.runs.host import HostReading
 from diffbev_engine.runs.system import SystemHistory
@@ -70,7 +70,7 @@ def host_block(host: HostReading) -> Text:
     if host.disk:
         words = tr("gpu.disk_free", free=_gib(host.disk[0]), total=_gib(host.disk[1]))
         if host.checkpoint:
-            words += "   " + tr("gpu.checkpoint", size=_gib(host.checkpoint))
+            words += "   " + tr("gpu.checkpoint", size=byte_size(host.checkpoint))
         _line(lines, tr("gpu.disk"), words, loud=disk_is_low(host.disk[0], host.checkpoint))
     if host.workers:
         count, load = host.workers

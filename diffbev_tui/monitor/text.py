@@ -28,32 +28,43 @@ _UNITS = {"images_per_s": "img/s", "gpu_mem_mb": "MiB"}
 
 
 def chart_title(chart: ChartView, cursor: float | None, *, dark: bool) -> Text:
-    """``loss smoothed  A 0.412 (raw 0.398)``, ``mIoU points  B 21.4   best B 21.4 @ 40k``."""
-    colours = run_colours(dark)
+    """``loss smoothed  A 0.412 (raw 0.398)``, ``mIoU points  B 21.4   best B 21.4 @ 40k``.
+
+    What does not fit is left out whole: first the best values, then the raw ones.
+    """
+    title = Text()
+    for best, raw in ((cursor is None, True), (False, True), (False, False)):
+        title = _chart_title(chart, best=best, raw=raw, colours=run_colours(dark))
+        if title.cell_len < chart.figure.size[0]:  # the first cell is the mark of the focus
+            break
+    title.truncate(max(chart.figure.size[0] - 1, 1), overflow="ellipsis")
+    return title
+
+
+def _chart_title(chart: ChartView, *, best: bool, raw: bool, colours: dict[str, str]) -> Text:
     title = Text(no_wrap=True)
     title.append(chart.column, "bold")
     for mark in (unit_of(chart.column), tr("monitor.log_mark") if chart.log_y else ""):
         title.append(f" {mark}" if mark else "", "dim")
     if chart.smoothing:
         title.append(f" {tr('monitor.smoothed_mark')}", "dim")
-    raw = {one.letter: one.value for one in chart.raw}
+    unsmoothed = {one.letter: one.value for one in chart.raw} if raw else {}
     for one in chart.now:
         title.append("  ")
         title.append(f"{one.letter} ", f"bold {colours[one.letter]}")
         title.append(number(one.value) if isfinite(one.value) else UNKNOWN)
-        if isfinite(raw.get(one.letter, nan)):
-            title.append(f" ({tr('monitor.raw_value', value=number(raw[one.letter]))})", "dim")
+        if isfinite(unsmoothed.get(one.letter, nan)):
+            title.append(f" ({tr('monitor.raw_value', value=number(unsmoothed[one.letter]))})", "dim")
+    for one in chart.bad:
+        title.append(_GAP)
+        title.append(tr("monitor.bad", letter=one.letter, step=f"{one.step:,.0f}"), "bold reverse")
     if chart.figure.clipped:
         low, high = (10**value if chart.log_y else value for value in chart.figure.clipped)
         title.append(_GAP)
         title.append(tr("monitor.clipped", low=number(low), high=number(high)), "bold")
-    if cursor is None and chart.best:
-        best = (f"{one.letter} {number(one.value)} @ {step_label(one.step)}" for one in chart.best)
-        title.append(f"{_GAP}{tr('monitor.best')} {'  '.join(best)}", "dim")
-    for one in chart.bad:
-        words = tr("monitor.bad", letter=one.letter, step=f"{one.step:,.0f}")
-        title.append(_GAP)
-        title.append(words, "bold reverse")
+    if best and chart.best:
+        words = (f"{one.letter} {number(one.value)} @ {step_label(one.step)}" for one in chart.best)
+        title.append(f"{_GAP}{tr('monitor.best')} {'  '.join(words)}", "dim")
     return title
 
 

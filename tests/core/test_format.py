@@ -96,3 +96,9 @@ def test_a_size_stays_below_the_next_unit_and_keeps_its_value(size, digits):
     assert float(number) < 1024
     assert abs(float(number) * _IN_BYTES[unit] - size) <= 0.51 * _IN_BYTES[unit]
     assert unit == "B" or float(number) >= 1
+
+
+def test_a_change_that_rounds_to_nothing_has_no_minus():
+    assert points(-0.0001, signed=True) == "+0.0"
+    assert points(-0.0001) == "0.0"
+    assert points(-0.0006, signed=True) == "-0.1"
