@@ -283,7 +283,10 @@ class DiffBEVApp(RunInThread, App[None]):
         status = self.query_one(StatusLine)
         status.show(self.snapshot, read_only=self.read_only, behind_s=self.busy_seconds(_FILES))
         self.query_one(TabLine).show(self._switcher.shown)
-        self.query_one(KeyLine).show()
+        self._show_keys()
+
+    def _show_keys(self) -> None:
+        self.query_one(KeyLine).show(read_only=self.snapshot.read_only)
 
     # panes ---------------------------------------------------------------------------------------
 
@@ -314,7 +317,7 @@ class DiffBEVApp(RunInThread, App[None]):
     def on_descendant_focus(self) -> None:
         """Other keys work now."""
         if len(self.screen_stack) == 1:
-            self.call_after_refresh(self.query_one(KeyLine).show)
+            self.call_after_refresh(self._show_keys)
 
     # asked by screens ----------------------------------------------------------------------------
 

@@ -61,6 +61,8 @@ class StepActions:
         self._pane = pane
         self._started: list[Started] = []
         self._running: dict[str, StepRecord] = {}
+        self._told: set[str] = set()
+        """Steps whose end is told by the runner that this UI started, while they are shown as running."""
         self.stopping: frozenset[str] = frozenset()
         """Running steps that were asked to stop."""
 
@@ -146,9 +148,11 @@ class StepActions:
             return
         for started in [one for one in self._started if one.exit_code is not None]:
             self._started.remove(started)
+            self._told.update(started.steps)
             self._pane.run_in_thread(f"ended {started.since}", partial(_outcome, roots, started), _say)
         self._say_endings(view)
         self._running = {one.step.id: one.record for one in view.steps if one.state is StepState.RUNNING}
+        self._told &= self._running.keys()
         if self._running:
             running = dict(self._running)
             self._pane.run_in_thread("stopping", partial(_asked, roots, running), StopsAsked)
@@ -160,7 +164,7 @@ class StepActions:
 
     def _say_endings(self, view: RunbookView) -> None:
         """Of steps that somebody else started, or this UI before it was started again."""
-        mine = {name for one in self._started for name in one.steps}
+        mine = self._told.union(*(one.steps for one in self._started))
         for one in view.steps:
             ended = one.step.id in self._running and one.state is not StepState.RUNNING
             if ended and one.step.id not in mine and one.record.started == self._running[one.step.id].started:

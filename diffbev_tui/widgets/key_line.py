@@ -93,10 +93,14 @@ class KeyLine(Line):
     _spots: tuple[tuple[int, int, str], ...] = ()
     """First cell, one past the last, key."""
 
-    def show(self) -> None:
-        """Show the keys of the widget in focus and of the app."""
+    def show(self, *, read_only: bool) -> None:
+        """Show the keys of the widget in focus and of the app.
+
+        Args:
+            read_only: whether what writes is refused now; it is not offered then.
+        """
         width = self.size.width or self.app.size.width
-        now = (self.screen, self.screen.focused, language(), width)
+        now = (self.screen, self.screen.focused, language(), width, read_only)
         if now == self._shown_for:  # which keys work takes longer to find out than all else that is idle
             return
         self._shown_for = now

@@ -11,6 +11,7 @@ from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.run_of_step import why_its_run_failed
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import view_runbook
+from diffbev_engine.runs.failed_start import write_failed_start
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import Launch, write_launch
 from diffbev_engine.runs.process import identify
@@ -76,4 +77,13 @@ def test_the_reason_of_a_failed_step_is_that_of_its_run(trained):
     begun = StepRecord(StepState.RUNNING, started=time.time() - 40)
     assert why_its_run_failed(one.step, begun, trained.roots).en == "no room left on /data"
     later = replace(begun, started=time.time())
+    assert why_its_run_failed(one.step, later, trained.roots) is None
+
+
+def test_a_start_that_failed_before_training_says_why_on_its_step(trained):
+    one = trained(RunState.FINISHED, started=time.time() - 900)
+    begun = StepRecord(StepState.RUNNING, started=time.time() - 40)
+    write_failed_start(trained.folder, "there is no file weights/swin_tiny.pth", 1, "train.log")
+    assert why_its_run_failed(one.step, begun, trained.roots).en == "there is no file weights/swin_tiny.pth"
+    later = replace(begun, started=time.time() + 1)
     assert why_its_run_failed(one.step, later, trained.roots) is None

@@ -8,6 +8,7 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.process import identify
 from diffbev_tui.app import PANES
 from diffbev_tui.places import clip_file, settings_file
+from diffbev_tui.screen_text import text_of
 from diffbev_tui.widgets.dialogs import Choice
 from diffbev_tui.widgets.help import Help
 from diffbev_tui.widgets.status_line import StatusLine
@@ -107,10 +108,13 @@ async def test_a_second_app_watches_and_takes_over(workspace):
     seat = WorkspaceLock(workspace / ".diffbev")
     assert seat.take()
     async with run_app(workspace) as (app, pilot):
+        await until(pilot, lambda: app.snapshot.taken > 0 and app.query("#runbook-steps"))
         await pilot.pause()
         assert app.read_only
+        assert " r run " not in text_of(app.export_screenshot())
         seat.leave()
         await until(pilot, lambda: not app.read_only)
+        await until(pilot, lambda: " r run " in text_of(app.export_screenshot()))
 
 
 async def test_read_only_takes_no_seat(workspace):

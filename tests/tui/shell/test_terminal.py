@@ -66,18 +66,33 @@ def test_ctrl_c_leaves_it_open_and_q_closes_it(workspace, terminal):
     terminal.wait(lambda: not terminal.text().strip())
 
 
+MISSING_WEIGHTS = 'model = dict(backbone=dict(pretrained="weights/swin_tiny.pth"))\n'
+
+
 def test_the_smoke_test_of_the_demo_lives_through_what_happens_to_it(tmp_path, terminal):
     """From the key that starts phase 2 to the passed step: UI killed; training stalled, stopped, resumed."""
     terminal.open("demo", "--out", tmp_path, "--lang", "en", size=(140, 44), code=SMALL_DEMO)
     workspace = tmp_path / "DiffBEV"
     terminal.shows("Next: run 2.1", seconds=600)
-    with (workspace / "configs/_base_/demo.py").open("a") as file:
+    settings = workspace / "configs/_base_/demo.py"
+    with settings.open("a") as file:
         file.write(SMALL_BASELINE + "evaluation = dict(interval=300)\n")
+    sound = settings.read_text(encoding="utf-8")
+    settings.write_text(sound + MISSING_WEIGHTS, encoding="utf-8")
+    terminal.keys("p")
+    terminal.shows("Run the 6 remaining steps")
+    terminal.keys("y")
+    terminal.shows("✗ failed  2.4", seconds=120)
+    why = r"reason +model\.backbone\.pretrained: there is no file weights/swin_tiny\.pth\. Give the path"
+    terminal.wait(lambda: re.search(why, terminal.text()))
+    terminal.wait(lambda: terminal.text().count("✗ 2.4 failed: ") == 1)
+    settings.write_text(sound, encoding="utf-8")
+    terminal.shows("3 stale")
     terminal.keys("p")
     terminal.shows("Run the 6 remaining steps")
     terminal.keys("y")
     run = workspace / "runs" / "baseline_smoke"
-    terminal.wait((run / "status.json").exists, seconds=300)
+    terminal.wait(lambda: inspect_run(run).state is RunCondition.RUNNING, seconds=300)
     training = inspect_run(run).process
 
     os.kill(terminal.pid(), signal.SIGKILL)
