@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -132,6 +131,8 @@ def process_start_time(pid: int) -> float:
 
 def package_versions() -> dict[str, str]:
     """Versions of the installed packages that can change a result."""
+    from importlib import metadata  # slow to import; those who only read run.json do without
+
     versions = {}
     for name in _PACKAGES:
         try:
