@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from diffbev_engine.core.files import file_stamp
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.alerts import GOOD, Alert, AlertKind, alert_words, read_alerts
 from diffbev_engine.runs.folder import RunFolder
@@ -45,11 +46,8 @@ class RunAlert:
     @property
     def words(self) -> str:
         """One sentence in the language of the screen."""
-        return f"{self.name}: {alert_words(self.alert)['en']}" if language() == "en" else self._zh
-
-    @property
-    def _zh(self) -> str:
-        return f"{self.name}：{alert_words(self.alert)['zh']}"
+        colon = "：" if language() == "zh" else ": "
+        return f"{self.name}{colon}{alert_words(self.alert)[language()]}"
 
 
 class AlertLog:
@@ -66,17 +64,9 @@ class AlertLog:
 
     def _read(self, run: str) -> tuple[object, tuple[Alert, ...]]:
         path = RunFolder(Path(run)).alerts
-        stamp = _stamp(path)
+        stamp = file_stamp(path)
         known = self._known.get(run)
         return known if known and known[0] == stamp else (stamp, read_alerts(path) if stamp else ())
-
-
-def _stamp(path: Path) -> object:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def new_alerts(before: tuple[RunAlert, ...], now: tuple[RunAlert, ...], since: float) -> tuple[RunAlert, ...]:

@@ -501,6 +501,8 @@ class DiffBEVApp(RunInThread, App[None]):
             self.run_worker(self._show_step(entry.target[0]))
         elif entry.kind == "run":
             self.run_worker(self.show_pane("monitor", entry.target[0]))
+        elif entry.kind == "diagnose":
+            self.run_worker(self._diagnose(entry.target[0]))
         elif entry.kind == "compare":
             self.overlay = entry.target
             self.run_worker(self.show_pane("monitor"))
@@ -509,6 +511,11 @@ class DiffBEVApp(RunInThread, App[None]):
             log = self.roots.state_folder / "logs" / f"{name}.log"
             start = partial(start_or_find, command, log, self.roots.workspace)
             self.run_in_thread(f"tool {name}", start, self.ToolStarted)
+
+    async def _diagnose(self, run: str) -> None:
+        await self.show_pane("classes", run)
+        if self.pane is not None:
+            await self.run_action("diagnose", default_namespace=self.pane)
 
     async def _show_step(self, step: str) -> None:
         await self.show_pane("runbook")

@@ -1,6 +1,7 @@
 """Bars and columns of text, and times in the language of the screen."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from math import isfinite
 
 from rich.cells import cell_len, set_cell_size
@@ -17,6 +18,14 @@ def duration(seconds: float | None, *, tenths: bool = False) -> str:
 def age(seconds: float | None) -> str:
     """A time that has passed: ``12 min``."""
     return format.age(seconds, language())
+
+
+def clock(then: float, now: float) -> str:
+    """``03:12``; on another day ``11-27 03:12``, in another year ``2026-11-27``."""
+    moment, today = datetime.fromtimestamp(then), datetime.fromtimestamp(now)
+    if moment.date() == today.date():
+        return f"{moment:%H:%M}"
+    return f"{moment:%m-%d %H:%M}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
 
 
 def bar(share: float | None, width: int = 10) -> str:

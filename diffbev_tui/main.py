@@ -86,6 +86,7 @@ def serve(workspace: Path | None, port: int, allow_actions: bool, lang: str | No
 
 
 def _roots(workspace: Path | None) -> "WorkspacePaths | None":
+    from diffbev_engine.core.toml import WORKSPACE_FILE
     from diffbev_engine.runbook.workspace_paths import find_roots
 
     try:
@@ -94,7 +95,7 @@ def _roots(workspace: Path | None) -> "WorkspacePaths | None":
         if workspace is None:
             return None
         raise
-    here = (roots.workspace / "workspace.toml").exists() or (roots.workspace / "configs").is_dir()
+    here = (roots.workspace / WORKSPACE_FILE).exists() or (roots.workspace / "configs").is_dir()
     if workspace is not None and not here:
         raise UsageError(
             f"{roots.workspace} is not a workspace: it has no workspace.toml. "

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.workspace.workspace import BASELINE_CONFIG, BASELINE_RUN, DIFFBEV_CONFIG, DIFFBEV_RUN
 from diffbev_tui.engine import engine_command
 from diffbev_tui.i18n import tr
@@ -18,9 +19,9 @@ class Entry:
     """One line of the palette."""
 
     title: str
-    kind: Literal["step", "run", "compare", "tool"]
+    kind: Literal["step", "run", "compare", "diagnose", "tool"]
     target: tuple[str, ...]
-    """A step; a run; runs to overlay; or the name of a tool and its command."""
+    """A step; a run, to show or to diagnose; runs to overlay; or the name of a tool and its command."""
 
 
 def entries(snapshot: Snapshot, *, read_only: bool) -> list[Entry]:
@@ -41,7 +42,12 @@ def entries(snapshot: Snapshot, *, read_only: bool) -> list[Entry]:
             for path, name in others
         ]
     if snapshot.roots is not None and not read_only:
-        found += _tools(snapshot.roots, [path for path in names if (Path(path) / "metrics.csv").exists()])
+        found += [
+            Entry(tr("app.tool_diagnose", method=names[run.path]), "diagnose", (run.path,))
+            for run in snapshot.runs
+            if run.last_checkpoint
+        ]
+        found += _tools(snapshot.roots, [path for path in names if RunFolder(Path(path)).metrics.exists()])
     return found
 
 
@@ -57,11 +63,6 @@ def _tools(roots: WorkspacePaths, runs: list[str]) -> list[Entry]:
         check = ("preflight", str(config), "--work-dir", str(run))
         found.append(_tool("preflight", check, method=method))
         found.append(_tool("memory", ("memory", str(config)), method=method))
-        best = roots.workspace / run / "best_mIoU.pth"
-        if best.exists():
-            named = ("--config", str(config), "--checkpoint", str(best))
-            out = ("--output-dir", str(run / "diagnose"))
-            found.append(_tool("diagnose", ("diagnose", *named, *out), method=method))
     if runs:
         plots = ("plot-metrics", *runs, "--output-dir", "reports/palette")
         found.append(_tool("plot_metrics", plots, count=len(runs)))

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from diffbev_engine.core.files import write_text
+from diffbev_engine.core.files import file_stamp, write_text
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.labels import RunLabels, read_labels, write_labels
@@ -49,7 +49,7 @@ class RunBook:
     """Gives every run a letter that it keeps for ever; all calls from one thread at a time."""
 
     def __init__(self, state_folder: Path) -> None:
-        self._pinned = state_folder / "tui" / "baseline.txt"
+        self._pinned = _pinned_file(state_folder)
         self._known: dict[str, tuple[object, RunEntry]] = {}
 
     def read(self, runs: Iterable[RunReport], *, may_write: bool) -> BookPage:
@@ -96,21 +96,18 @@ def pin(state_folder: Path, run: str) -> None:
     Raises:
         OSError: the workspace cannot be written.
     """
-    path = state_folder / "tui" / "baseline.txt"
+    path = _pinned_file(state_folder)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, run + "\n")
 
 
+def _pinned_file(state_folder: Path) -> Path:
+    return state_folder / "tui" / "baseline.txt"
+
+
 def _stamp(path: str) -> object:
     folder = RunFolder(Path(path))
-    found = []
-    for file in (folder.manifest, folder.labels):
-        try:
-            stat = file.stat()
-            found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
-        except OSError:
-            found.append((0, 0, 0))
-    return tuple(found)
+    return file_stamp(folder.manifest), file_stamp(folder.labels)
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import file_stamp
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
 
@@ -41,12 +42,4 @@ class RunReports:
 def _stamp(folder: RunFolder) -> object:
     """What is different as soon as one of the files is that a report is made of."""
     files = (folder.path, folder.manifest, folder.status, folder.launch, folder.lock)  # its checkpoints, too
-    return tuple(_of_file(file) for file in files)
-
-
-def _of_file(path: Path) -> tuple[int, int, int] | None:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return tuple(map(file_stamp, files))

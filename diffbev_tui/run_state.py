@@ -18,6 +18,12 @@ QUIET_S = 300.0
 """From then on the age is shown also of what is no stall: a start, an evaluation, a checkpoint."""
 
 
+def is_well(run: RunReport) -> bool:
+    """Whether nobody has to look after it."""
+    good = run.state in (RunCondition.RUNNING, RunCondition.FINISHED, RunCondition.INTERRUPTED)
+    return good and not run.stalled
+
+
 def run_state(run: RunReport) -> str:
     """Glyph and word of a run's state; of one that makes no progress, for how long already."""
     running = run.state is RunCondition.RUNNING

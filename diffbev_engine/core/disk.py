@@ -12,6 +12,11 @@ def disk_is_low(free: int, checkpoint: int | None) -> bool:
     return free < max(_CHECKPOINTS * (checkpoint or 0), _LEAST_BYTES)
 
 
+def checkpoints_at_once(kept: int) -> int:
+    """Most checkpoint files at a time: the ``kept`` ones, latest and best, and those being replaced."""
+    return kept + 4
+
+
 def free_bytes(path: Path) -> int | None:
     """Free space on the disk of ``path``; ``None`` where that cannot be read."""
     try:

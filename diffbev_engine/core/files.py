@@ -151,3 +151,12 @@ def _flush_directory(path: Path) -> None:
             os.fsync(directory)
         finally:
             os.close(directory)
+
+
+def file_stamp(path: Path) -> tuple[int, int, int] | None:
+    """What is different as soon as a file was written or replaced; ``None`` where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -7,6 +7,9 @@ from typing import Any
 
 from diffbev_engine.core.errors import UsageError
 
+WORKSPACE_FILE = "workspace.toml"
+"""Marks a workspace and holds its settings."""
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file.

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.disk import checkpoints_at_once
 from diffbev_engine.core.format import byte_size
 from diffbev_engine.findings.finding import Finding, error, ok, warning
 from diffbev_engine.findings.plan import Plan
@@ -66,8 +67,7 @@ def work_dir(plan: Plan) -> Iterator[Finding]:
 def disk(plan: Plan) -> Iterator[Finding]:
     """Room for checkpoints, metrics and log, and for depth that is still to be made."""
     size, kept = checkpoint_bytes(plan), plan.settings.checkpoint_config.max_keep_ckpts
-    # latest and best are files of their own; while they are replaced, the next iter_<n> is there already.
-    count = kept + 4
+    count = checkpoints_at_once(kept)
     runner, log = plan.settings.runner, plan.settings.log_config
     need = size * count + runner.max_iters // log.interval * _ROW - (_saved(plan) if plan.resuming else 0)
     needs = {_device(plan.folder.path): max(need, 2 * size)}

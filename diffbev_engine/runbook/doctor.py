@@ -7,6 +7,7 @@ from pathlib import Path
 from diffbev_engine.core.bilingual import EMPTY, Bilingual, same
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.core.patterns import TookTooLong, lines_with
+from diffbev_engine.core.toml import WORKSPACE_FILE
 from diffbev_engine.findings.catalogue import LogText, Sign, Strength, kinds, signs_of
 from diffbev_engine.findings.failure import POSSIBLE, FailureContext, context_of, context_of_run
 from diffbev_engine.findings.finding import Certainty, Finding, Severity
@@ -20,7 +21,7 @@ from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.remedies import names_of, remedies_for
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import view_runbook
-from diffbev_engine.runbook.workspace_paths import WORKSPACE_FILE, WorkspacePaths, find_roots
+from diffbev_engine.runbook.workspace_paths import WorkspacePaths, find_roots
 
 _MOST_EVIDENCE = 4
 _LONGEST = 300

@@ -8,7 +8,7 @@ from diffbev_engine.runbook.checks.check import Outcome, look_at
 from diffbev_engine.runbook.model import Step
 from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
-from diffbev_engine.runs.failed_start import decode_failed_start, why_start_failed
+from diffbev_engine.runs.failed_start import decode_failed_start
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
 
@@ -33,10 +33,9 @@ def as_its_run_stands(step: Step, record: StepRecord, roots: WorkspacePaths) -> 
 
 def why_its_run_failed(step: Step, record: StepRecord, roots: WorkspacePaths) -> Bilingual | None:
     """The run's own reason for the failure of the start that ``record`` is about."""
-    folder = RunFolder(roots.path(step.run_dir)) if step.run_dir else None
-    start = decode_failed_start(folder).value if folder else None
-    if folder and start and start.failed >= (record.started or 0.0):  # before there was a run.json
-        return same(why_start_failed(folder) or "")
+    start = decode_failed_start(RunFolder(roots.path(step.run_dir))).value if step.run_dir else None
+    if start and start.failed >= (record.started or 0.0):  # before there was a run.json
+        return same(start.reason)
     run = _run_of(step, roots)
     if run is None or run.state not in _FAILED or not run.reason:
         return None

@@ -7,10 +7,9 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual, filler
 from diffbev_engine.core.errors import UsageError
-from diffbev_engine.core.toml import read_toml
+from diffbev_engine.core.toml import WORKSPACE_FILE, read_toml
 
 PLACEHOLDERS = ("workspace", "nuscenes_root", "data_root")
-WORKSPACE_FILE = "workspace.toml"
 _FAMILIAR = (WORKSPACE_FILE, "runbook.toml", "configs", ".diffbev")
 
 

@@ -90,9 +90,9 @@ class AlertDetector:
         free = free_bytes(Path(run.path))
         if free is None or not disk_is_low(free, size_of(self._folder.latest)):
             return []
-        return (
-            [Alert(0.0, AlertKind.DISK_LOW, run.step, free=free)] if self._first(AlertKind.DISK_LOW) else []
-        )
+        if not self._first(AlertKind.DISK_LOW):
+            return []
+        return [Alert(0.0, AlertKind.DISK_LOW, run.step, free=free)]
 
     def _new_best(self, run: RunReport) -> list[Alert]:
         """Of evaluations that this start made: what the checkpoint knew is no news."""

@@ -27,6 +27,11 @@ class FailedStart:
     launch: str | None = None
     """The id of the detached start it belonged to."""
 
+    @property
+    def reason(self) -> str:
+        """The message, safe to print."""
+        return plain(self.message, keep="\n").strip()
+
 
 def decode_failed_start(folder: RunFolder) -> Decoded[FailedStart]:
     """The newest start, if it failed before training began, or what is wrong with the file."""
@@ -36,7 +41,7 @@ def decode_failed_start(folder: RunFolder) -> Decoded[FailedStart]:
 def why_start_failed(folder: RunFolder) -> str | None:
     """The message of the newest start, if it failed before training began; safe to print."""
     start = decode_failed_start(folder).value
-    return plain(start.message, keep="\n").strip() if start else None
+    return start.reason if start else None
 
 
 def write_failed_start(folder: RunFolder, message: str, exit_code: int, log: str) -> None:

@@ -15,17 +15,20 @@ import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Language, language_of_the_shell
 from diffbev_engine.core.errors import DiffBEVError, UsageError
-from diffbev_engine.core.toml import read_toml
+from diffbev_engine.core.toml import WORKSPACE_FILE, read_toml
 from diffbev_engine.runs.alerts import Alert, AlertKind, alert_words
 
 DEFAULT_EVENTS = tuple(
     kind for kind in AlertKind if kind not in (AlertKind.INTERRUPTED, AlertKind.CONTINUES, AlertKind.NEW_BEST)
 )
-_FILE = "workspace.toml"
+_NEEDS_APPRISE = (
+    'notifications need Apprise: pip install "diffbev[notify]" in the environment of the training.'
+)
 _ATTEMPTS = (0.0, 5.0, 30.0)
 """Seconds before each attempt."""
 _END_WITHIN_S = 60.0
@@ -91,7 +94,10 @@ def _texts(file: Path, table: dict[str, object], key: str) -> tuple[str, ...]:
 
 def workspace_file_of(path: Path) -> Path | None:
     """``workspace.toml`` of the workspace that a run directory lies in."""
-    return next((folder / _FILE for folder in (path, *path.parents) if (folder / _FILE).is_file()), None)
+    return next(
+        (folder / WORKSPACE_FILE for folder in (path, *path.parents) if (folder / WORKSPACE_FILE).is_file()),
+        None,
+    )
 
 
 def send(settings: NotifySettings, title: str, body: str) -> None:
@@ -103,9 +109,7 @@ def send(settings: NotifySettings, title: str, body: str) -> None:
     try:
         import apprise
     except ImportError:
-        raise DiffBEVError(
-            'notifications need Apprise: pip install "diffbev[notify]" in the environment of the training.'
-        ) from None
+        raise DiffBEVError(_NEEDS_APPRISE) from None
     failed = []
     for url in settings.urls:
         service = apprise.Apprise()
@@ -153,6 +157,16 @@ def _send_patiently(
         except Exception:  # whatever a service does, the run and its other alerts go on
             continue
         return
+
+
+def notify_problem(run_dir: Path) -> str:
+    """Why nobody will be notified of this run although its workspace asks for it; "" if all is well."""
+    file = workspace_file_of(run_dir.resolve())
+    try:
+        settings = notify_settings(file) if file else NotifySettings()
+    except (DiffBEVError, OSError) as error:
+        return str(error)
+    return _NEEDS_APPRISE if settings.urls and find_spec("apprise") is None else ""
 
 
 def notifier_for(run_dir: Path) -> Notifier:

@@ -34,7 +34,7 @@ def size_of_run(run: Path) -> int:
                 stat = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - tens of thousands of them
             except OSError:
                 continue
-            seen[stat.st_dev, stat.st_ino] = stat.st_blocks * 512 if stat.st_nlink else stat.st_size
+            seen[stat.st_dev, stat.st_ino] = stat.st_blocks * 512
     return sum(seen.values())
 
 

@@ -17,6 +17,7 @@ from diffbev_engine.findings.preflight import Preconditions, check_preconditions
 from diffbev_engine.models.model import build_model
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import sole_writer
+from diffbev_engine.runs.notify import notify_problem
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.runs.watch import start_watching
 from diffbev_engine.train import random_state
@@ -103,6 +104,8 @@ def _train(
             recorder = open_run(job, folder, processes, start, met, log)
             if job.watched:
                 start_watching(folder)
+                if problem := notify_problem(folder.path):
+                    logger.warning(f"no notifications will be sent: {problem}")
         logger.info(f"{len(records)} training images, on {device_name(processes.device)}")
         logger.info(loss_composition(job.settings.model))
         with closing(_batches(job.settings, records, processes, loop)) as batches:

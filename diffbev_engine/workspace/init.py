@@ -10,9 +10,9 @@ from pathlib import Path
 from diffbev_engine import __version__
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import atomic_path, did_you_mean, make_writable_dir
+from diffbev_engine.core.toml import WORKSPACE_FILE
 from diffbev_engine.workspace.content import FileContent, workspace_files
 from diffbev_engine.workspace.workspace import (
-    MANIFEST,
     RUN_FOLDERS,
     Workspace,
     absolute,
@@ -128,7 +128,7 @@ def init_workspace(
 
 
 def _existing(root: Path, *, demo: bool, upgrade: bool) -> Workspace | None:
-    if not upgrade and not (root / MANIFEST).exists():
+    if not upgrade and not (root / WORKSPACE_FILE).exists():
         return None
     workspace = load_workspace(root)
     if demo != workspace.demo and not (upgrade and not demo):

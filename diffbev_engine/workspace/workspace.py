@@ -12,13 +12,13 @@ from typing import Any
 from diffbev_engine import __version__
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import write_text
+from diffbev_engine.core.toml import WORKSPACE_FILE
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-MANIFEST = "workspace.toml"
 FORMAT = 1
 """Counted up when older programs could not use the workspace any more."""
 
@@ -68,7 +68,7 @@ class Workspace:
     @property
     def manifest(self) -> Path:
         """The file that makes the folder a workspace."""
-        return self.root / MANIFEST
+        return self.root / WORKSPACE_FILE
 
     @property
     def baseline_config(self) -> Path:
@@ -109,12 +109,12 @@ def load_workspace(root: Path) -> Workspace:
         UsageError: there is none, or a newer program wrote it.
         DiffBEVError: ``workspace.toml`` is damaged; the message names the key.
     """
-    path = absolute(root) / MANIFEST
+    path = absolute(root) / WORKSPACE_FILE
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
-            f"{root} is not a workspace: {MANIFEST} not found. Create one with `diffbev-engine init "
+            f"{root} is not a workspace: {WORKSPACE_FILE} not found. Create one with `diffbev-engine init "
             f"{root} --nuscenes-root DIR`."
         ) from None
     except (OSError, ValueError) as error:
@@ -148,7 +148,7 @@ def find_workspace(start: Path) -> Workspace | None:
     """
     place = absolute(start)
     for folder in (place, *place.parents):
-        if (folder / MANIFEST).is_file():
+        if (folder / WORKSPACE_FILE).is_file():
             return load_workspace(folder)
     return None
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from math import isfinite, nan
 from pathlib import Path
 
@@ -17,11 +16,11 @@ from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.chart import too_small
 from diffbev_tui.charts.panel import run_colours
 from diffbev_tui.charts.ticks import number, step_label
-from diffbev_tui.format import age, bar, duration
+from diffbev_tui.format import age, bar, clock, duration
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.monitor.chart_pages import ChartPages
 from diffbev_tui.monitor.chart_worker import ChartRequest, ChartResult, ChartView, RunFacts
-from diffbev_tui.run_state import run_state
+from diffbev_tui.run_state import is_well, run_state
 
 _GAP = "   "
 _UNITS = {"images_per_s": "img/s", "gpu_mem_mb": "MiB"}
@@ -144,10 +143,10 @@ def run_text(
     if letter:
         lines.add(letter, f"bold {run_colours(dark)[letter]}", gap=1)
     lines.add(Path(run.path).name, "bold", gap=1)
-    lines.add(run_state(run), "" if _well(run) else "bold reverse")
+    lines.add(run_state(run), "" if is_well(run) else "bold reverse")
     for words in _speed(run, now):
         lines.add(words)
-    if run.message and not _well(run):
+    if run.message and not is_well(run):
         lines.start()
         lines.add(run.message, "bold")
     if facts is not None:
@@ -187,11 +186,6 @@ def run_steps(run: RunReport) -> str:
     return progress(run.step, run.max_iters)
 
 
-def _well(run: RunReport) -> bool:
-    good = run.state in (RunCondition.RUNNING, RunCondition.FINISHED, RunCondition.INTERRUPTED)
-    return good and not run.stalled
-
-
 def _speed(run: RunReport, now: float) -> list[str]:
     status = run.status
     if status is None or run.step is None:
@@ -210,14 +204,8 @@ def _speed(run: RunReport, now: float) -> list[str]:
     last_iteration = now - (run.age_s or 0.0)
     return [
         *words,
-        tr("monitor.eta", left=duration(run.eta_s), clock=_clock(last_iteration + run.eta_s, now)),
+        tr("monitor.eta", left=duration(run.eta_s), clock=clock(last_iteration + run.eta_s, now)),
     ]
-
-
-def _clock(then: float, now: float) -> str:
-    """``03:12``, with the date where it is another day's."""
-    moment, today = datetime.fromtimestamp(then), datetime.fromtimestamp(now)
-    return f"{moment:%H:%M}" if moment.date() == today.date() else f"{moment:%m-%d %H:%M}"
 
 
 def _health(run: RunReport, facts: RunFacts, now: float) -> list[tuple[str, bool]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from subprocess import SubprocessError
 from typing import Any
 
-from diffbev_engine.core.disk import free_bytes, size_of
+from diffbev_engine.core.disk import checkpoints_at_once, free_bytes, size_of
 from diffbev_engine.core.format import byte_size, mib_size
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runbook.files import settings_of
@@ -72,8 +72,7 @@ def _disk(settings: Mapping[str, Any], measured: _Measured | None, run_dir: Path
     free = free_bytes(existing)
     if free is None or measured is None or measured.checkpoint is None:
         return "" if free is None else tr("runbook.outlook_free", free=byte_size(free))
-    kept = settings["checkpoint_config"].get("max_keep_ckpts") or 3
-    need = (kept + 3) * measured.checkpoint  # latest, the best, and one being written
+    need = checkpoints_at_once(settings["checkpoint_config"]["max_keep_ckpts"]) * measured.checkpoint
     return tr("runbook.outlook_disk", need=byte_size(need), free=byte_size(free))
 
 

@@ -17,7 +17,7 @@ from diffbev_engine.core.format import byte_size
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.labels import RunLabels, write_labels
-from diffbev_engine.runs.trash import Trashed, move_to_trash, size_of_run
+from diffbev_engine.runs.trash import TRASH, Trashed, move_to_trash, size_of_run
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.messages import Overlay, PollNow, ShowScreen
 from diffbev_tui.run_book import MOST, pin, short_names
@@ -114,9 +114,6 @@ class RunsPane(Pane, can_focus=False):
         at = self._table.cursor_row
         return self._listed[at].path if 0 <= at < len(self._listed) else ""
 
-    def _shown(self) -> tuple[str, ...]:
-        return self.overlay
-
     # showing -------------------------------------------------------------------------------------
 
     def update_snapshot(self, snapshot: Snapshot) -> None:
@@ -126,9 +123,9 @@ class RunsPane(Pane, can_focus=False):
         others = not self._listed or not self._table.row_count
         changed = self._overlay_seen != self.overlay
         if others or self._heads != self._head_key():
-            self._list(rows(snapshot, self.view, self._shown()))
+            self._list(rows(snapshot, self.view, self.overlay))
         elif changed or time.monotonic() >= self._cells_due:
-            self._refresh_cells(refreshed([row.path for row in self._listed], snapshot, self._shown()))
+            self._refresh_cells(refreshed([row.path for row in self._listed], snapshot, self.overlay))
         self._show_words()
 
     def _head_key(self) -> object:
@@ -216,7 +213,7 @@ class RunsPane(Pane, can_focus=False):
 
     def _look(self, view: RunsView) -> None:
         self.view = view
-        self._list(rows(self.snapshot, view, self._shown()))
+        self._list(rows(self.snapshot, view, self.overlay))
         self._show_words()
 
     def action_sort(self, column: str) -> None:
@@ -359,7 +356,7 @@ class RunsPane(Pane, can_focus=False):
         run = Path(message.run)
         question = tr("runs.trash_question", run=run.name, size=byte_size(message.size))
         move = partial(self.run_in_thread, "trash", partial(move_to_trash, run), self.Moved)
-        self.confirm(question, tr("runs.trash_consequence", folder=run.parent / ".trash"), move)
+        self.confirm(question, tr("runs.trash_consequence", folder=run.parent / TRASH), move)
 
     def on_runs_pane_moved(self, message: Moved) -> None:
         """Say where it is."""

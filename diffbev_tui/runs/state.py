@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,9 @@ from diffbev_engine.core.changes import changes
 from diffbev_engine.core.format import UNKNOWN, points
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_tui.format import duration
+from diffbev_tui.format import clock, duration
 from diffbev_tui.run_book import BookPage
-from diffbev_tui.run_state import run_state
+from diffbev_tui.run_state import is_well, run_state
 from diffbev_tui.snapshot import Snapshot
 
 COLUMNS = ("run", "state", "progress", "best", "delta", "started", "took", "tags")
@@ -132,16 +131,11 @@ def _row(run: RunReport, snapshot: Snapshot, shown: Sequence[str]) -> RunRow:
         f"{_steps(run.step)}/{_steps(run.max_iters)}" if run.step is not None else UNKNOWN,
         best,
         _delta(run, snapshot),
-        _when(run.started, snapshot.taken),
+        clock(run.started, snapshot.taken) if run.started is not None else UNKNOWN,
         duration(took(run, snapshot.taken)),
         " ".join(map(plain, labels.tags)),
     )
-    bad = run.stalled or run.state not in (
-        RunCondition.RUNNING,
-        RunCondition.FINISHED,
-        RunCondition.INTERRUPTED,
-    )
-    return RunRow(run.path, cells, bad)
+    return RunRow(run.path, cells, not is_well(run))
 
 
 def _delta(run: RunReport, snapshot: Snapshot) -> str:
@@ -156,15 +150,6 @@ def _steps(step: int | None) -> str:
     if step is None:
         return UNKNOWN
     return f"{step / 1000:.4g}k" if step >= 10_000 else str(step)
-
-
-def _when(then: float | None, now: float) -> str:
-    if then is None:
-        return UNKNOWN
-    moment, today = datetime.fromtimestamp(then), datetime.fromtimestamp(now)
-    if moment.date() == today.date():
-        return f"{moment:%H:%M}"
-    return f"{moment:%m-%d %H:%M}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
 
 
 def differences(run: str, other: str, book: BookPage) -> tuple[list[str], int]:

@@ -94,3 +94,16 @@ def test_nobody_is_told_without_a_table_and_the_command_says_how(tmp_path):
     result = CliRunner().invoke(cli, ["runs", "notify-test", str(tmp_path)])
     assert isinstance(result.exception, UsageError)
     assert "[notify]" in str(result.exception)
+
+
+def test_a_training_is_told_why_nobody_will_be_notified(tmp_path, monkeypatch):
+    run = tmp_path / "runs" / "a"
+    run.mkdir(parents=True)
+    assert notify.notify_problem(run) == ""
+    (tmp_path / "workspace.toml").write_text('[notify]\nurl = "json://secret"\n')
+    assert "notify.url is unknown" in notify.notify_problem(run)
+    (tmp_path / "workspace.toml").write_text('[notify]\nurls = ["json://secret"]\n')
+    assert notify.notify_problem(run) == ""
+    monkeypatch.setattr(notify, "find_spec", lambda _: None)
+    assert "pip install" in notify.notify_problem(run)
+    assert "secret" not in notify.notify_problem(run)

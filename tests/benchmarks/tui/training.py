@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from diffbev_engine.core.errors import UsageError
-from diffbev_engine.runbook.workspace_paths import WORKSPACE_FILE
+from diffbev_engine.core.toml import WORKSPACE_FILE
 from diffbev_engine.runs.folder import RunFolder
 from tests.benchmarks.tui.figure import Figure
 from tests.benchmarks.tui.monitor import first_drawn

@@ -44,7 +44,7 @@ def test_a_launch_shows_time_disk_memory_and_what_preflight_finds(roots, monkeyp
     report = replace(report, status=replace(report.status, gpu_mem_mb=7000.0))
     lines = outlook(_step(roots), roots, [report])
     assert lines[0] == "300 iterations: about 39 s at the 7.6 it/s of baseline_smoke"
-    assert lines[1].startswith("disk: about 60 MiB of ")
+    assert lines[1].startswith("disk: about 70 MiB of ")
     assert lines[2] == "GPU memory: baseline_smoke peaked at 6.8 GiB"
     assert lines[3] == "preflight: 1 ok, 1 warnings, 1 errors"
     assert lines[4:] == ["  ✗ no depth for 3 images", "  ! weights come from the network"]

@@ -1,6 +1,7 @@
 import time
 
 from diffbev_engine.runs.status import RunState
+from diffbev_tui.classes.pane import ClassesPane
 from diffbev_tui.monitor.pane import MonitorPane
 from diffbev_tui.palette import entries
 from diffbev_tui.run_book import pin
@@ -44,6 +45,12 @@ async def test_it_goes_to_steps_and_runs_and_compares(workspace):
         await until(pilot, lambda: app.query_one("#runbook-steps").key == "4.2")
         _choose(app, "Open run baseline")
         await until(pilot, lambda: isinstance(app.pane, MonitorPane) and app.pane.run.path == baseline)
+        said = []
+        app.say = lambda text, *_: said.append(text)
+        _choose(app, "Diagnose the best checkpoint of baseline (diagnose)")
+        await until(pilot, lambda: isinstance(app.pane, ClassesPane))
+        # this run does not say how it was started: the refusal is that of the key
+        await until(pilot, lambda: any("does not say with which configuration" in text for text in said))
 
 
 async def test_a_read_only_ui_offers_no_commands_of_the_engine(workspace):
