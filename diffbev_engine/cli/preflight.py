@@ -1,5 +1,6 @@
 """``diffbev-engine preflight``."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from diffbev_engine.core.errors import ExitCode
 if TYPE_CHECKING:
     from diffbev_engine.core.bilingual import Language
     from diffbev_engine.findings.finding import Finding
+    from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 _MARKS = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "error": ("✗", "red")}
 
@@ -47,9 +49,11 @@ def command(
     """
     from diffbev_engine.config.load import load_settings
     from diffbev_engine.findings.preflight import preflight, summary
+    from diffbev_engine.runbook.present import filled
 
-    chosen, found = or_default(language), []
-    for finding in preflight(load_settings(config, overrides), config, work_dir, gpu_ids):
+    chosen, found, roots = or_default(language), [], _roots_around(work_dir)
+    for one in preflight(load_settings(config, overrides), config, work_dir, gpu_ids):
+        finding = replace(one, remedies=tuple(filled(remedy, roots) for remedy in one.remedies))
         found.append(finding)
         if not as_json:
             _show(finding, chosen)
@@ -65,6 +69,20 @@ def command(
         click.secho("\n" + numbers.format(**counts), bold=True)
     if not result["ok"]:
         ctx.exit(ExitCode.FAILED)
+
+
+def _roots_around(work_dir: Path) -> "WorkspacePaths":
+    """Of the workspace that the run belongs to; names to fill in where there is none."""
+    from diffbev_engine.core.errors import UsageError
+    from diffbev_engine.runbook.present import NO_ROOTS
+    from diffbev_engine.runbook.workspace_paths import find_roots
+    from diffbev_engine.runs.notify import workspace_file_of
+
+    file = workspace_file_of(work_dir.absolute())
+    try:
+        return find_roots(file.parent) if file else NO_ROOTS
+    except UsageError:
+        return NO_ROOTS
 
 
 def _show(finding: "Finding", language: "Language") -> None:

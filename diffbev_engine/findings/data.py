@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.cameras import ALL
 from diffbev_engine.core.files import same_but_case
-from diffbev_engine.findings.finding import Finding, error, ok, some, warning
+from diffbev_engine.findings.command import NUSCENES_ROOT, PROGRAM, own_command
+from diffbev_engine.findings.finding import Finding, Remedy, error, ok, some, warning
 from diffbev_engine.findings.plan import Plan
 from diffbev_engine.prepare.data_root import SPLITS
 
@@ -14,6 +15,12 @@ _PREPARE = Bilingual(
     "重新运行 diffbev-engine prepare：只补缺少的",
     "run `diffbev-engine prepare` again: it makes what is missing",
 )
+
+
+def prepare_again(plan: Plan, text: Bilingual = _PREPARE) -> Remedy:
+    """``prepare`` into the data root; whoever knows the nuScenes root fills it in."""
+    options = ("--nuscenes-root", NUSCENES_ROOT, "--output-dir", str(plan.root.root))
+    return Remedy(text, argv=(PROGRAM, "prepare", *options))
 
 
 def data_root(plan: Plan) -> Iterator[Finding]:
@@ -51,9 +58,12 @@ def data_root(plan: Plan) -> Iterator[Finding]:
             f"{len(missing)} directories are missing, starting with {first}",
         ),
         root,
-        Bilingual(
-            "检查配置中的 data_root，或运行 diffbev-engine prepare",
-            "check data_root in the configuration, or run `diffbev-engine prepare`",
+        prepare_again(
+            plan,
+            Bilingual(
+                "检查配置中的 data_root，或运行 diffbev-engine prepare",
+                "check data_root in the configuration, or run `diffbev-engine prepare`",
+            ),
         ),
     )
 
@@ -68,9 +78,12 @@ def pairing(plan: Plan) -> Iterator[Finding]:
                 "index.jsonl is missing, so the camera of each image is unknown",
             ),
             plan.root.index_path,
-            Bilingual(
-                "运行 diffbev-engine prepare，或 --set data.cameras=all",
-                "run `diffbev-engine prepare`, or --set data.cameras=all",
+            prepare_again(
+                plan,
+                Bilingual(
+                    "运行 diffbev-engine prepare，或 --set data.cameras=all",
+                    "run `diffbev-engine prepare`, or --set data.cameras=all",
+                ),
             ),
         )
     for split in SPLITS:
@@ -93,14 +106,15 @@ def _pairs_of(plan: Plan, split: str) -> Iterator[Finding]:
             Bilingual("检查 prepare 的 --split 与 data.cameras", "check `prepare --split` and data.cameras"),
         )
         return
+    again = prepare_again(plan)
     problems = [
-        _lack("没有标签", "have no label", split, used - labels, plan.root.label_dir(split)),
-        _lack("没有内参", "have no intrinsics", split, used - calibration, plan.root.calib_path),
+        _lack("没有标签", "have no label", split, used - labels, plan.root.label_dir(split), again),
+        _lack("没有内参", "have no intrinsics", split, used - calibration, plan.root.calib_path, again),
     ]
     if plan.index:
-        entries = plan.entries(split).keys()
+        absent = plan.entries(split).keys() - images
         problems.append(
-            _lack("在索引中但没有图像", "are in the index without an image", split, entries - images, where)
+            _lack("在索引中但没有图像", "are in the index without an image", split, absent, where, again)
         )
     found = [problem for problem in problems if problem]
     yield from found
@@ -130,14 +144,14 @@ def _pairs_of(plan: Plan, split: str) -> Iterator[Finding]:
         )
 
 
-def _lack(zh: str, en: str, split: str, tokens: set[str], where: object) -> Finding | None:
+def _lack(zh: str, en: str, split: str, tokens: set[str], where: object, again: Remedy) -> Finding | None:
     if not tokens:
         return None
     what = Bilingual(
         f"{split}：{len(tokens)} 张图像{zh}：{some(tokens)}",
         f"{split}: {len(tokens)} images {en}: {some(tokens)}",
     )
-    return error("pairing", what, where, _PREPARE)
+    return error("pairing", what, where, again)
 
 
 def splits(plan: Plan) -> Iterator[Finding]:
@@ -172,7 +186,7 @@ def splits(plan: Plan) -> Iterator[Finding]:
             "splits",
             Bilingual("没有 index.jsonl，无法核对场景", "no index.jsonl: scenes cannot be compared"),
             plan.root.index_path,
-            _PREPARE,
+            prepare_again(plan),
         )
     elif not shared and not mixed:
         yield ok(
@@ -202,9 +216,14 @@ def depth(plan: Plan) -> Iterator[Finding]:
             yield ok("depth", what, found.directory)
             continue
         command = found.remedy()
+        argv = own_command(found.remedy(NUSCENES_ROOT))
+        do = Remedy(
+            Bilingual(f"运行 `{command}`", f"run `{command}`"),
+            argv=(*argv, "--data-root", str(plan.root.root)),
+        )
         # Validation without depth costs its depth metrics only; training without it learns no depth.
         judge = error if split == "train" or found.wrong_size else warning
-        yield judge("depth", what, found.directory, Bilingual(f"运行 `{command}`", f"run `{command}`"))
+        yield judge("depth", what, found.directory, do)
 
 
 def spaced(tokens: Iterable[str], count: int) -> list[str]:

@@ -82,6 +82,19 @@ class Remedy:
             "changes": self.changes.to_json() if self.changes else None,
         }
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Remedy":
+        """What ``to_json`` made plain."""
+        argv = tuple(data["argv"] or ())
+        return cls(
+            Bilingual(**data["text"]),
+            argv=argv,
+            shell="" if argv else data["command"] or "",
+            overrides=tuple(data["overrides"]),
+            environment=data["environment"],
+            changes=Bilingual(**data["changes"]) if data["changes"] else EMPTY,
+        )
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -6,7 +6,8 @@ from diffbev_engine.core.bilingual import EMPTY, Bilingual
 from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.gpu.reading import Gpu, read_gpus
 from diffbev_engine.core.gpu.select import visible
-from diffbev_engine.findings.finding import Finding, error, ok, warning
+from diffbev_engine.findings.command import PROGRAM
+from diffbev_engine.findings.finding import Finding, Remedy, error, ok, warning
 from diffbev_engine.findings.gpu import others_on, wanted
 from diffbev_engine.findings.memory.curve import MARGIN, MEMORY_FILE, MemoryCurve, read_curve
 from diffbev_engine.findings.memory.estimate import estimate_memory
@@ -58,7 +59,10 @@ def judge_room(plan: Plan, gpu: Gpu) -> Finding:
     """Hold the planned batch against what is free on one GPU."""
     batch, where = plan.settings.data.samples_per_gpu, f"GPU {gpu.index} {gpu.name}"
     need, source = planned_memory(plan)
-    measure = Bilingual("用 diffbev-engine memory 实测", "measure it with `diffbev-engine memory`")
+    argv = (PROGRAM, "memory", plan.config, "--work-dir", str(plan.folder.path.absolute()))
+    measure = Remedy(
+        Bilingual("用 diffbev-engine memory 实测", "measure it with `diffbev-engine memory`"), argv=argv
+    )
     wanted_zh, wanted_en = f"批大小 {batch} 所需未知", f"what batch size {batch} needs is unknown"
     if need is not None:
         size = byte_size(need * _MIB)
@@ -72,11 +76,14 @@ def judge_room(plan: Plan, gpu: Gpu) -> Finding:
     what = Bilingual(f"{wanted_zh}，剩余 {room}{held.zh}", f"{wanted_en}, {room} free{held.en}")
     if need is None:
         return warning("gpu_memory", what, where, measure)
-    smaller = Bilingual(
-        "减小 data.samples_per_gpu 并按相同倍数增大 optimizer_config.cumulative_iters，或更换 GPU；"
-        "可先用 diffbev-engine memory 实测",
-        "reduce data.samples_per_gpu and increase optimizer_config.cumulative_iters by the same "
-        "factor, or use another GPU; `diffbev-engine memory` measures what fits",
+    smaller = Remedy(
+        Bilingual(
+            "减小 data.samples_per_gpu 并按相同倍数增大 optimizer_config.cumulative_iters，或更换 GPU；"
+            "可先用 diffbev-engine memory 实测",
+            "reduce data.samples_per_gpu and increase optimizer_config.cumulative_iters by the same "
+            "factor, or use another GPU; `diffbev-engine memory` measures what fits",
+        ),
+        argv=argv,
     )
     if need * _MIB > free:
         return error("gpu_memory", what, where, smaller)

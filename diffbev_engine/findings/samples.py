@@ -8,8 +8,9 @@ from diffbev_engine.core.classes import CLASSES, NUM_CLASSES
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.records import RecordMaker, SampleRecord
 from diffbev_engine.dataset.sample import load_sample, stored_size
-from diffbev_engine.findings.data import spaced
-from diffbev_engine.findings.finding import Finding, error, ok, warning
+from diffbev_engine.findings.command import PROGRAM
+from diffbev_engine.findings.data import prepare_again, spaced
+from diffbev_engine.findings.finding import Finding, Remedy, error, ok, warning
 from diffbev_engine.findings.plan import Plan
 from diffbev_engine.prepare.data_root import SPLITS
 from diffbev_engine.prepare.encoding import read_label
@@ -26,6 +27,11 @@ _PREVIEW = Bilingual(
     "查看 diffbev-engine preview-labels 生成的图像和报告",
     "check the images and the report of `diffbev-engine preview-labels`",
 )
+
+
+def _preview(plan: Plan, split: str) -> Remedy:
+    argv = (PROGRAM, "preview-labels", "--data-root", str(plan.root.root), "--split", split)
+    return Remedy(_PREVIEW, argv=argv)
 
 
 def samples(plan: Plan) -> Iterator[Finding]:
@@ -62,7 +68,10 @@ def samples(plan: Plan) -> Iterator[Finding]:
                     f"{split}: {empty} of {len(tokens)} samples have no depth at all",
                 ),
                 plan.depth_dir(split),
-                Bilingual("运行 check-depth", "run `diffbev-engine check-depth`"),
+                Remedy(
+                    Bilingual("运行 check-depth", "run `diffbev-engine check-depth`"),
+                    argv=(PROGRAM, "check-depth", plan.config, "--split", split),
+                ),
             )
         if tokens and not broken:
             yield ok(
@@ -127,10 +136,13 @@ def _misfit(plan: Plan, split: str, misfits: list[FieldOfView], count: int) -> F
         "geometry",
         what,
         plan.root.calib_path,
-        Bilingual(
-            "若图像被缩放过，请重新运行 diffbev-engine prepare：它会记录原始尺寸；否则检查 calib.json",
-            "if the images were resized, run `diffbev-engine prepare` again: it records the original size; "
-            "otherwise check calib.json",
+        prepare_again(
+            plan,
+            Bilingual(
+                "若图像被缩放过，请重新运行 diffbev-engine prepare：它会记录原始尺寸；否则检查 calib.json",
+                "if the images were resized, run `diffbev-engine prepare` again: it records the original "
+                "size; otherwise check calib.json",
+            ),
         ),
     )
 
@@ -152,9 +164,9 @@ def labels(plan: Plan) -> Iterator[Finding]:
 
 
 def _judge(counter: LabelCounter, plan: Plan, split: str) -> Iterator[Finding]:
-    where, problems = plan.root.label_dir(split), counter.problems()
+    where, problems, look = plan.root.label_dir(split), counter.problems(), _preview(plan, split)
     for problem in problems:
-        yield error("labels", Bilingual(f"{split}：{problem}", f"{split}: {problem}"), where, _PREVIEW)
+        yield error("labels", Bilingual(f"{split}：{problem}", f"{split}: {problem}"), where, look)
     if not counter.read:
         return
     seen = counter.visible_share()
@@ -166,7 +178,7 @@ def _judge(counter: LabelCounter, plan: Plan, split: str) -> Iterator[Finding]:
                 f"{split}: {seen:.1%} of the cells are visible, in nuScenes about half",
             ),
             where,
-            _PREVIEW,
+            look,
         )
     classes = counter.classes()
     road = classes[CLASSES.index(_COMMON)]
@@ -179,7 +191,7 @@ def _judge(counter: LabelCounter, plan: Plan, split: str) -> Iterator[Finding]:
                 f"{road.prior:.1%})",
             ),
             where,
-            _PREVIEW,
+            look,
         )
     present = sum(each.cells > 0 for each in classes)
     if not problems:

@@ -8,7 +8,8 @@ from pathlib import Path
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.disk import checkpoints_at_once
 from diffbev_engine.core.format import byte_size
-from diffbev_engine.findings.finding import Finding, error, ok, warning
+from diffbev_engine.findings.command import PROGRAM
+from diffbev_engine.findings.finding import Finding, Remedy, error, ok, warning
 from diffbev_engine.findings.plan import Plan
 from diffbev_engine.prepare.data_root import SPLITS
 from diffbev_engine.runs.lock import RunHeldError, refuse_if_held
@@ -30,9 +31,12 @@ def work_dir(plan: Plan) -> Iterator[Finding]:
                 f"另一个训练正在使用：{held.owner}", f"another training process writes to it: {held.owner}"
             ),
             folder,
-            Bilingual(
-                "先停止它（diffbev-engine runs stop），或换一个目录",
-                "stop it with `diffbev-engine runs stop`, or take another folder",
+            Remedy(
+                Bilingual(
+                    "先停止它（diffbev-engine runs stop），或换一个目录",
+                    "stop it with `diffbev-engine runs stop`, or take another folder",
+                ),
+                argv=(PROGRAM, "runs", "stop", str(folder.absolute())),
             ),
         )
         return

@@ -20,7 +20,6 @@ The packaged files (``data/*.toml``) and ``runbook.toml`` of a workspace have th
 
 import difflib
 import re
-import shlex
 import types
 from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, dataclass, fields
@@ -30,6 +29,7 @@ from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get
 from diffbev_engine.core.bilingual import Bilingual, same
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.core.plain_text import plain
+from diffbev_engine.findings.command import own_command
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.runbook.checks import files, output  # noqa: F401 – they register checks
 from diffbev_engine.runbook.checks.check import CHECK_TYPES, Check
@@ -39,9 +39,6 @@ T = TypeVar("T")
 Table = Mapping[str, Any]
 _REGULAR_EXPRESSIONS = ("pattern", "logs")
 _GLOBS = ("files_at_least",)
-_PROGRAM = "diffbev-engine "
-_OF_THE_SHELL = "|&;<>$`*?\\\n"
-"""Characters of a command that only a shell understands."""
 
 
 @dataclass(frozen=True)
@@ -146,11 +143,11 @@ class _RemedyTable:
 def _remedy(table: Table, place: Place) -> Remedy:
     """A command of this program is run without a shell; other commands are for a person to paste."""
     given = build(_RemedyTable, table, place)
-    own = given.command.startswith(_PROGRAM) and not set(given.command) & set(_OF_THE_SHELL)
+    argv = own_command(given.command)
     return Remedy(
         given.text,
-        argv=tuple(shlex.split(given.command)) if own else (),
-        shell="" if own else given.command,
+        argv=argv,
+        shell="" if argv else given.command,
         overrides=(given.setting,) if given.setting else (),
         when=given.when,
     )

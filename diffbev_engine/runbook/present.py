@@ -8,6 +8,7 @@ from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual, Language
 from diffbev_engine.core.format import duration
+from diffbev_engine.findings.command import changes_of, own_command
 from diffbev_engine.findings.finding import Certainty, Finding, Remedy
 from diffbev_engine.runbook.checks.check import CHECK_TYPES, CheckResult
 from diffbev_engine.runbook.model import Problem, Runbook, Step
@@ -46,6 +47,7 @@ def runbook_json(runbook: Runbook, roots: WorkspacePaths, steps: Iterable[Step])
     }
 
 
+_FIX = Bilingual("补齐该步骤报告缺少的内容", "Create what the step reports as missing")
 NO_ROOTS = WorkspacePaths(Path("WORKSPACE"), Path("NUSCENES_ROOT"))
 """What commands show where there is no workspace: names to fill in."""
 _TO_FILL_IN = {"RUN_DIR", "TRAINING_STEP", str(NO_ROOTS.workspace), str(NO_ROOTS.nuscenes_root)}
@@ -72,12 +74,21 @@ def problem_json(
 
 
 def filled(remedy: Remedy, roots: WorkspacePaths) -> Remedy:
-    """A remedy with the roots filled in; what has a name still to be filled in cannot be run."""
+    """A remedy with the roots filled in, and what it changes; one with a name to fill in cannot be run."""
     argv = tuple(roots.fill(argument) for argument in remedy.argv)
     shell = roots.command(remedy.shell)
     if any(_TO_FILL_IN & set(argument.split("/")) for argument in argv):
         argv, shell = (), " ".join(argv)
-    return replace(remedy, text=roots.words(remedy.text), argv=argv, shell=shell)
+    changes = remedy.changes or changes_of(argv)
+    return replace(remedy, text=roots.words(remedy.text), argv=argv, shell=shell, changes=changes)
+
+
+def fix_of(step: Step, roots: WorkspacePaths) -> Remedy | None:
+    """What fixes a failed step by its own account; ``None`` where it names nothing."""
+    if not step.fix:
+        return None
+    argv = own_command(step.fix)
+    return filled(Remedy(_FIX, argv=argv, shell="" if argv else step.fix), roots)
 
 
 def finding_json(finding: Finding, runbook: Runbook, roots: WorkspacePaths | None) -> dict[str, Any]:

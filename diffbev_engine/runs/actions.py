@@ -4,7 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +88,7 @@ def resume_run(
     environment: Mapping[str, str] | None = None,
     *,
     anyway: bool = False,
+    or_restart: bool = False,
 ) -> Started:
     """Continue a run in the background, as it was started.
 
@@ -99,6 +100,7 @@ def resume_run(
         overrides: further ``key=value`` settings.
         environment: further variables.
         anyway: start although a precondition is not met, even if the earlier start did not.
+        or_restart: without a checkpoint, start from scratch; what was written is moved to a subdirectory.
 
     Raises:
         DiffBEVError: it runs, has finished, left no checkpoint, or cannot be started.
@@ -110,13 +112,15 @@ def resume_run(
         raise DiffBEVError(f"{path} is running: {report.message}.")
     if report.state is RunCondition.FINISHED and not overrides:
         raise DiffBEVError(f"{path} has already finished. To train longer, use --set runner.max_iters=N.")
-    if report.last_checkpoint is None:
+    restart = or_restart and report.last_checkpoint is None
+    if report.last_checkpoint is None and not restart:
         raise DiffBEVError(f"{path} has no checkpoint to resume from. Start a new run with `train`.")
     manifest = found.value
     if manifest is None or not manifest.config:
         why = found.problem or f"{folder.manifest} is missing"
         raise DiffBEVError(f"{why}. Continue with `train --resume`.")
     arguments, changed = _arguments_again(folder, manifest, overrides, anyway=anyway)
+    arguments = replace(arguments, resume=None) if restart else arguments
     earlier = read_launch(folder)
     kept = dict(earlier.environment) if earlier else {}
     kept = {name: value for name, value in kept.items() if name not in os.environ}
@@ -129,12 +133,14 @@ def resume_run(
 def apply_remedy(path: Path, overrides: Sequence[str], environment: Mapping[str, str]) -> Started:
     """Resume a run with the settings and variables of a remedy of ``oom_report.json`` or of a finding.
 
+    A run that failed before its first checkpoint is started from scratch.
+
     Raises:
         DiffBEVError: the remedy changes nothing that a start can change, or as ``resume_run``.
     """
     if not overrides and not environment:
         raise DiffBEVError("this remedy has no setting to apply; follow its text, then resume the run.")
-    return resume_run(path, overrides, environment)
+    return resume_run(path, overrides, environment, or_restart=True)
 
 
 def stop_run(

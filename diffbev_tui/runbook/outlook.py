@@ -10,6 +10,7 @@ from typing import Any
 from diffbev_engine.core.disk import checkpoints_at_once, free_bytes, size_of
 from diffbev_engine.core.format import byte_size, mib_size
 from diffbev_engine.core.plain_text import plain
+from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.runbook.files import settings_of
 from diffbev_engine.runbook.model import Step
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -33,18 +34,29 @@ class _Measured:
     checkpoint: int | None
 
 
-def outlook(step: Step, roots: WorkspacePaths, runs: Sequence[RunReport]) -> list[str]:
-    """A line each: preflight, duration, disk, memory; what is not known is left out."""
+@dataclass(frozen=True)
+class Outlook:
+    """What is worth knowing before a long training."""
+
+    lines: tuple[str, ...] = ()
+    """Duration, disk, memory, preflight; what is not known is left out."""
+    remedies: tuple[Remedy, ...] = ()
+    """Of what preflight found, errors first."""
+
+
+def outlook(step: Step, roots: WorkspacePaths, runs: Sequence[RunReport]) -> Outlook:
+    """What earlier runs, the disk and ``preflight`` show."""
     configs = [roots.path(name) for name in step.inputs if name.endswith(".py")]
     settings = settings_of(configs[0]) if len(configs) == 1 else None
     if settings is None:
-        return []
+        return Outlook()
     measured = _measured(step, roots, runs)
     lines = [_duration(settings, measured), _disk(settings, measured, roots.workspace / step.run_dir)]
     if measured and measured.gpu_mem_mb:
         peak = mib_size(measured.gpu_mem_mb)
         lines.append(tr("runbook.outlook_memory", run=measured.name, size=peak))
-    return [*(line for line in lines if line), *preflight_lines(configs[0], roots, step)]
+    found = _preflight(configs[0], roots, step)
+    return Outlook((*(line for line in lines if line), *found.lines), found.remedies)
 
 
 def _measured(step: Step, roots: WorkspacePaths, runs: Sequence[RunReport]) -> _Measured | None:
@@ -76,8 +88,8 @@ def _disk(settings: Mapping[str, Any], measured: _Measured | None, run_dir: Path
     return tr("runbook.outlook_disk", need=byte_size(need), free=byte_size(free))
 
 
-def preflight_lines(config: Path, roots: WorkspacePaths, step: Step) -> list[str]:
-    """The counts of ``preflight`` and what it warns of."""
+def _preflight(config: Path, roots: WorkspacePaths, step: Step) -> Outlook:
+    """The counts of ``preflight``, what it warns of, and what to do about that."""
     run_dir = roots.workspace / step.run_dir
     try:
         answer = ask_engine(
@@ -87,14 +99,19 @@ def preflight_lines(config: Path, roots: WorkspacePaths, step: Step) -> list[str
         )
         result = json.loads(answer.output[answer.output.index("{") :])
     except (SubprocessError, OSError, ValueError):
-        return [tr("runbook.outlook_no_preflight")]
+        return Outlook((tr("runbook.outlook_no_preflight"),))
     counts = result["counts"]
     lines = [
         tr("runbook.outlook_preflight", ok=counts["ok"], warnings=counts["warning"], errors=counts["error"])
     ]
-    bad = [one for one in result["findings"] if one["severity"] != "ok"]
-    bad.sort(key=lambda one: one["severity"] != "error")
+    bad = [one for one in result["findings"] if one["level"] != "ok"]
+    bad.sort(key=lambda one: one["level"] != "error")
     for one in bad[:_SHOWN_FINDINGS]:
-        mark = "✗" if one["severity"] == "error" else "!"
-        lines.append(f"  {mark} {plain(one['title'][language()])}")
-    return lines
+        mark = "✗" if one["level"] == "error" else "!"
+        lines.append(f"  {mark} {plain(one['what'][language()])}")
+    remedies = {one.command or one.text: one for one in map(Remedy.from_json, _remedies(bad))}
+    return Outlook(tuple(lines), tuple(remedies.values()))
+
+
+def _remedies(findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [remedy for finding in findings for remedy in finding["remedies"]]

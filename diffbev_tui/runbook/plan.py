@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.runbook.model import Phase, Step
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.view import DONE, RunbookView, StepView
@@ -36,12 +37,14 @@ class Plan:
     consequence: str = ""
     """What will happen; empty where there is nothing to warn of, and nobody need be asked."""
     ways: tuple[Way, ...] = ()
+    remedies: tuple[Remedy, ...] = ()
+    """Of what speaks against a start."""
 
 
 def plan_step(view: RunbookView, name: str, roots: WorkspacePaths, runs: Sequence[RunReport]) -> Plan:
     """Run one step, also one that has passed; reads files, so to be called from a thread."""
     from diffbev_engine.runbook.judge import adopt  # what starts something is not needed at the start
-    from diffbev_tui.runbook.outlook import outlook
+    from diffbev_tui.runbook.outlook import Outlook, outlook
 
     one = view[name]
     before = steps_before(view, [one])
@@ -62,12 +65,13 @@ def plan_step(view: RunbookView, name: str, roots: WorkspacePaths, runs: Sequenc
     if can_go_on(one, roots):
         ways = [Way("resume", run.arguments, (name,)), Way("over", (*run.arguments, "--again"), (name,))]
     text = _consequences([one], roots, runs)
-    if one.step.run_dir and one.step.long:
-        text += outlook(one.step, roots, runs)
+    ahead = outlook(one.step, roots, runs) if one.step.run_dir and one.step.long else Outlook()
+    text += ahead.lines
     if text and one.state is not StepState.PASSED and adopt(one.step, roots, view.runbook) is not None:
         ways.append(Way("adopt", (*run.arguments, "--adopt"), (name,)))
         text.append(tr("runbook.will_adopt"))
-    return Plan("", tr("runbook.ask_run", step=name, title=title), _lines(text), tuple(ways))
+    question = tr("runbook.ask_run", step=name, title=title)
+    return Plan("", question, _lines(text), tuple(ways), ahead.remedies)
 
 
 def plan_phase(view: RunbookView, phase: Phase, roots: WorkspacePaths, runs: Sequence[RunReport]) -> Plan:

@@ -9,7 +9,8 @@ import sys
 import pytest
 
 from diffbev_engine.config.load import load_settings
-from diffbev_engine.runs.actions import _arguments_again
+from diffbev_engine.runs import actions
+from diffbev_engine.runs.actions import _arguments_again, apply_remedy
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import read_launch, start_detached
 from diffbev_engine.runs.manifest import Manifest
@@ -103,6 +104,18 @@ def test_a_run_made_in_python_resumes_with_its_recorded_settings(folder, tiny_se
     assert len(changes) == 1
     assert load_settings(arguments.config) == tiny_settings
     assert arguments.command()[-4:] == [str(folder.path), "--set", "runner.max_iters=9", "--resume"]
+
+
+def test_a_remedy_for_a_run_without_a_checkpoint_starts_it_from_scratch(folder, tiny_settings, monkeypatch):
+    manifest = {"config": tiny_settings.model_dump(mode="json"), "cwd": str(folder.path), "pid": 2**22 - 5}
+    folder.manifest.write_text(json.dumps(manifest))
+    started = []
+    monkeypatch.setattr(actions, "start_detached", lambda _, command, **more: started.append((command, more)))
+    apply_remedy(folder.path, ["data.samples_per_gpu=1"], {"A": "1"})
+    [(command, more)] = started
+    assert command[-2:] == ["--set", "data.samples_per_gpu=1"]
+    assert "--resume" not in command
+    assert more["environment"] == {"A": "1"}
 
 
 @pytest.mark.slow
