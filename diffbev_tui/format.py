@@ -20,11 +20,20 @@ def age(seconds: float | None) -> str:
     return format.age(seconds, language())
 
 
+_WEEKDAYS = {
+    "en": ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"),
+    "zh": ("周一", "周二", "周三", "周四", "周五", "周六", "周日"),
+}
+
+
 def clock(then: float, now: float) -> str:
-    """``03:12``; on another day ``11-27 03:12``, in another year ``2026-11-27``."""
+    """``03:12``; in the coming week ``Sat 03:12``; else ``11-27 03:12``, in another year ``2026-11-27``."""
     moment, today = datetime.fromtimestamp(then), datetime.fromtimestamp(now)
-    if moment.date() == today.date():
+    days = (moment.date() - today.date()).days
+    if days == 0:
         return f"{moment:%H:%M}"
+    if 0 < days < 7:
+        return f"{_WEEKDAYS[language()][moment.weekday()]} {moment:%H:%M}"
     return f"{moment:%m-%d %H:%M}" if moment.year == today.year else f"{moment:%Y-%m-%d}"
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -10,7 +11,9 @@ from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.gpu.reading import GpuReading
 from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.model import Runbook
+from diffbev_engine.runbook.prediction import predicted_seconds
 from diffbev_engine.runbook.state import StateStore
+from diffbev_engine.runbook.timeline import Timeline, timeline
 from diffbev_engine.runbook.view import RunbookView, view_runbook
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.find import find_runs
@@ -38,6 +41,8 @@ class Snapshot:
     view: RunbookView | None = None
     runs: tuple[RunReport, ...] = ()
     """The newest start first."""
+    timeline: Timeline | None = None
+    """The campaign in time; not yet in the first snapshot, which is not to wait for configurations."""
     gpus: GpuReading = field(default_factory=GpuReading)
     gpu_history: GpuHistory = field(default_factory=GpuHistory, compare=False)
     book: BookPage = field(default_factory=BookPage)
@@ -80,16 +85,20 @@ class Sampler:
             may_write: give new runs a letter in their directory.
         """
         trouble: list[str] = []
+        first = self._view is None
         if self.roots is None or self._book is None:
             return Snapshot(time.time())
         _try(self._read_runbook, trouble)
         runs = _try(self._read_runs, trouble) or ()
+        now = time.time()
+        times = None if first else _try(partial(self._read_times, runs, now), trouble)
         return Snapshot(
-            time.time(),
+            now,
             self.roots,
             self._runbook,
             self._view,
             runs,
+            times,
             book=self._book.read(runs, may_write=may_write),
             alerts=self._alerts.read(run.path for run in runs),
             trouble=tuple(trouble),
@@ -105,6 +114,11 @@ class Sampler:
         self._view = view_runbook(self._runbook, StateStore(self.roots).read(), self.roots)
         self._state_stamp = stamp
         self._view_due = time.monotonic() + (time.monotonic() - now) / _LARGEST_SHARE
+
+    def _read_times(self, runs: tuple[RunReport, ...], now: float) -> Timeline | None:
+        if self._view is None or self.roots is None:
+            return None
+        return timeline(self._view, self.roots, runs, predicted_seconds(self._view, self.roots, runs), now)
 
     def _read_runs(self) -> tuple[RunReport, ...]:
         assert self.roots is not None

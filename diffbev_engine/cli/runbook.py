@@ -1,5 +1,6 @@
 """``diffbev-engine runbook``: the phases and steps of the runbook, headless."""
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,9 @@ from diffbev_engine.core.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from diffbev_engine.core.bilingual import Language
+    from diffbev_engine.runbook.timeline import Timeline
+    from diffbev_engine.runbook.view import RunbookView
+    from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 
 @click.group(short_help="The runbook: phases 0-6, known problems, checklist.")
@@ -147,8 +151,8 @@ def status(
     language: "Language | None",
     as_json: bool,
 ) -> None:
-    """Show the state of every step with its evidence, and the next step."""
-    from diffbev_engine.runbook.present import state_line, view_json
+    """Show the state of every step with its evidence, the time taken and left, and the next step."""
+    from diffbev_engine.runbook.present import state_line, time_line, view_json
     from diffbev_engine.runbook.runner import settle
     from diffbev_engine.runbook.state import StateStore
     from diffbev_engine.runbook.view import view_runbook
@@ -158,21 +162,36 @@ def status(
     settle(runbook, roots, store)
     view = view_runbook(runbook, store.read(), roots)
     chosen = chosen_steps(runbook, phase, steps)
+    times = _timeline(view, roots)
     if as_json:
-        print_json(view_json(view, roots, chosen))
+        print_json(view_json(view, roots, chosen, times))
         return
     language = or_default(language)
-    for one in runbook.phases:
+    for one, spent in zip(runbook.phases, times.phases, strict=True):
         mine = [state for state in view.of_phase(one) if state.step in chosen]
         if mine:
-            click.secho(f"{one.id}  {one.title[language]}", bold=True)
+            click.secho(f"{one.id}  {one.title[language]}", bold=True, nl=False)
+            click.secho("  " + time_line(spent, language) if time_line(spent, language) else "", dim=True)
         for state in mine:
             click.echo(f"  {state_line(state, language)}")
             if len(steps) == 1:
                 indented("\n".join(state.record.lines), "      | ", dim=True)
+    if total := time_line(times, language):
+        click.echo({"zh": f"\n总计：{total}", "en": f"\ntotal: {total}"}[language])
     if view.next:
         following = f"{view.next.step.id} {view.next.step.title[language]}"
-        click.echo({"zh": f"\n下一步：{following}", "en": f"\nnext: {following}"}[language])
+        click.echo({"zh": f"下一步：{following}", "en": f"next: {following}"}[language])
+
+
+def _timeline(view: "RunbookView", roots: "WorkspacePaths") -> "Timeline":
+    from diffbev_engine.runbook.prediction import predicted_seconds
+    from diffbev_engine.runbook.timeline import timeline
+    from diffbev_engine.runs.find import find_runs
+    from diffbev_engine.runs.inspect import inspect_run
+
+    runs = [inspect_run(path) for folder in roots.run_folders for path in find_runs(folder)]
+    runs.sort(key=lambda run: run.started or run.updated or 0.0, reverse=True)
+    return timeline(view, roots, runs, predicted_seconds(view, roots, runs), time.time())
 
 
 @command.command()

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual, Language
-from diffbev_engine.core.format import duration
+from diffbev_engine.core.format import UNKNOWN, duration
 from diffbev_engine.findings.command import changes_of, own_command
 from diffbev_engine.findings.finding import Certainty, Finding, Remedy
 from diffbev_engine.runbook.checks.check import CHECK_TYPES, CheckResult
 from diffbev_engine.runbook.model import Problem, Runbook, Step
 from diffbev_engine.runbook.record import GLYPHS, StepState
+from diffbev_engine.runbook.timeline import PhaseTime, TimeLeft, Timeline
 from diffbev_engine.runbook.view import RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
@@ -148,21 +149,25 @@ def step_json(step: Step, roots: WorkspacePaths) -> dict[str, Any]:
     }
 
 
-def view_json(view: RunbookView, roots: WorkspacePaths, steps: Iterable[Step]) -> dict[str, Any]:
-    """The state of every step, with its evidence."""
+def view_json(
+    view: RunbookView, roots: WorkspacePaths, steps: Iterable[Step], times: Timeline
+) -> dict[str, Any]:
+    """The state of every step, with its evidence, and the time taken and left."""
     wanted = set(steps)
     return {
         **roots_json(roots),
         "counts": {state.value: view.counts[state] for state in StepState},
         "next": view.next.step.id if view.next else None,
+        "time": times.to_json(),
         "phases": [
             {
                 "id": phase.id,
                 "title": phase.title.to_json(),
                 "state": view.phase_state(phase).value,
+                "time": spent.to_json(),
                 "steps": [state_json(one) for one in view.of_phase(phase) if one.step in wanted],
             }
-            for phase in view.runbook.phases
+            for phase, spent in zip(view.runbook.phases, times.phases, strict=True)
             if wanted & set(phase.steps)
         ],
     }
@@ -213,6 +218,21 @@ def state_line(view: StepView, language: Language) -> str:
         waits = ", ".join(view.waits_for)
         words.append({"zh": f"等待 {waits}", "en": f"waits for {waits}"}[language])
     return f"{GLYPHS[view.state]} {view.step.id:<6} {view.step.title[language]} · {', '.join(words)}"
+
+
+def time_line(times: Timeline | PhaseTime, language: Language) -> str:
+    """``took 1 h 12 min, at least 9 h 12 min left``; with the end where that is known."""
+    words = []
+    if times.took_s:
+        took = duration(times.took_s, language, tenths=True)
+        words.append({"zh": f"用时 {took}", "en": f"took {took}"}[language])
+    left = times.left.words(language)
+    if times.left != TimeLeft() and left != UNKNOWN:
+        words.append({"zh": f"剩余 {left}", "en": f"{left} left"}[language])
+    if isinstance(times, Timeline) and times.ends:
+        ends = clock(times.ends)
+        words.append({"zh": f"{ends} 全部完成", "en": f"all done {ends}"}[language])
+    return {"zh": "，", "en": ", "}[language].join(words)
 
 
 def clock(when: float) -> str:

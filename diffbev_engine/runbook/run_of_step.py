@@ -1,5 +1,6 @@
 """A step that trains is judged by its run, also where that was stopped, resumed or finished elsewhere."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from diffbev_engine.core.bilingual import Bilingual, same
@@ -13,6 +14,14 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
 
 _FAILED = (RunCondition.FAILED, RunCondition.OOM, RunCondition.DIVERGED, RunCondition.DEAD)
+
+
+def run_of(step: Step, roots: WorkspacePaths, runs: Sequence[RunReport]) -> RunReport | None:
+    """The run that a step writes, among those that were found in the workspace."""
+    if not step.run_dir:
+        return None
+    wanted = str(roots.workspace / step.run_dir)
+    return next((run for run in runs if run.path == wanted or run.path.endswith("/" + step.run_dir)), None)
 
 
 def as_its_run_stands(step: Step, record: StepRecord, roots: WorkspacePaths) -> StepRecord:

@@ -10,6 +10,7 @@ from diffbev_engine.runbook.checks.check import CheckResult
 from diffbev_engine.runbook.model import Problem, Step
 from diffbev_engine.runbook.present import filled
 from diffbev_engine.runbook.record import StepState
+from diffbev_engine.runbook.run_of_step import run_of
 from diffbev_engine.runbook.view import StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.inspect import RunCondition
@@ -17,7 +18,6 @@ from diffbev_tui.format import age, duration
 from diffbev_tui.i18n import tr
 from diffbev_tui.lines import TONES, Line, Piece, Tone, ago, cut, fit, say, wrap
 from diffbev_tui.runbook.next_step import wait_words
-from diffbev_tui.runbook.plan import run_of
 from diffbev_tui.runbook.rows import glyph_and_word, short_time
 from diffbev_tui.snapshot import Snapshot
 

@@ -10,6 +10,7 @@ from diffbev_tui.runbook.rows import lay_out
 from diffbev_tui.runbook.selection import Facts, RunbookSelection
 from diffbev_tui.runbook.step_detail import StepDetail
 from diffbev_tui.runbook.step_tabs import StepTabs
+from diffbev_tui.runbook.timeline import timeline_line, with_total
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.row_list import RowList, content_of
@@ -59,12 +60,18 @@ class RunbookDrawing:
         lines = selection.lines(facts)
         self.draw_next(facts.snapshot, facts.starting, selection.key)
         steps.show(lay_out(lines, steps.room) or [selection.empty_row()], selection.key)
-        self._put("#runbook-title", selection.title(facts, len(lines)))
+        title, times = selection.title(facts, len(lines)), facts.snapshot.timeline
+        if self.narrow and times is not None:  # the line above has no room
+            title = with_total(title, times, self._pane.room.width, facts.snapshot.taken)
+        self._put("#runbook-title", title)
         self._pane.query_one(StepDetail).show(selection.key, selection.blocks(facts))
 
     def draw_next(self, snapshot: Snapshot, starting: tuple[str, ...], key: str) -> None:
-        """Show the line at the top, which is there before the runbook is."""
+        """Show the lines at the top, which are there before the runbook is."""
         self._put("#runbook-next", next_line(snapshot, starting, key))
+        self._put(
+            "#runbook-timeline", timeline_line(snapshot.timeline, self._pane.room.width, snapshot.taken)
+        )
 
     def _expect_sizes(self) -> None:
         """Before the first layout: what the styles make of this terminal, so that one paint is enough."""

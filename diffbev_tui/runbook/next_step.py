@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from diffbev_engine.core.format import percent, progress
 from diffbev_engine.runbook.record import StepState
+from diffbev_engine.runbook.run_of_step import run_of
 from diffbev_engine.runbook.view import DONE, StepView
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.format import duration
 from diffbev_tui.i18n import tr
 from diffbev_tui.lines import Line, Tone, say
 from diffbev_tui.run_state import run_state
-from diffbev_tui.runbook.plan import run_of
 from diffbev_tui.snapshot import Snapshot
 
 

@@ -11,8 +11,8 @@ from diffbev_engine.core.disk import checkpoints_at_once, free_bytes, size_of
 from diffbev_engine.core.format import byte_size, mib_size
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.findings.finding import Remedy
-from diffbev_engine.runbook.files import settings_of
 from diffbev_engine.runbook.model import Step
+from diffbev_engine.runbook.prediction import Prediction, config_of, predict
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunReport
@@ -22,16 +22,6 @@ from diffbev_tui.i18n import language, tr
 
 _PREFLIGHT_S = 120.0
 _SHOWN_FINDINGS = 3
-
-
-@dataclass(frozen=True)
-class _Measured:
-    """What an earlier run shows of how a training goes here."""
-
-    name: str
-    it_per_s: float | None
-    gpu_mem_mb: float | None
-    checkpoint: int | None
 
 
 @dataclass(frozen=True)
@@ -46,45 +36,35 @@ class Outlook:
 
 def outlook(step: Step, roots: WorkspacePaths, runs: Sequence[RunReport]) -> Outlook:
     """What earlier runs, the disk and ``preflight`` show."""
-    configs = [roots.path(name) for name in step.inputs if name.endswith(".py")]
-    settings = settings_of(configs[0]) if len(configs) == 1 else None
-    if settings is None:
+    config, prediction = config_of(step, roots), predict(step, roots, runs)
+    if config is None or prediction is None:
         return Outlook()
-    measured = _measured(step, roots, runs)
-    lines = [_duration(settings, measured), _disk(settings, measured, roots.workspace / step.run_dir)]
-    if measured and measured.gpu_mem_mb:
-        peak = mib_size(measured.gpu_mem_mb)
-        lines.append(tr("runbook.outlook_memory", run=measured.name, size=peak))
-    found = _preflight(configs[0], roots, step)
+    run = prediction.measured
+    lines = [_duration(prediction), _disk(config[1], run, roots.workspace / step.run_dir)]
+    if run and run.status and run.status.gpu_mem_mb:
+        lines.append(tr("runbook.outlook_memory", run=_name(run), size=mib_size(run.status.gpu_mem_mb)))
+    found = _preflight(config[0], roots, step)
     return Outlook((*(line for line in lines if line), *found.lines), found.remedies)
 
 
-def _measured(step: Step, roots: WorkspacePaths, runs: Sequence[RunReport]) -> _Measured | None:
-    """Of the run that the step wrote before, else of the newest run with a speed."""
-    own = str((roots.workspace / step.run_dir).resolve())
-    known = [run for run in runs if run.status and run.status.it_per_s]
-    run = next((one for one in known if one.path == own), known[0] if known else None)
-    if run is None or run.status is None:
-        return None
-    latest = RunFolder(Path(run.path)).latest
-    return _Measured(Path(run.path).name, run.status.it_per_s, run.status.gpu_mem_mb, size_of(latest))
+def _name(run: RunReport) -> str:
+    return plain(Path(run.path).name)
 
 
-def _duration(settings: Mapping[str, Any], measured: _Measured | None) -> str:
-    iterations = settings["runner"]["max_iters"]
-    if measured is None or not measured.it_per_s:
-        return tr("runbook.outlook_iterations", count=f"{iterations:,}")
-    took = duration(iterations / measured.it_per_s)
-    speed = f"{measured.it_per_s:.3g}"
-    return tr("runbook.outlook_time", count=f"{iterations:,}", took=took, speed=speed, run=measured.name)
+def _duration(prediction: Prediction) -> str:
+    count, took = f"{prediction.iterations:,}", prediction.seconds()
+    if took is None or prediction.measured is None:
+        return tr("runbook.outlook_iterations", count=count)
+    speed, run = f"{prediction.it_per_s:.3g}", _name(prediction.measured)
+    return tr("runbook.outlook_time", count=count, took=duration(took), speed=speed, run=run)
 
 
-def _disk(settings: Mapping[str, Any], measured: _Measured | None, run_dir: Path) -> str:
+def _disk(settings: Mapping[str, Any], run: RunReport | None, run_dir: Path) -> str:
     existing = next(folder for folder in (run_dir, *run_dir.parents) if folder.exists())
-    free = free_bytes(existing)
-    if free is None or measured is None or measured.checkpoint is None:
+    free, checkpoint = free_bytes(existing), size_of(RunFolder(Path(run.path)).latest) if run else None
+    if free is None or checkpoint is None:
         return "" if free is None else tr("runbook.outlook_free", free=byte_size(free))
-    need = checkpoints_at_once(settings["checkpoint_config"]["max_keep_ckpts"]) * measured.checkpoint
+    need = checkpoints_at_once(settings["checkpoint_config"]["max_keep_ckpts"]) * checkpoint
     return tr("runbook.outlook_disk", need=byte_size(need), free=byte_size(free))
 
 

@@ -88,8 +88,9 @@ class RunbookPane(Pane, can_focus=False):
         """Of the last search for problems."""
 
     def compose(self) -> ComposeResult:
-        """What to do next; phases; the steps of one of them; one step in detail."""
+        """What to do next; the campaign in time; phases; the steps of one of them; one step in detail."""
         yield Static(id="runbook-next")
+        yield Static(id="runbook-timeline")
         yield StepTabs(id="runbook-tabs")
         with PlainHorizontal(id="runbook-body"):
             yield RowList(id="runbook-phases")

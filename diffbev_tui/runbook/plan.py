@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffbev_engine.findings.finding import Remedy
-from diffbev_engine.runbook.model import Phase, Step
+from diffbev_engine.runbook.model import Phase
 from diffbev_engine.runbook.record import StepState
+from diffbev_engine.runbook.run_of_step import run_of
 from diffbev_engine.runbook.view import DONE, RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.folder import RunFolder
@@ -109,14 +110,6 @@ def steps_before(view: RunbookView, steps: Iterable[StepView]) -> list[StepView]
     for name in asked:
         visit(name)
     return [one for one in view.steps if one.step.id in wanted]
-
-
-def run_of(step: Step, roots: WorkspacePaths, runs: Sequence[RunReport]) -> RunReport | None:
-    """The run that a step writes, as it was found in its directory."""
-    if not step.run_dir:
-        return None
-    wanted = str(roots.workspace / step.run_dir)
-    return next((run for run in runs if run.path == wanted or run.path.endswith("/" + step.run_dir)), None)
 
 
 def can_go_on(one: StepView, roots: WorkspacePaths) -> bool:

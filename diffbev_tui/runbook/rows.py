@@ -10,6 +10,7 @@ from diffbev_engine.findings.finding import Certainty, Finding
 from diffbev_engine.runbook.model import Phase, Problem
 from diffbev_engine.runbook.present import STATE_WORDS
 from diffbev_engine.runbook.record import GLYPHS, StepRecord, StepState
+from diffbev_engine.runbook.run_of_step import run_of
 from diffbev_engine.runbook.view import DONE, RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.inspect import RunCondition
@@ -17,7 +18,6 @@ from diffbev_tui.format import bar, duration
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.lines import TONES, Piece, Row, Tone, ago, cut, fit, say
 from diffbev_tui.run_state import run_state
-from diffbev_tui.runbook.plan import run_of
 from diffbev_tui.snapshot import Snapshot
 
 FINAL = "final"
