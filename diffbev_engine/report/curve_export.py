@@ -9,6 +9,7 @@ from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import write_text
+from diffbev_engine.report.plot_data import Plot, PlotChart
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.metrics.file import read_metrics
 from diffbev_engine.runs.metrics.smoothing import Smoother
@@ -127,4 +128,30 @@ def _draw(choice: CurveChoice, curves: Sequence[_Curve], output: Path) -> None:
                 axes.plot(curve.steps, shown, color=style.colour, linestyle=style.line, label=curve.run)
             if place == 1:
                 axes.legend(loc="best")
-        save_figure(figure, output.with_suffix(""), [output.suffix.removeprefix(".")])
+        plot = _plot(choice, curves, columns, output.parent)
+        save_figure(figure, output.with_suffix(""), [output.suffix.removeprefix(".")], plot)
+
+
+def _plot(choice: CurveChoice, curves: Sequence[_Curve], columns: Sequence[str], folder: Path) -> Plot:
+    """What the figure shows, as the numbers that its PNG keeps."""
+    from diffbev_engine.report.plotted import plot_run, reduced
+
+    runs = {name: plot_run(name, RunFolder(path).path, folder) for name, path in choice.runs}
+    first, last = min(one.steps[0] for one in curves), max(one.steps[-1] for one in curves)
+    steps = max(choice.steps[0], float(first)), min(choice.steps[1], float(last))
+    return Plot(
+        tuple(
+            PlotChart(
+                column,
+                tuple(
+                    reduced(runs[curve.run], curve.steps, curve.values, column, curve.smoothed)
+                    for curve in curves
+                    if curve.column == column
+                ),
+                steps,
+                log_y=choice.log_y and not is_score(column),
+                smoothing=choice.smoothing if is_loss(column) else 0.0,
+            )
+            for column in columns
+        )
+    )

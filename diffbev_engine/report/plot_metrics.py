@@ -1,4 +1,7 @@
-"""Seven figures and a summary that compare runs, from their ``metrics.csv`` alone."""
+"""Seven figures and a summary that compare runs, from their ``metrics.csv`` alone.
+
+Each PNG keeps the numbers that it shows, see ``plot_data``.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,6 +12,7 @@ from diffbev_engine.core.files import make_writable_dir, write_text
 from diffbev_engine.report.class_bars import draw_class_iou
 from diffbev_engine.report.curves import draw_learning_rate, draw_loss, draw_miou
 from diffbev_engine.report.experiment import Experiment
+from diffbev_engine.report.plotted import class_plot, column_plot
 from diffbev_engine.report.style import FORMATS, font_note, paper_style, save_figure
 from diffbev_engine.report.summary import summary_text
 
@@ -50,7 +54,13 @@ def plot_metrics(
         say(f"note: {note}")
     with paper_style():
         for name, draw in _FIGURES.items():
-            written += save_figure(draw(runs), plots / f"{name}_comparison", suffixes)
+            figure = draw(runs)
+            log_y = any(axes.get_yscale() == "log" for axes in figure.axes)
+            if name == "class_IoU":
+                plot = class_plot(runs, plots)
+            else:
+                plot = column_plot(runs, name, plots, log_y=log_y)
+            written += save_figure(figure, plots / f"{name}_comparison", suffixes, plot)
             for path in written[-len(suffixes) :]:
                 say(f"✓ Generated: {path}")
     summary = output_dir / "summary.md"

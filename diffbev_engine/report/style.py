@@ -17,8 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, ScalarFormatter
+from PIL.PngImagePlugin import PngInfo
 
 from diffbev_engine.core.files import atomic_path
+from diffbev_engine.report.plot_data import PNG_KEY, Plot, to_text
 
 FORMATS = ("png", "pdf", "svg")
 INK, GREY = "#202020", "#6b6b6b"
@@ -107,15 +109,25 @@ def new_figure(width: float = 6.3, height: float = 3.5) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def save_figure(figure: Figure, path: Path, formats: Sequence[str]) -> list[Path]:
-    """Write ``figure`` once a format; ``path`` has no suffix yet."""
+def save_figure(figure: Figure, path: Path, formats: Sequence[str], plot: Plot | None = None) -> list[Path]:
+    """Write ``figure`` once a format; ``path`` has no suffix yet. PNG files keep the numbers of ``plot``."""
     written = []
     for suffix in formats:
         target = path.with_name(f"{path.name}.{suffix}")
         with atomic_path(target) as temporary:
-            figure.savefig(temporary, format=suffix, dpi=_DPI, metadata=_METADATA[suffix])
+            options: dict[str, Any] = {"metadata": _METADATA[suffix]}
+            if plot is not None and suffix == "png":
+                options["pil_kwargs"] = {"pnginfo": _png_text(plot)}
+            figure.savefig(temporary, format=suffix, dpi=_DPI, **options)
         written.append(target)
     return written
+
+
+def _png_text(plot: Plot) -> PngInfo:
+    about = PngInfo()
+    if text := to_text(plot):
+        about.add_itxt(PNG_KEY, text, zip=True)
+    return about
 
 
 def label_steps(axes: Axes, last_step: int) -> None:

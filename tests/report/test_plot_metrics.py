@@ -6,6 +6,7 @@ import cv2
 import pytest
 
 from diffbev_engine.cli.main import cli
+from diffbev_engine.report.plot_data import read_plot
 
 FIGURES = ["loss", "mIoU", "Lwce", "Ldepth", "Ldiff", "lr", "class_IoU"]
 
@@ -34,6 +35,13 @@ def test_the_command_of_the_runbook(runs, tmp_path):
     )
     for path in out.glob("plots/*.png"):
         assert (cv2.imread(str(path)) < 128).any()
+    for path in out.glob("plots/*.png"):
+        assert {run.name for run in read_plot(path).runs} == {"Baseline", "DiffBEV"}
+    (loss,) = read_plot(out / "plots/Lwce_comparison.png").charts
+    assert [(path.parent / curve.run.folder).resolve() for curve in loss.curves] == [*runs]
+    assert (loss.steps, loss.windows, loss.curves[0].steps[:2]) == ((0.0, 1200.0), (3,), (10.0, 20.0))
+    (ldiff,) = read_plot(out / "plots/Ldiff_comparison.png").charts
+    assert [run.name for run in ldiff.missing] == ["Baseline"]
     head = (out / "summary.md").read_text().splitlines()[:20]
     assert any(line.startswith("| Baseline | 20.00 | 800 |") for line in head)
     assert any(line.startswith("| DiffBEV | 30.00 | 800 |") for line in head)
