@@ -138,7 +138,11 @@ def delete(directories: tuple[Path, ...], yes: bool) -> None:
 
 @command.command("export-curves")
 @click.argument("directories", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--columns", required=True, help="Metrics, separated by commas, such as loss,mIoU.")
+@click.option(
+    "--columns",
+    required=True,
+    help="Metrics, separated by commas, such as loss,mIoU,system.csv:gpu0_load.",
+)
 @click.option("--names", default="", help="Names of the runs, separated by commas. [default: directories]")
 @click.option("--steps", default="", metavar="FIRST:LAST", help="Only these iterations.")
 @click.option("--smoothing", type=click.FloatRange(0, 0.9999), default=0.0, help="Of losses; 0: as logged.")

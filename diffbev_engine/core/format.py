@@ -98,3 +98,8 @@ def count(number: int | None) -> str:
 def progress(step: int | None, steps: int | None) -> str:
     """Iterations done and planned: ``41,350/200,000``."""
     return UNKNOWN if step is None else f"{step:,}/{count(steps)}"
+
+
+def with_unit(number: str, unit: str) -> str:
+    """``41%``, ``12.6 GiB``, ``0.3`` without a unit."""
+    return f"{number}{'' if unit in ('', '%') else ' '}{unit}"

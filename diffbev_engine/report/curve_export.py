@@ -1,4 +1,7 @@
-"""Curves as they are chosen on a screen, written to one file: a table, or a figure."""
+"""Curves as they are chosen on a screen, written to one file: a table, or a figure.
+
+Columns are those of metrics.csv, and of system.csv by their names in :mod:`system_figures`.
+"""
 
 import csv
 import io
@@ -14,6 +17,8 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.metrics.file import read_metrics
 from diffbev_engine.runs.metrics.smoothing import Smoother
 from diffbev_engine.runs.metrics.table import MetricsTable, is_loss, is_score
+from diffbev_engine.runs.system import SystemHistory, read_system
+from diffbev_engine.runs.system_figures import SystemFigure, figure_called, is_system
 
 FORMATS = (".csv", ".png", ".svg", ".pdf")
 _WIDTH, _HEIGHT = 4.2, 2.6
@@ -52,13 +57,7 @@ def export_curves(choice: CurveChoice, output: Path) -> Path:
     """
     if output.suffix not in FORMATS:
         raise UsageError(f"{output}: the name must end in {', '.join(FORMATS)}.")
-    tables = [(name, read_metrics(RunFolder(path).metrics)) for name, path in choice.runs]
-    curves = [
-        curve
-        for column in choice.columns
-        for name, table in tables
-        if (curve := _cut(name, table, column, choice))
-    ]
+    curves = _curves(choice)
     if not curves:
         raise DiffBEVError("none of these runs has values of these metrics there.")
     try:
@@ -72,7 +71,22 @@ def export_curves(choice: CurveChoice, output: Path) -> Path:
     return output
 
 
-def _cut(name: str, table: MetricsTable, column: str, choice: CurveChoice) -> _Curve | None:
+def _curves(choice: CurveChoice) -> list[_Curve]:
+    found: list[_Curve | None] = []
+    tables = [(name, read_metrics(RunFolder(path).metrics)) for name, path in choice.runs]
+    machines = [
+        (name, read_system(RunFolder(path).system) if any(map(is_system, choice.columns)) else None)
+        for name, path in choice.runs
+    ]
+    for column in choice.columns:
+        if figure := figure_called(column):
+            found += [_of_machine(name, history, figure, choice) for name, history in machines if history]
+        else:
+            found += [_of_metrics(name, table, column, choice) for name, table in tables]
+    return [curve for curve in found if curve is not None]
+
+
+def _of_metrics(name: str, table: MetricsTable, column: str, choice: CurveChoice) -> _Curve | None:
     series = table.series(column)
     scale = 100.0 if is_score(column) else 1.0
     values = [scale * value for value in series.values]
@@ -81,12 +95,25 @@ def _cut(name: str, table: MetricsTable, column: str, choice: CurveChoice) -> _C
         smoother = Smoother(choice.smoothing)
         smoother.extend(values)
         smoothed = smoother.values
+    return _within(choice, _Curve(name, column, series.steps, values, smoothed))
+
+
+def _of_machine(
+    name: str, history: SystemHistory, figure: SystemFigure, choice: CurveChoice
+) -> _Curve | None:
+    steps, values = figure.over_iterations(history)
+    return _within(choice, _Curve(name, figure.name, [int(step) for step in steps], values, None))
+
+
+def _within(choice: CurveChoice, curve: _Curve) -> _Curve | None:
+    """The part between the iterations that were asked for."""
     first, last = choice.steps
-    inside = [place for place, step in enumerate(series.steps) if first <= step <= last]
+    inside = [place for place, step in enumerate(curve.steps) if first <= step <= last]
     if not inside:
         return None
     part = slice(inside[0], inside[-1] + 1)
-    return _Curve(name, column, series.steps[part], values[part], smoothed[part] if smoothed else None)
+    smoothed = curve.smoothed[part] if curve.smoothed else None
+    return _Curve(curve.run, curve.column, curve.steps[part], curve.values[part], smoothed)
 
 
 def _table(curves: Sequence[_Curve]) -> str:
@@ -116,9 +143,11 @@ def _draw(choice: CurveChoice, curves: Sequence[_Curve], output: Path) -> None:
         for place, column in enumerate(columns, start=1):
             axes = figure.add_subplot(down, across, place)
             soft = choice.smoothing and is_loss(column)
-            axes.set_title(f"{column} (smoothed {choice.smoothing:g})" if soft else column, loc="left")
+            machine = figure_called(column)
+            title = f"{machine.column} ({machine.unit})" if machine and machine.unit else column
+            axes.set_title(f"{column} (smoothed {choice.smoothing:g})" if soft else title, loc="left")
             axes.set_xlabel("iteration")
-            if choice.log_y and not is_score(column):
+            if choice.log_y and not (is_score(column) or is_system(column)):
                 axes.set_yscale("log")
             for curve in (one for one in curves if one.column == column):
                 style = run_style(names.index(curve.run))

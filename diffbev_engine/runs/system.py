@@ -21,18 +21,30 @@ MOST_ROWS = 6_000
 _NEWEST = 1_000
 """Rows that are never thinned: the last three hours."""
 _LARGEST = 16 << 20
+_LONGEST_HEADER = 1 << 14
 _MIB = 2**20
 HOST_COLUMNS = (
     *("time", "step", "host_used_mib", "host_total_mib", "swap_used_mib", "disk_free_mib"),
-    *("cpu_percent", "loader_workers", "loader_cpu_percent"),
+    *("cpu_percent", "loader_workers", "loader_cpu_percent", "data_wait_percent"),
 )
-"""``time``: Unix time; ``cpu_percent``: of all cores; ``loader_cpu_percent``: of one core."""
+"""``time``: Unix time; ``cpu_percent``: of all cores; ``loader_cpu_percent``: of one core;
+``data_wait_percent``: of the time of an iteration."""
 GPU_COLUMNS = ("used_mib", "total_mib", "load", "power_w", "temperature_c", "clock_mhz")
 """Prefixed with ``gpu<index>_``, as nvidia-smi counts."""
 
 
-def sample(now: float, step: int | None, host: HostReading, gpus: GpuReading) -> dict[str, float | None]:
-    """One row; ``None`` where the system or the driver does not say."""
+def sample(
+    now: float, step: int | None, host: HostReading, gpus: GpuReading, data_wait: float | None = None
+) -> dict[str, float | None]:
+    """One row; ``None`` where the system or the driver does not say.
+
+    Args:
+        now: Unix time.
+        step: the iteration that the run has reached.
+        host: the machine.
+        gpus: what the driver says.
+        data_wait: share of an iteration's time that is spent waiting for data, while it trains.
+    """
     memory = host.memory
     workers, load = host.workers if host.workers else (None, None)
     row: dict[str, float | None] = {
@@ -45,6 +57,7 @@ def sample(now: float, step: int | None, host: HostReading, gpus: GpuReading) ->
         "cpu_percent": host.cpu,
         "loader_workers": workers,
         "loader_cpu_percent": load,
+        "data_wait_percent": None if data_wait is None else 100 * data_wait,
     }
     for gpu in gpus.usable:
         row |= {f"gpu{gpu.index}_{name}": value for name, value in _of_gpu(gpu).items()}
@@ -101,11 +114,16 @@ class SystemHistory:
     times: Sequence[float] = ()
     columns: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
-    @property
-    def gpus(self) -> list[int]:
-        """Indexes of the GPUs that it knows."""
-        names = (name for name in self.columns if name.startswith("gpu") and name.endswith("_load"))
-        return sorted(int(name.removeprefix("gpu").partition("_")[0]) for name in names)
+
+def system_columns(path: Path) -> tuple[str, ...]:
+    """The columns of ``path``, from its first line only; none where there is no such file."""
+    try:
+        with path.open("rb") as file:
+            head = file.readline(_LONGEST_HEADER).decode("utf-8", "replace")
+    except OSError:
+        return ()
+    columns = tuple(head.rstrip("\r\n").split(","))
+    return columns if "time" in columns else ()
 
 
 def read_system(path: Path) -> SystemHistory:

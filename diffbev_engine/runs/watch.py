@@ -22,6 +22,7 @@ from diffbev_engine.runs.host import read_host
 from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
 from diffbev_engine.runs.notify import Notifier, notifier_for
 from diffbev_engine.runs.process import ProcessIdentity, identify
+from diffbev_engine.runs.status import RunState
 from diffbev_engine.runs.system import SAMPLE_S, SystemWriter, sample
 
 POLL_S = 5.0
@@ -80,7 +81,8 @@ class Watch:
         if report.state is RunCondition.RUNNING and time.monotonic() >= self._sample_due:
             self._sample_due = time.monotonic() + SAMPLE_S
             host = read_host(self._folder.path, self._training.pid)
-            self._system.write(sample(time.time(), report.step, host, read_gpus()))
+            wait = report.data_wait if report.activity == RunState.TRAINING.value else None
+            self._system.write(sample(time.time(), report.step, host, read_gpus(), wait))
 
     def _report(self) -> RunReport | None:
         try:

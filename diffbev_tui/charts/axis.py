@@ -6,6 +6,7 @@ Imports nothing heavy.
 from datetime import datetime
 from enum import Enum
 
+from diffbev_engine.core.format import with_unit
 from diffbev_tui.charts.ticks import axis_labels, linear_ticks, log_label, log_ticks, step_label
 
 _LEAST = 3
@@ -64,7 +65,9 @@ def _offset(moment: float) -> float:
     return found.total_seconds() if found else 0.0
 
 
-def y_axis(low: float, high: float, rows: int, *, log_y: bool) -> tuple[list[float], list[str]]:
+def y_axis(
+    low: float, high: float, rows: int, *, log_y: bool, unit: str = ""
+) -> tuple[list[float], list[str]]:
     """At least three values and their words, as far as there are rows; powers of ten where ``log_y``."""
     most = max(_LEAST, rows // 3)
     places: list[float] = []
@@ -76,4 +79,5 @@ def y_axis(low: float, high: float, rows: int, *, log_y: bool) -> tuple[list[flo
         places = [low, (low + high) / 2, high]
     while len(places) > max(rows, _LEAST):
         places = places[::2]
-    return places, [log_label(place) for place in places] if log_y else axis_labels(places)
+    labels = [log_label(place) for place in places] if log_y else axis_labels(places)
+    return places, [with_unit(label, unit) for label in labels]

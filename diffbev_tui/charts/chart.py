@@ -14,6 +14,8 @@ from diffbev_tui.charts.series import Band, clipped_range, value_range
 from diffbev_tui.run_book import LETTERS
 
 SMALLEST = (16, 5)
+_UNITS_FROM = 32
+"""Columns from which the axis has room for a unit; the title has it too."""
 _LETTER_EVERY = 12
 """Columns between the letters along a curve, where colours cannot tell curves apart."""
 
@@ -73,6 +75,8 @@ class ChartSpec:
     clip: bool = True
     """Leave single values out that would flatten the rest."""
     axis: Axis = Axis.STEP
+    unit: str = ""
+    """Of the values; written on the axis where there is room."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,8 @@ def _built(spec: ChartSpec, x: tuple[float, float], y: tuple[float, float]) -> s
 
     width, height = spec.size
     x_ticks, x_labels = spec.axis.ticks(*x, max(2, width // 12))
-    y_ticks, y_labels = y_axis(*y, height - 2, log_y=spec.log_y)
+    unit = spec.unit if width >= _UNITS_FROM else ""
+    y_ticks, y_labels = y_axis(*y, height - 2, log_y=spec.log_y, unit=unit)
     with _ONE_FIGURE:
         plotext.clear_figure()
         plotext.limit_size(False, False)

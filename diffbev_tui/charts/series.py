@@ -81,7 +81,7 @@ class Band:
 
 
 def decimate(
-    steps: Sequence[int],
+    steps: Sequence[float],
     values: Sequence[float],
     extremes: Extremes,
     window: tuple[float, float],

@@ -2,19 +2,20 @@
 
 from collections.abc import Collection, Sequence
 from itertools import pairwise
-from math import isfinite
 
 from rich.cells import cell_len
 from rich.text import Text
 
 from diffbev_engine.core.disk import disk_is_low
-from diffbev_engine.core.format import UNKNOWN, byte_size, gib, percent
+from diffbev_engine.core.format import UNKNOWN, byte_size, gib, percent, with_unit
 from diffbev_engine.core.gpu.reading import Gpu, GpuProcess
 from diffbev_engine.runs.host import HostReading
 from diffbev_engine.runs.system import SystemHistory
+from diffbev_engine.runs.system_figures import figures_in
 from diffbev_tui.format import bar, duration, left
 from diffbev_tui.gpu_history import GpuHistory, Track, sparkline
 from diffbev_tui.i18n import language, tr
+from diffbev_tui.system_labels import figure_label
 
 _LABEL, _VALUE = 14, 22
 """Columns of a row's name and figure; its graph has the rest."""
@@ -135,15 +136,6 @@ def _gib(value: float) -> str:
     return gib(value / 2**20)
 
 
-_OF_GPU = (
-    *(("memory", "used_mib", 1024.0, "GiB"), ("load", "load", 1.0, "%"), ("power", "power_w", 1.0, "W")),
-    *(("temperature", "temperature_c", 1.0, "°C"), ("clock", "clock_mhz", 1.0, "MHz")),
-)
-"""Word, column of ``system.csv``, what a unit holds, unit."""
-_OF_HOST = (
-    *(("host_memory", "host_used_mib", 1024.0, "GiB"), ("host_swap", "swap_used_mib", 1024.0, "GiB")),
-    *(("host_disk", "disk_free_mib", 1024.0, "GiB"), ("host_loader", "loader_cpu_percent", 1.0, "%")),
-)
 _HISTORY_LABEL = 22
 
 
@@ -153,18 +145,12 @@ def history_block(history: SystemHistory, run: str, width: int) -> Text:
         return Text(tr("gpu.no_history"), "dim")
     took = duration(history.times[-1] - history.times[0])
     text = Text(f"{tr('gpu.history', run=run, took=took)}\n", "bold")
-    figures = [
-        (f"GPU{gpu} {tr('gpu.' + name)}", f"gpu{gpu}_{column}", unit, size)
-        for gpu in history.gpus
-        for name, column, size, unit in _OF_GPU
-    ]
-    figures += [(tr("gpu." + name), column, unit, size) for name, column, size, unit in _OF_HOST]
-    for title, column, unit, size in figures:
-        values = [value / size for value in history.columns.get(column, ()) if isfinite(value)]
+    for figure in figures_in(history.columns):
+        _, values = figure.over_time(history)
         if values and max(values) > 0:
-            text.append(left(f"  {title}", _HISTORY_LABEL), "dim")
+            text.append(left(f"  {figure_label(figure)}", _HISTORY_LABEL), "dim")
             text.append(sparkline(_shortened(values, 2 * _cells(width)), max(values), _cells(width)))
-            text.append(f"  {min(values):.4g}–{max(values):.4g} {unit}\n")
+            text.append(f"  {with_unit(f'{min(values):.4g}–{max(values):.4g}', figure.unit)}\n")
     return text
 
 

@@ -31,8 +31,11 @@ class ChartPages:
         return self.metrics != before
 
     def choose(self, metrics: tuple[str, ...]) -> None:
-        """Show just these; none: what there is."""
-        self._chosen, self.maximised = metrics, None
+        """Show just these; none: what there is. Those that were added come next to the first, in view."""
+        kept = [name for name in metrics if name in self.metrics]
+        added = [name for name in metrics if name not in self.metrics]
+        self._chosen, self.maximised = (*kept[:1], *added, *kept[1:]), None
+        self._page = 0 if added else self._page
 
     @property
     def metrics(self) -> tuple[str, ...]:

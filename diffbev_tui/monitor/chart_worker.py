@@ -5,18 +5,19 @@ Imports nothing heavy.
 
 import threading
 import time
-from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.runs.metrics.integrity import remarks
-from diffbev_engine.runs.metrics.table import is_loss, is_score
+from diffbev_engine.runs.metrics.table import is_loss
 from diffbev_engine.runs.metrics.tail import Notice
+from diffbev_engine.runs.system_figures import is_system
 from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.chart import ChartFigure, ChartSpec, draw
 from diffbev_tui.charts.view_window import Span, ViewWindow
+from diffbev_tui.monitor.columns import can_be_logarithmic, unit_of
 from diffbev_tui.monitor.run_series import RunSeries, best_of
 
 _READ_S = 0.3
@@ -111,6 +112,11 @@ class ChartResult:
     steps: tuple[float, float] = (0.0, 1.0)
     """The window in iterations, of all runs."""
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """Those that some run has."""
+        return frozenset(column for one in self.facts for column in one.columns)
+
 
 class ChartWorker:
     """Serves requests from a worker thread that exits when idle."""
@@ -177,7 +183,7 @@ class ChartWorker:
         paths = [path for _, path in request.runs]
         self._series = {path: self._series.get(path) or RunSeries(path) for path in paths}
         for series in self._series.values():
-            series.tail.want(column for column, _ in request.charts)
+            series.want(column for column, _ in request.charts)
         until = time.monotonic() + seconds
         waiting = list(self._series.values())
         while waiting and not self._asked:
@@ -189,7 +195,12 @@ class ChartWorker:
     def _result(self, request: ChartRequest, facts: tuple[RunFacts, ...]) -> ChartResult:
         runs = [(letter, self._series[path]) for letter, path in request.runs]
         axis = request.axis
-        spans = {letter: _span(series, axis) for letter, series in runs if series.span and series.on(axis)}
+        columns = [column for column, _ in request.charts]
+        spans = {
+            letter: own
+            for letter, series in runs
+            if series.on(axis) and (own := series.span_on(axis, columns))
+        }
         if not spans:
             empty = tuple(
                 ChartView(column, ChartFigure((), size), False, (), 0.0, (), (), ())
@@ -217,14 +228,13 @@ class ChartWorker:
         runs: list[tuple[str, RunSeries]],
         window: tuple[float, float],
     ) -> ChartView:
-        log_y = request.log_y and not is_score(column)
+        log_y = request.log_y and can_be_logarithmic(column)
+        clip = request.clip and not is_system(column)  # the peaks of the machine are what is looked for
         beta = request.smoothing if is_loss(column) else 0.0
         axis = request.axis
-        having = [
-            (letter, series) for letter, series in runs if series.tail.table.has(column) and series.on(axis)
-        ]
+        having = [(letter, series) for letter, series in runs if series.has(column) and series.on(axis)]
         versions = tuple((letter, str(series.folder.path), series.version) for letter, series in having)
-        key = (column, size, window, beta, log_y, request.cursor, axis, request.clip, request.letters_along)
+        key = (column, size, window, beta, log_y, request.cursor, axis, clip, request.letters_along)
         figure = self._figures.get((key, versions))
         if figure is None:
             columns = max(size[0] - 6, 8)
@@ -232,13 +242,14 @@ class ChartWorker:
                 series.line(letter, column, window, columns, beta, log_y, axis) for letter, series in having
             )
             cursor, along = request.cursor, request.letters_along
-            figure = draw(ChartSpec(lines, window, size, log_y, cursor, along, request.clip, axis))
+            figure = draw(ChartSpec(lines, window, size, log_y, cursor, along, clip, axis, unit_of(column)))
             self.builds += 1
             self._figures[key, versions] = figure
             while len(self._figures) > _KEPT_FIGURES:
                 self._figures.pop(next(iter(self._figures)))
-        at = [(letter, _value(series, column, beta, request)) for letter, series in having]
-        raw = [(letter, _value(series, column, 0.0, request)) for letter, series in having] if beta else []
+        cursor = request.cursor
+        at = [(letter, series.value(column, beta, cursor, axis)) for letter, series in having]
+        raw = [(letter, series.value(column, 0.0, cursor, axis)) for letter, series in having] if beta else []
         best = [(letter, best_of(column, series.curve(column))) for letter, series in having]
         bad = [(letter, series.tail.table.first_not_finite(column)) for letter, series in having]
         return ChartView(
@@ -251,26 +262,6 @@ class ChartWorker:
             tuple(RunValue(letter, one[1], one[0]) for letter, one in best if one),
             tuple(RunValue(letter, float("nan"), step) for letter, step in bad if step is not None),
         )
-
-
-def _span(series: RunSeries, axis: Axis) -> tuple[float, float]:
-    assert series.span is not None
-    first, last = series.span
-    return series.times.to_axis(first, axis), series.times.to_axis(last, axis)
-
-
-def _value(series: RunSeries, column: str, beta: float, request: ChartRequest) -> tuple[float, float]:
-    """(step, value) of the newest row, or of the last one up to the cursor."""
-    cursor = None if request.cursor is None else series.times.to_step(request.cursor, request.axis)
-    curve = series.curve(column)
-    if not len(curve.values):
-        return float("nan"), float("nan")
-    place = len(curve.values) - 1
-    if cursor is not None:
-        place = bisect_right(curve.steps, cursor) - 1
-        if place < 0 or cursor > series.tail.table.last_step + 0.5:
-            return float("nan"), float("nan")
-    return float(curve.steps[place]), series.smoothed_value(column, beta, place)
 
 
 def _facts(letter: str, series: RunSeries) -> RunFacts:
@@ -288,7 +279,7 @@ def _facts(letter: str, series: RunSeries) -> RunFacts:
         tuple(series.resumes),
         table.newest_value("grad_norm"),
         (first_bad[1], first_bad[0]) if first_bad else None,
-        tuple(column for column in tail.available if table.has(column)),
+        series.columns,
         series.files.checkpoint,
         series.files.saved,
         series.files.log,

@@ -14,7 +14,6 @@ from textual.message import Message
 from textual.widgets import Static
 
 from diffbev_engine.runs.inspect import RunReport
-from diffbev_engine.runs.metrics.dialect import SCORES
 from diffbev_engine.runs.metrics.table import is_loss
 from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.panel import ChartPanel
@@ -22,9 +21,10 @@ from diffbev_tui.charts.view_window import Span, ViewWindow
 from diffbev_tui.engine import Answer, ask_engine
 from diffbev_tui.i18n import tr
 from diffbev_tui.messages import Overlay
-from diffbev_tui.monitor.chart_pages import FIRST_METRICS, ChartPages
+from diffbev_tui.monitor.chart_pages import ChartPages
 from diffbev_tui.monitor.chart_worker import ChartRequest, ChartResult, ChartWorker, RunFacts
 from diffbev_tui.monitor.choose_runs import Pick
+from diffbev_tui.monitor.columns import choices
 from diffbev_tui.monitor.shown_runs import ShownRuns
 from diffbev_tui.monitor.text import (
     HeadLook,
@@ -196,8 +196,7 @@ class MonitorPane(Pane):
             return
         facts = message.result.facts
         losses = {frozenset(filter(is_loss, one.columns)) for one in facts if one.rows}
-        known = {column for one in facts for column in one.columns}
-        if self.pages.know(known, methods_differ=len(losses) > 1):
+        if self.pages.know(message.result.columns, methods_differ=len(losses) > 1):
             self._ask()
         self._show_charts(message.result)
         self._show_words()
@@ -208,7 +207,7 @@ class MonitorPane(Pane):
             chart = charts.get(column)
             if chart is not None:
                 title = chart_title(chart, result.request.cursor, dark=self._dark)
-                panel.show(column, title, chart.figure, chart_note(chart))
+                panel.show(column, title, chart.figure, chart_note(chart, result.columns))
 
     def _show_words(self) -> None:
         snapshot = self.snapshot
@@ -335,10 +334,7 @@ class MonitorPane(Pane):
 
     def action_metrics(self) -> None:
         """Choose metrics by typing."""
-        known = {column for facts in (self.result.facts if self.result else ()) for column in facts.columns}
-        usual = (*FIRST_METRICS, *SCORES)
-        columns = dict.fromkeys((*usual, *sorted(known)))
-        options = [(column, column) for column in columns]
+        options = choices(self.result.columns if self.result else ())
         self.app.push_screen(
             Pick(tr("monitor.pick_metrics"), options, self.pages.metrics), self._metrics_chosen
         )

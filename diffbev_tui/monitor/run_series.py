@@ -1,21 +1,26 @@
 """The curves of one run: followed, smoothed and cut to the columns of a chart.
 
+A curve is a metric, or a figure of ``system.csv``, which is never smoothed.
+
 Imports nothing heavy.
 """
 
 import time
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from math import nan
 from pathlib import Path
 
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.metrics.smoothing import Smoother
 from diffbev_engine.runs.metrics.table import Series, is_loss, is_score
 from diffbev_engine.runs.metrics.tail import MetricsTail
+from diffbev_engine.runs.system_figures import figure_called, is_system
 from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.chart import ChartLine
 from diffbev_tui.charts.series import Band, Extremes, decimate, on_log_scale
 from diffbev_tui.monitor.run_files import RunFiles
+from diffbev_tui.monitor.run_system import RunSystem, SystemCurve
 from diffbev_tui.monitor.step_times import StepTimes
 
 _LOOK_S = 0.8
@@ -56,9 +61,19 @@ class RunSeries:
         self._smoothed: dict[tuple[str, float], _Smoothed] = {}
         self._epoch = self.tail.epoch
         self.files = RunFiles(self.folder)
-        self.times = StepTimes(self.folder)
+        self.system = RunSystem(self.folder)
+        self.times = StepTimes(self.folder, self.system)
+        self._system_curves: dict[tuple[str, Axis], SystemCurve] = {}
+        self._system_version: object = None
         self._files_due = 0.0
         self._timed = False
+
+    def want(self, columns: Iterable[str]) -> None:
+        """Read what these columns need."""
+        wanted = list(columns)
+        self.tail.want(name for name in wanted if not is_system(name))
+        if any(map(is_system, wanted)):
+            self.system.want()
 
     def advance(self) -> bool:
         """Read one piece of what is new; whether there is more."""
@@ -66,6 +81,7 @@ class RunSeries:
         if not more and time.monotonic() >= self._files_due:
             self._files_due = time.monotonic() + _LOOK_S
             self.files.look()
+            self.system.look()
             if self._timed:
                 self.times.look()
         return more
@@ -73,7 +89,17 @@ class RunSeries:
     @property
     def version(self) -> object:
         """Something else whenever a chart may look different."""
-        return self.tail.version, self.files.resumes, self.times.version
+        return self.tail.version, self.files.resumes, self.times.version, self.system.version
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Those that can be shown."""
+        table = self.tail.table
+        return (*(name for name in self.tail.available if table.has(name)), *self.system.names)
+
+    def has(self, column: str) -> bool:
+        """Whether there is anything to draw of a column."""
+        return column in self.system.names if is_system(column) else self.tail.table.has(column)
 
     @property
     def resumes(self) -> list[int]:
@@ -87,17 +113,35 @@ class RunSeries:
         firsts = [rows.steps[0] for rows in (table.training, table.evaluation) if len(rows)]
         return (min(firsts), table.last_step) if firsts else None
 
+    def span_on(self, axis: Axis, columns: Iterable[str]) -> tuple[float, float] | None:
+        """First and last place on an axis; by time also that of samples of the machine after the last row."""
+        if self.span is None:
+            return None
+        first, last = (self.times.to_axis(step, axis) for step in self.span)
+        if axis is not Axis.STEP:
+            samples = [self._system_curve(column, axis).last for column in columns if is_system(column)]
+            last = max([last, *(place for place in samples if place is not None)])
+        return first, last
+
     def curve(self, column: str) -> Series:
-        """The values of a column as they were logged; scores in points."""
+        """The values of a metric as they were logged; scores in points."""
         series = self.tail.table.series(column)
         if not is_score(column):
             return series
         return Series(series.steps, [100 * value for value in series.values])
 
-    def smoothed_value(self, column: str, beta: float, place: int) -> float:
-        """The smoothed value of a row of a column's curve."""
+    def value(self, column: str, beta: float, cursor: float | None, axis: Axis) -> tuple[float, float]:
+        """(step, value) of the newest row, or of the last one up to the cursor; NaN where it has not been."""
+        at = None if cursor is None else self.times.to_step(cursor, axis)
+        ahead = at is not None and at > self.tail.table.last_step + 0.5
+        if is_system(column):
+            found = None if ahead and axis is Axis.STEP else self._system_curve(column, axis).at(cursor)
+            return (self.times.to_step(found[0], axis), found[1]) if found else (nan, nan)
         curve = self.curve(column)
-        return self._of(column, beta, curve).value(range(len(curve.values))[place])
+        place = len(curve.values) - 1 if at is None else bisect_right(curve.steps, at) - 1
+        if place < 0 or ahead:
+            return nan, nan
+        return float(curve.steps[place]), self._of(column, beta, curve).value(place)
 
     def on(self, axis: Axis) -> bool:
         """Whether the run can be shown on an axis; reads its times where they are needed."""
@@ -117,6 +161,10 @@ class RunSeries:
         axis: Axis = Axis.STEP,
     ) -> ChartLine:
         """A column as a chart of so many columns shows it; ``window`` in units of the axis."""
+        resumes = tuple(self.times.to_axis(step, axis) for step in self.resumes)
+        if is_system(column):
+            system = self._system_curve(column, axis)
+            return ChartLine(letter, system.band(window, columns), gaps=system.gaps, resumes=resumes)
         curve = self.curve(column)
         beta = beta if is_loss(column) else 0.0
         steps = self.times.to_step(window[0], axis), self.times.to_step(window[1], axis)
@@ -136,8 +184,21 @@ class RunSeries:
             best=(self.times.to_axis(best[0], axis), best[1]) if best and in_view else None,
             bad=tuple(self.times.to_axis(step, axis) for step in bad[:1]),
             gaps=tuple(self.times.to_axis(step, axis) for step in _first_of_stretches(bad, curve.steps)),
-            resumes=tuple(self.times.to_axis(step, axis) for step in self.resumes),
+            resumes=resumes,
         )
+
+    def _system_curve(self, column: str, axis: Axis) -> SystemCurve:
+        version = (self.system.version, self.times.version)
+        if version != self._system_version:
+            self._system_version = version
+            self._system_curves.clear()
+        known = self._system_curves.get((column, axis))
+        if known is None:
+            figure = figure_called(column)
+            assert figure is not None
+            known = SystemCurve(figure, self.system, axis, self.times.start)
+            self._system_curves[column, axis] = known
+        return known
 
     def _of(self, column: str, beta: float, curve: Series) -> _Smoothed:
         if self._epoch != self.tail.epoch:

@@ -4,7 +4,7 @@
 """
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import datetime
 from math import isnan
@@ -12,8 +12,8 @@ from pathlib import Path
 
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.manifest import read_manifest
-from diffbev_engine.runs.system import read_system
 from diffbev_tui.charts.axis import Axis
+from diffbev_tui.monitor.run_system import RunSystem
 
 _LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\S* I iter (\d+)/", re.MULTILINE)
 _LARGEST = 4 << 20
@@ -23,8 +23,8 @@ _MOST_KNOTS = 2_000
 class StepTimes:
     """Knots of (iteration, Unix time); all calls from one thread."""
 
-    def __init__(self, folder: RunFolder) -> None:
-        self._folder = folder
+    def __init__(self, folder: RunFolder, system: RunSystem) -> None:
+        self._folder, self._system = folder, system
         self._stamp: object = None
         self.steps: Sequence[float] = ()
         self.times: Sequence[float] = ()
@@ -32,19 +32,20 @@ class StepTimes:
 
     def look(self) -> None:
         """Read what has changed."""
-        files = [self._folder.system, *sorted(self._folder.path.glob("train_*.log"))]
-        stamp = tuple(_size(path) for path in files)
+        self._system.want()
+        logs = sorted(self._folder.path.glob("train_*.log"))
+        stamp = (self._system.version, *map(_size, logs))
         if stamp == self._stamp:
             return
         self._stamp = stamp
-        found = self._of_system() or self._of_logs(files[1:])
+        found = self._of_system() or self._of_logs(logs)
         kept = found[:: max(1, len(found) // _MOST_KNOTS)] + found[-1:]
         knots = _rising(kept)
         self.steps, self.times = [step for step, _ in knots], [time for _, time in knots]
         self.version += 1
 
     def _of_system(self) -> list[tuple[float, float]]:
-        history = read_system(self._folder.system)
+        history = self._system.history
         steps = history.columns.get("step", ())
         return [(step, time) for step, time in zip(steps, history.times, strict=True) if not isnan(step)]
 
@@ -64,18 +65,23 @@ class StepTimes:
             found.insert(0, (0.0, manifest.started_at))
         return found
 
+    @property
+    def start(self) -> float:
+        """Where the relative axis begins; Unix time."""
+        return self.times[0] if self.times else 0.0
+
     def to_axis(self, step: float, axis: Axis) -> float:
         """The place of an iteration on an axis."""
         if axis is Axis.STEP or len(self.steps) < 2:
             return step
         moment = _between(step, self.steps, self.times)
-        return moment - self.times[0] if axis is Axis.RELATIVE else moment
+        return moment - self.start if axis is Axis.RELATIVE else moment
 
     def to_step(self, place: float, axis: Axis) -> float:
         """The iteration at a place of an axis."""
         if axis is Axis.STEP or len(self.steps) < 2:
             return place
-        moment = place + self.times[0] if axis is Axis.RELATIVE else place
+        moment = place + self.start if axis is Axis.RELATIVE else place
         return _between(moment, self.times, self.steps)
 
     def knows(self, axis: Axis) -> bool:
@@ -84,10 +90,15 @@ class StepTimes:
 
 
 def _rising(knots: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """In the order of time, without the iterations that a resume did again."""
+    """In the order of time, without the iterations that a resume did again.
+
+    An iteration that lasts, as during an evaluation, has two: when it was reached, and when last seen.
+    """
     kept: list[tuple[float, float]] = []
     for step, time in sorted(knots, key=lambda knot: knot[1]):
-        while kept and kept[-1][0] >= step:
+        while kept and kept[-1][0] > step:
+            kept.pop()
+        if len(kept) > 1 and kept[-2][0] == step:
             kept.pop()
         if not kept or time > kept[-1][1]:
             kept.append((step, time))
@@ -95,10 +106,13 @@ def _rising(knots: list[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def _between(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
-    """Linear between knots and beyond them."""
-    at = min(max(bisect_right(xs, x) - 1, 0), len(xs) - 2)
-    slope = (ys[at + 1] - ys[at]) / (xs[at + 1] - xs[at])
-    return ys[at] + (x - xs[at]) * slope
+    """Linear between knots and beyond them; the first of several that share ``x``."""
+    at = bisect_left(xs, x)
+    if at < len(xs) and xs[at] == x:
+        return ys[at]
+    at = min(max(at - 1, 0), len(xs) - 2)
+    run = xs[at + 1] - xs[at]
+    return ys[at] + (x - xs[at]) * (ys[at + 1] - ys[at]) / run if run else ys[at + 1]
 
 
 def _size(path: Path) -> object:

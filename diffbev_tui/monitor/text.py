@@ -1,6 +1,6 @@
 """The words around the charts: titles, the line above them, the run below them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
@@ -10,8 +10,8 @@ from rich.text import Text
 
 from diffbev_engine.core.format import UNKNOWN, percent, points, progress
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_engine.runs.metrics.table import is_score
 from diffbev_engine.runs.metrics.tail import Notice
+from diffbev_engine.runs.system_figures import is_system
 from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.chart import too_small
 from diffbev_tui.charts.panel import run_colours
@@ -20,10 +20,10 @@ from diffbev_tui.format import age, bar, clock, duration
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.monitor.chart_pages import ChartPages
 from diffbev_tui.monitor.chart_worker import ChartRequest, ChartResult, ChartView, RunFacts
+from diffbev_tui.monitor.columns import label_of, unit_in_words
 from diffbev_tui.run_state import is_well, run_state
 
 _GAP = "   "
-_UNITS = {"images_per_s": "img/s", "gpu_mem_mb": "MiB"}
 
 
 def chart_title(chart: ChartView, cursor: float | None, *, dark: bool) -> Text:
@@ -42,8 +42,8 @@ def chart_title(chart: ChartView, cursor: float | None, *, dark: bool) -> Text:
 
 def _chart_title(chart: ChartView, *, best: bool, raw: bool, colours: dict[str, str]) -> Text:
     title = Text(no_wrap=True)
-    title.append(chart.column, "bold")
-    for mark in (unit_of(chart.column), tr("monitor.log_mark") if chart.log_y else ""):
+    title.append(label_of(chart.column), "bold")
+    for mark in (unit_in_words(chart.column), tr("monitor.log_mark") if chart.log_y else ""):
         title.append(f" {mark}" if mark else "", "dim")
     if chart.smoothing:
         title.append(f" {tr('monitor.smoothed_mark')}", "dim")
@@ -67,22 +67,24 @@ def _chart_title(chart: ChartView, *, best: bool, raw: bool, colours: dict[str, 
     return title
 
 
-def unit_of(column: str) -> str:
-    """In what a metric is measured; losses have no unit."""
-    if is_score(column):
-        return tr("monitor.points")
-    return _UNITS.get(column, "")
+def chart_note(chart: ChartView, known: Collection[str]) -> str:
+    """Why a chart is empty.
 
-
-def chart_note(chart: ChartView) -> str:
-    """Why a chart is empty."""
+    Args:
+        chart: the chart.
+        known: the columns that some run has.
+    """
+    label = label_of(chart.column)
     if chart.figure.error:
-        return tr("monitor.not_drawn", column=chart.column, why=chart.figure.error)
+        return tr("monitor.not_drawn", column=label, why=chart.figure.error)
     if too_small(chart.figure.size):
-        return tr("monitor.too_small", column=chart.column)
+        return tr("monitor.too_small", column=label)
+    if is_system(chart.column) and chart.column not in known:
+        none = not any(map(is_system, known))
+        return tr("monitor.no_system" if none else "monitor.not_in_system", column=label)
     if chart.now:
-        return tr("monitor.no_positive" if chart.log_y else "monitor.none_in_view", column=chart.column)
-    return tr("monitor.no_values", column=chart.column)
+        return tr("monitor.no_positive" if chart.log_y else "monitor.none_in_view", column=label)
+    return tr("monitor.no_values", column=label)
 
 
 @dataclass(frozen=True)

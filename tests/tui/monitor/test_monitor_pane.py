@@ -158,7 +158,7 @@ async def test_metrics_are_chosen_by_typing(workspace):
         assert app.screen.query_one(OptionList).option_count == 2  # car, carpark
         await pilot.press("down", "enter", "escape")
         await until(pilot, lambda: "IoU/car" in pane.pages.metrics)
-        assert pane.pages.metrics[:2] == ("Lwce", "mIoU")
+        assert pane.pages.metrics[:3] == ("Lwce", "IoU/car", "mIoU"), "what was added is in view"
 
 
 @pytest.mark.usefixtures("runs")

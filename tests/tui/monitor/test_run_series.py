@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 
 from diffbev_engine.runs.metrics.file import MetricsWriter
+from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.view_window import Follow, Span, ViewWindow
 from diffbev_tui.monitor.chart_worker import ChartRequest, ChartResult, ChartWorker
 from diffbev_tui.monitor.run_series import RunSeries
@@ -45,13 +46,15 @@ def test_resumes_are_found_in_the_logs(run):
 def test_smoothing_follows_appended_rows(run):
     series = read(run)
     series.line("A", "loss", SPAN, 50, 0.9, log_y=False)
-    before = series.smoothed_value("loss", 0.9, -1)
+    before = series.value("loss", 0.9, None, Axis.STEP)[1]
     writer = MetricsWriter(run.metrics, keep_until_step=10**9)
     writer.write({"step": 10_050, "mode": "train", "loss": 100.0})
     writer.close()
     while series.advance():
         pass
-    assert series.smoothed_value("loss", 0.9, -1) == pytest.approx(before + 0.1 * (100 - before), rel=1e-3)
+    assert series.value("loss", 0.9, None, Axis.STEP)[1] == pytest.approx(
+        before + 0.1 * (100 - before), rel=1e-3
+    )
 
 
 def test_scores_are_never_smoothed_and_have_a_best(run):

@@ -24,6 +24,7 @@ from diffbev_tui import poller as poller
 from diffbev_tui.app import PANES, DiffBEVApp
 from diffbev_tui.gpu import pane as gpu_module
 from diffbev_tui.gpu_history import KEPT
+from diffbev_tui.monitor.pane import MonitorPane
 from diffbev_tui.places import settings_file
 from diffbev_tui.preferences import PACES, Preferences, write_preferences
 from diffbev_tui.threads import jobs_running
@@ -31,6 +32,7 @@ from tests.tui.app import run_app, until
 from tests.tui.gpu.test_gpu import READING
 from tests.tui.memory.test_memory_pane import CONFIG, MESSAGE
 from tests.tui.monitor.run_files import write_run
+from tests.tui.monitor.test_monitor_pane import answered
 
 NOW = datetime(2026, 3, 1, 12, 41, 50, tzinfo=timezone.utc).timestamp()
 HOST = HostReading(
@@ -97,7 +99,7 @@ async def _at_rest(app: DiffBEVApp, pilot, place: Path) -> str:
     seen, same, rounds = "", 0, 0
     while same < 5:
         await pilot.pause(0.03)
-        if jobs_running():
+        if jobs_running() or (isinstance(app.pane, MonitorPane) and not answered(app.pane)):
             same = 0
         text = _text(app, place)
         seen, same = text, same + 1 if text == seen else 0
