@@ -3,54 +3,54 @@
 import asyncio
 import importlib
 import os
-import select
 import signal
-import sys
-import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
 from textual.app import App, ComposeResult, SystemCommand
 from textual.binding import Binding, BindingType
-from textual.filter import ANSIToTruecolor, LineFilter
-from textual.message import Message
+from textual.filter import LineFilter
 from textual.reactive import var
 from textual.screen import Screen
 
 from diffbev_engine.core.gpu.reading import GpuReading
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.alerts import AlertKind
-from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.alert_log import RunAlert, new_alerts
-from diffbev_tui.detached_process import DetachedProcess, start_or_find
-from diffbev_tui.i18n import language, set_language, tr, tr_if_key
+from diffbev_tui.detached_process import start_or_find
+from diffbev_tui.i18n import set_language, tr, tr_if_key
+from diffbev_tui.leaving import leave, leave_on_signals, terminal_is_gone
+from diffbev_tui.main_screen import MainScreen
 from diffbev_tui.messages import (
     Copy,
+    GpusRead,
     OpenWorkspace,
     Overlay,
     Prefer,
+    RunStopped,
     Say,
     Severity,
     ShowScreen,
     SnapshotTaken,
+    StartTool,
+    ToolStarted,
 )
-from diffbev_tui.palette import Entry, entries
+from diffbev_tui.palette_commands import palette_commands
 from diffbev_tui.places import keep_clip, settings_file
-from diffbev_tui.plain_console import PlainConsole, is_plain_console
+from diffbev_tui.plain_console import terminal_filters
 from diffbev_tui.poller import WorkspacePoller
-from diffbev_tui.preferences import PACES, Preferences, read_preferences, write_preferences
+from diffbev_tui.preferences import Preferences, read_preferences, write_preferences
 from diffbev_tui.screen_text import text_of
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.switcher import PANES, STYLES, PaneSwitcher
-from diffbev_tui.themes import begin_with_theme, theme_names
+from diffbev_tui.themes import begin_with_theme
 from diffbev_tui.threads import JobFailed, RunInThread
-from diffbev_tui.widgets.key_line import KeyLine, commands_of, keys_of
+from diffbev_tui.widgets.key_line import KeyLine, keys_of
 from diffbev_tui.widgets.pane import Pane
-from diffbev_tui.widgets.plain import PlainScreen
 from diffbev_tui.widgets.status_line import StatusLine
 from diffbev_tui.widgets.tab_line import TabLine
 
@@ -78,10 +78,6 @@ class DiffBEVApp(RunInThread, App[None]):
         Binding("y", "copy", "app.key_copy"),
         Binding("Y", "copy_screen", "app.key_copy_screen", show=False),
         Binding("comma", "settings", "app.key_settings", show=False),
-        Binding("L", "language", "app.key_language", show=False),
-        Binding("T", "theme", "app.key_theme", show=False),
-        Binding("left_square_bracket", "pace(1)", "app.key_slower", show=False),
-        Binding("right_square_bracket", "pace(-1)", "app.key_faster", show=False),
         Binding("f8", "picture", "app.key_picture", show=False),
         Binding("q", "leave", "app.key_quit"),
         Binding("ctrl+q", "leave", show=False, priority=True),
@@ -95,24 +91,6 @@ class DiffBEVApp(RunInThread, App[None]):
     overlay: var[tuple[str, ...]] = var((), init=False)
     """Runs that were chosen for the charts; none: the usual ones."""
 
-    @dataclass
-    class GpusRead(Message):
-        """The driver has answered."""
-
-        reading: GpuReading
-
-    @dataclass
-    class ToolStarted(Message):
-        """A command of the palette runs."""
-
-        process: DetachedProcess
-
-    @dataclass
-    class RunStopped(Message):
-        """The run that was to be stopped before leaving has ended."""
-
-        stopped: object
-
     def __init__(
         self, roots: WorkspacePaths | None, *, read_only: bool = False, graphics: str = "blocks"
     ) -> None:
@@ -125,7 +103,6 @@ class DiffBEVApp(RunInThread, App[None]):
         """
         super().__init__()
         self._asked_read_only = read_only
-        self._truecolor: tuple[object, ANSIToTruecolor] | None = None
         self._terminal_graphics = graphics
         self.set_reactive(DiffBEVApp.preferences, read_preferences(settings_file()))
         begin_with_theme(self, self.preferences.theme)
@@ -150,17 +127,23 @@ class DiffBEVApp(RunInThread, App[None]):
         return (not self.is_web and self.preferences.graphics) or self._terminal_graphics
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """The colours of the theme; on a console of plain letters everything is written with them."""
-        theme = self.ansi_theme
-        if self._truecolor is None or self._truecolor[0] is not theme:
-            self._truecolor = (theme, ANSIToTruecolor(theme))
-        own = self._truecolor[1]
-        filters = [own if isinstance(one, ANSIToTruecolor) else one for one in super().get_line_filters()]
-        return [*filters, PlainConsole()] if is_plain_console(os.environ) else filters
+        """What this terminal can show."""
+        return terminal_filters(super().get_line_filters(), self.ansi_theme, os.environ)
 
-    def get_default_screen(self) -> PlainScreen:
-        """The parent of the panes."""
-        return PlainScreen(id="_default")
+    def get_default_screen(self) -> MainScreen:
+        """The screen of the panes."""
+        return MainScreen(id="_default")
+
+    @property
+    def main_screen(self) -> MainScreen | None:
+        """The screen of the panes, also below a dialog; ``None`` while the app is closing."""
+        main = self.screen_stack[0] if self.screen_stack else None
+        return main if isinstance(main, MainScreen) else None
+
+    @property
+    def pane(self) -> Pane | None:
+        """The pane in view."""
+        return self.main_screen.pane if self.main_screen else None
 
     def compose(self) -> ComposeResult:
         """Status, tabs, the pane, keys."""
@@ -174,33 +157,15 @@ class DiffBEVApp(RunInThread, App[None]):
     async def on_mount(self) -> None:
         """Poll, then show the first screen; GPUs and alerts come after it."""
         self.graphics = self._best_graphics()  # only now is it known whether this is a browser
-        self._leave_on_signals()
+        leave_on_signals(self)
         self._poll()
         self._timer = self.set_interval(self.preferences.pace, self._tick)
-        if self.roots is None:
-            await self._welcome()
-        else:
+        if self.roots is not None:
             await self._wait_for_the_first_snapshot()
             await self.show_pane("runbook")
+        elif self.main_screen is not None:
+            await self.main_screen.welcome()
         self.set_timer(_SETTLED_S, self._prepare)
-
-    def _leave_on_signals(self) -> None:
-        """A request to end puts the terminal back as it was; runs are not affected."""
-        if self.is_headless or self.is_web or threading.current_thread() is not threading.main_thread():
-            return
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-                asyncio.get_running_loop().add_signal_handler(number, self.exit, None, 128 + number)
-
-    def _leave_if_the_terminal_is_gone(self) -> None:
-        """Nobody sees or types anything any more, and Textual would read its end for ever."""
-        if self.is_headless or self.is_web or sys.__stdin__ is None:
-            return
-        hang_up = select.poll()
-        hang_up.register(sys.__stdin__.fileno(), 0)  # errors only, which need not be asked for
-        if hang_up.poll(0):
-            self.poller.close()
-            os._exit(128 + signal.SIGHUP)  # its input thread spins, and the terminal takes no last words
 
     async def _wait_for_the_first_snapshot(self) -> None:
         """So that the first screen is painted whole, and once; a disk that hangs is not waited for."""
@@ -212,20 +177,13 @@ class DiffBEVApp(RunInThread, App[None]):
             self.snapshot = self.poller.newest
 
     def _prepare(self) -> None:
-        if self.screen_stack:  # else the app is closing
-            self.run_worker(self._switcher.prepare(panes=self.roots is not None))
-
-    async def _welcome(self) -> None:
-        from diffbev_tui.welcome.pane import WelcomePane
-
-        self.query_one(TabLine).display = False
-        await self._switcher.show_alone(WelcomePane(id="pane-welcome"), "welcome")
-        self.query_one(WelcomePane).focus_first()
+        if self.main_screen is not None:
+            self.run_worker(self.main_screen.switcher.prepare(panes=self.roots is not None))
 
     async def open_workspace(self, roots: WorkspacePaths) -> None:
         """Leave the welcome screen for a workspace."""
-        await self._switcher.clear()
-        self.query_one(TabLine).display = True
+        if self.main_screen is not None:
+            await self.main_screen.clear()
         self._open(roots)
         await self.show_pane("runbook")
         self._tick()
@@ -234,7 +192,9 @@ class DiffBEVApp(RunInThread, App[None]):
     # polling -------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        self._leave_if_the_terminal_is_gone()
+        if terminal_is_gone(self):
+            self.poller.close()
+            os._exit(128 + signal.SIGHUP)  # its input thread spins, and the terminal takes no last words
         self._poll()
         self._show_lines()
 
@@ -257,9 +217,9 @@ class DiffBEVApp(RunInThread, App[None]):
 
     def _poll_the_rest(self) -> None:
         if not self.busy_seconds("gpus"):
-            self.run_in_thread("gpus", self.poller.read_gpus, self.GpusRead)
+            self.run_in_thread("gpus", self.poller.read_gpus, GpusRead)
 
-    def on_diff_bevapp_gpus_read(self, message: GpusRead) -> None:
+    def on_gpus_read(self, message: GpusRead) -> None:
         """Shown with the next snapshot."""
         self._gpus = message.reading
 
@@ -278,32 +238,16 @@ class DiffBEVApp(RunInThread, App[None]):
         self.say(message.words, "error")
 
     def _show_lines(self) -> None:
-        if len(self.screen_stack) != 1 or not self.query(StatusLine):  # a dialog, or the app is closing
-            return
-        status = self.query_one(StatusLine)
-        status.show(self.snapshot, read_only=self.read_only, behind_s=self.busy_seconds(_FILES))
-        self.query_one(TabLine).show(self._switcher.shown)
-        self._show_keys()
-
-    def _show_keys(self) -> None:
-        self.query_one(KeyLine).show(read_only=self.snapshot.read_only)
+        if self.main_screen is not None:
+            late = self.busy_seconds(_FILES)
+            self.main_screen.show_lines(self.snapshot, read_only=self.read_only, behind_s=late)
 
     # panes ---------------------------------------------------------------------------------------
 
-    @property
-    def _switcher(self) -> PaneSwitcher:
-        return self.screen_stack[0].query_one(PaneSwitcher)
-
-    @property
-    def pane(self) -> Pane | None:
-        """The pane in view."""
-        found = self.screen_stack[0].query(PaneSwitcher) if self.screen_stack else None  # the app is closing
-        return found.first().in_view if found else None
-
-    async def show_pane(self, name: str, run: str = "") -> None:
-        """Show a pane, with what it says of ``run``; it is made when it is shown for the first time."""
-        if self.roots is not None:
-            await self._switcher.show(name, run)
+    async def show_pane(self, name: str, run: str = "", *, step: str = "", action: str = "") -> None:
+        """Show a pane; see ``MainScreen.show_pane``."""
+        if self.roots is not None and self.main_screen is not None:
+            await self.main_screen.show_pane(name, run, step=step, action=action)
             self._show_lines()
 
     def on_tab_line_chosen(self, message: TabLine.Chosen) -> None:
@@ -313,11 +257,6 @@ class DiffBEVApp(RunInThread, App[None]):
     async def action_pane(self, name: str) -> None:
         """Switch to a pane."""
         await self.show_pane(name)
-
-    def on_descendant_focus(self) -> None:
-        """Other keys work now."""
-        if len(self.screen_stack) == 1:
-            self.call_after_refresh(self._show_keys)
 
     # asked by screens ----------------------------------------------------------------------------
 
@@ -339,7 +278,8 @@ class DiffBEVApp(RunInThread, App[None]):
 
     def on_show_screen(self, message: ShowScreen) -> None:
         """Another screen."""
-        self.run_worker(self.show_pane(message.name, message.run))
+        shown = self.show_pane(message.name, message.run, step=message.step, action=message.action)
+        self.run_worker(shown)
 
     def on_overlay(self, message: Overlay) -> None:
         """Other curves."""
@@ -373,7 +313,7 @@ class DiffBEVApp(RunInThread, App[None]):
         """Help for the pane in view."""
         from diffbev_tui.widgets.help import Help
 
-        name = self._switcher.shown or "welcome"
+        name = (self.main_screen and self.main_screen.switcher.shown) or "welcome"
         keys = keys_of(self.screen, all_keys=True)
         self.push_screen(Help(tr("app.pane_" + name), tr_if_key(f"{name}.help"), keys))
 
@@ -406,29 +346,14 @@ class DiffBEVApp(RunInThread, App[None]):
 
         self.push_screen(Settings(self.preferences), lambda _: self._show_lines())
 
-    def action_language(self) -> None:
-        """The other language."""
-        self.prefer(language="en" if language() == "zh" else "zh")
-
-    def action_theme(self) -> None:
-        """The next theme."""
-        names = theme_names(self.available_themes)
-        self.prefer(theme=names[(names.index(self.theme) + 1) % len(names)])
-        self.say(tr("app.theme", name=self.theme))
-
-    def action_pace(self, step: int) -> None:
-        """Look less or more often."""
-        place = min(max(PACES.index(self.preferences.pace) + step, 0), len(PACES) - 1)
-        self.prefer(pace=PACES[place])
-        self.say(tr("app.pace", seconds=PACES[place]))
-
     def prefer(self, **choices: str | float) -> None:
         """Make choices of ``Preferences`` hold, at once and from now on."""
         self.preferences = replace(self.preferences, **choices)  # type: ignore[arg-type]
         self.graphics = self._best_graphics()
         if "language" in choices:
             set_language("zh" if self.preferences.language == "zh" else "en")
-            self._switcher.retranslate()
+            if self.main_screen is not None:
+                self.main_screen.switcher.retranslate()
         if "theme" in choices:
             self.theme = self.preferences.theme
         if "pace" in choices:
@@ -456,31 +381,15 @@ class DiffBEVApp(RunInThread, App[None]):
 
     def action_leave(self) -> None:
         """Close a dialog, else the app; with a run in progress, ask how."""
-        if len(self.screen_stack) > 1 and self.screen.is_modal:
-            self.screen.dismiss(None)
-        else:
-            self._leave(self.snapshot.current)
+        leave(self, self.snapshot.current, self._stop_and_leave, read_only=self.read_only)
 
-    def _leave(self, run: RunReport | None) -> None:
-        """Leave; while ``run`` is running, ask whether to detach from it or to stop it."""
-        from diffbev_tui.widgets.dialogs import leaving
+    def _stop_and_leave(self, run: Path) -> None:
+        from diffbev_engine.runs.actions import stop_run
 
-        if run is None or run.state is not RunCondition.RUNNING:
-            self.exit()
-            return
-        path = Path(run.path)
-        self.push_screen(leaving(path.name, self.read_only), partial(self._left, path))
+        self.say(tr("app.stopping", run=run.name))
+        self.run_in_thread("stop", partial(stop_run, run), RunStopped)
 
-    def _left(self, run: Path, answer: str | None) -> None:
-        if answer == "detach":
-            self.exit()
-        elif answer == "stop":
-            from diffbev_engine.runs.actions import stop_run
-
-            self.say(tr("app.stopping", run=run.name))
-            self.run_in_thread("stop", partial(stop_run, run), self.RunStopped)
-
-    def on_diff_bevapp_run_stopped(self) -> None:
+    def on_run_stopped(self) -> None:
         """It has saved and ended: leave."""
         self.exit()
 
@@ -489,40 +398,17 @@ class DiffBEVApp(RunInThread, App[None]):
         self.poller.close()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """Everything that a key does, by name and with its key; steps, runs, commands of the engine."""
-        for what, key, action, node in commands_of(screen):
-            run = partial(self.run_action, action, default_namespace=node)
-            yield SystemCommand(f"{what}  ({key})", "", lambda run=run: self.run_worker(run()))
-        for entry in entries(self.snapshot, read_only=self.read_only):
-            yield SystemCommand(entry.title, "", partial(self._follow_entry, entry))
+        """For the command palette."""
+        yield from palette_commands(self, screen, self.snapshot, read_only=self.read_only)
 
-    def _follow_entry(self, entry: Entry) -> None:
-        if entry.kind == "step":
-            self.run_worker(self._show_step(entry.target[0]))
-        elif entry.kind == "run":
-            self.run_worker(self.show_pane("monitor", entry.target[0]))
-        elif entry.kind == "diagnose":
-            self.run_worker(self._diagnose(entry.target[0]))
-        elif entry.kind == "compare":
-            self.overlay = entry.target
-            self.run_worker(self.show_pane("monitor"))
-        elif self.roots is not None:
-            name, *command = entry.target
-            log = self.roots.state_folder / "logs" / f"{name}.log"
-            start = partial(start_or_find, command, log, self.roots.workspace)
-            self.run_in_thread(f"tool {name}", start, self.ToolStarted)
+    def on_start_tool(self, message: StartTool) -> None:
+        """A command of the palette."""
+        if self.roots is not None:
+            log = self.roots.state_folder / "logs" / f"{message.name}.log"
+            start = partial(start_or_find, message.command, log, self.roots.workspace)
+            self.run_in_thread(f"tool {message.name}", start, ToolStarted)
 
-    async def _diagnose(self, run: str) -> None:
-        await self.show_pane("classes", run)
-        if self.pane is not None:
-            await self.run_action("diagnose", default_namespace=self.pane)
-
-    async def _show_step(self, step: str) -> None:
-        await self.show_pane("runbook")
-        if self.pane is not None:
-            self.pane.go_to_step(step)
-
-    def on_diff_bevapp_tool_started(self, message: ToolStarted) -> None:
+    def on_tool_started(self, message: ToolStarted) -> None:
         """Follow its output."""
         log = message.process.log
         self.say(tr("app.tool_started", command=log.stem, log=log))

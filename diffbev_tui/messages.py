@@ -1,11 +1,16 @@
-"""What screens ask of the app. Messages go up; attributes go down: nothing below the app knows it."""
+"""What screens ask of the app, and what its threads answer.
+
+Messages go up, attributes go down: nothing below the app knows it.
+"""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from textual.message import Message
 
+from diffbev_engine.core.gpu.reading import GpuReading
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_tui.detached_process import DetachedProcess
 from diffbev_tui.snapshot import Snapshot
 
 Severity = Literal["information", "warning", "error"]
@@ -33,6 +38,18 @@ class ShowScreen(Message):
     name: str
     run: str = ""
     """Path of its directory; the current one by default."""
+    step: str = ""
+    """To choose there."""
+    action: str = ""
+    """To do there."""
+
+
+@dataclass
+class StartTool(Message):
+    """Start a command of the engine and show its log."""
+
+    name: str
+    command: tuple[str, ...]
 
 
 @dataclass
@@ -70,3 +87,24 @@ class SnapshotTaken(Message):
     def can_replace(self, message: Message) -> bool:
         """Only the newest counts."""
         return isinstance(message, SnapshotTaken)
+
+
+@dataclass
+class GpusRead(Message):
+    """The driver has answered."""
+
+    reading: GpuReading
+
+
+@dataclass
+class ToolStarted(Message):
+    """A command of the palette runs."""
+
+    process: DetachedProcess
+
+
+@dataclass
+class RunStopped(Message):
+    """The run that was to be stopped before leaving has ended."""
+
+    stopped: object

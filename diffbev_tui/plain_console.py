@@ -1,10 +1,12 @@
-"""Characters for terminals that have no more than the letters of a PC: the Linux console."""
+"""What a terminal can show: its colours, and on the Linux console no more characters than those of a PC."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 from rich.segment import Segment
+from rich.terminal_theme import TerminalTheme
 from textual.color import Color
-from textual.filter import LineFilter
+from textual.filter import ANSIToTruecolor, LineFilter
 
 _SIGNS = {
     **dict(zip("✓✗●○★▶▰▱▲▼▸▌…–—→←↑↓·≥≤×┊Δ", "+xo.*>#-^v>|.--><^v-><x:D", strict=True)),
@@ -17,6 +19,21 @@ _BRAILLE = " .:+*#"
 def is_plain_console(environ: Mapping[str, str]) -> bool:
     """Whether the terminal cannot show braille and most signs."""
     return environ.get("TERM", "") in ("linux", "vt100", "vt220", "ansi", "cons25")
+
+
+def terminal_filters(
+    given: Sequence[LineFilter], theme: TerminalTheme, environ: Mapping[str, str]
+) -> list[LineFilter]:
+    """The filters of an app, with the colours of ``theme``; a plain console gets its characters."""
+    own = _truecolor(theme)
+    filters = [own if isinstance(one, ANSIToTruecolor) else one for one in given]
+    return [*filters, PlainConsole()] if is_plain_console(environ) else filters
+
+
+@lru_cache(maxsize=1)
+def _truecolor(theme: TerminalTheme) -> ANSIToTruecolor:
+    """Kept, as what it remembers of colours is worth more than it is."""
+    return ANSIToTruecolor(theme)
 
 
 class PlainConsole(LineFilter):

@@ -85,8 +85,9 @@ async def test_leaving_asks_nothing_when_nothing_runs(workspace):
 async def test_leaving_while_other_screens_are_made_ends_quietly(workspace):
     async with run_app(workspace) as (app, pilot):
         await until(pilot, lambda: app.pane is not None)
+        switcher = app.main_screen.switcher
         app.exit()
-        await app._switcher.prepare(panes=True)
+        await switcher.prepare(panes=True)
 
 
 async def test_ctrl_c_ends_nothing(workspace):

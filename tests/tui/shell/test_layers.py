@@ -12,9 +12,9 @@ FACTS = [
 SCREENS = {"runbook", "monitor", "gpu", "memory", "classes", "log", "report", "runs", "welcome"}
 LAYERS = [
     *FACTS,
-    *("threads", "messages", "themes", "plain_console", "charts", "widgets"),
+    *("threads", "messages", "themes", "plain_console", "charts", "widgets", "leaving", "palette_commands"),
     "screens",
-    *("preload", "switcher", "app", "served", "main"),
+    *("preload", "switcher", "main_screen", "app", "served", "main"),
 ]
 WITH_TEXTUAL = {
     *("pane", "actions", "drawing", "choose_runs", "lines", "panel", "sample_view"),

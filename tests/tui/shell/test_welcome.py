@@ -147,7 +147,7 @@ async def test_everything_fits_on_a_small_terminal_and_typing_survives_another_l
         for name in ("init", "demo", "log"):
             assert app.query_one(f"#welcome-{name}").region.bottom <= 23
         app.query_one("#welcome-nuscenes", Input).value = "/somewhere"
-        app.action_language()
+        app.main_screen.action_language()
         other = {"en": "准备演示", "zh": "Set up demo"}[lang]
         buttons = lambda: [str(one.label) for one in app.query("#welcome-demo").results(Button)]  # noqa: E731
         await until(pilot, lambda: buttons() == [other])
