@@ -3,7 +3,6 @@
 import asyncio
 import importlib
 import os
-import signal
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -23,7 +22,7 @@ from diffbev_engine.runs.alerts import AlertKind
 from diffbev_tui.alert_log import RunAlert, new_alerts
 from diffbev_tui.detached_process import start_or_find
 from diffbev_tui.i18n import set_language, tr, tr_if_key
-from diffbev_tui.leaving import leave, leave_on_signals, terminal_is_gone
+from diffbev_tui.leaving import leave, leave_on_signals
 from diffbev_tui.main_screen import MainScreen
 from diffbev_tui.messages import (
     Copy,
@@ -157,7 +156,7 @@ class DiffBEVApp(RunInThread, App[None]):
     async def on_mount(self) -> None:
         """Poll, then show the first screen; GPUs and alerts come after it."""
         self.graphics = self._best_graphics()  # only now is it known whether this is a browser
-        leave_on_signals(self)
+        leave_on_signals(self, lambda: self.poller.close())
         self._poll()
         self._timer = self.set_interval(self.preferences.pace, self._tick)
         if self.roots is not None:
@@ -192,9 +191,6 @@ class DiffBEVApp(RunInThread, App[None]):
     # polling -------------------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        if terminal_is_gone(self):
-            self.poller.close()
-            os._exit(128 + signal.SIGHUP)  # its input thread spins, and the terminal takes no last words
         self._poll()
         self._show_lines()
 

@@ -1,6 +1,7 @@
 """Ways out of the UI: by signal, with its terminal, or after a question while a run is in progress."""
 
 import asyncio
+import os
 import select
 import signal
 import sys
@@ -14,22 +15,38 @@ from textual.app import App
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 
 
-def leave_on_signals(app: App[Any]) -> None:
-    """A request to end puts the terminal back as it was; runs are not affected."""
+def leave_on_signals(app: App[Any], close: Callable[[], None]) -> None:
+    """A request to end puts the terminal back as it was, if it is still there; runs are not affected.
+
+    Args:
+        app: what is left.
+        close: lets others act; called in a thread when the terminal is gone.
+    """
     if app.is_headless or app.is_web or threading.current_thread() is not threading.main_thread():
         return
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
             asyncio.get_running_loop().add_signal_handler(number, app.exit, None, 128 + number)
+    _end_with_the_terminal(close)
 
 
-def terminal_is_gone(app: App[Any]) -> bool:
-    """Whether nobody sees or types anything any more; Textual would read its end for ever."""
-    if app.is_headless or app.is_web or sys.__stdin__ is None:
-        return False
+def _end_with_the_terminal(close: Callable[[], None]) -> None:
+    """End this process as soon as its terminal is gone, whatever the event loop is waiting for.
+
+    Nobody sees or types anything any more. Textual would not end by itself: its input thread reads the end
+    of the terminal over and over, and its shutdown waits for an output thread that died of the first write.
+    """
+    if sys.__stdin__ is None:
+        return
     hang_up = select.poll()
-    hang_up.register(sys.__stdin__.fileno(), 0)  # errors only, which need not be asked for
-    return bool(hang_up.poll(0))
+    hang_up.register(sys.__stdin__.fileno(), 0)  # hang-ups and errors only: they need not be asked for
+
+    def watch() -> None:
+        hang_up.poll()
+        close()
+        os._exit(128 + signal.SIGHUP)  # the terminal takes no last words
+
+    threading.Thread(target=watch, name="terminal gone", daemon=True).start()
 
 
 def leave(app: App[Any], run: RunReport | None, stop: Callable[[Path], None], *, read_only: bool) -> None:

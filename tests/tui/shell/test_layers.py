@@ -69,6 +69,6 @@ def test_facts_and_texts_know_no_widgets():
 
 def test_work_off_the_ui_thread_has_one_owner():
     for path in MODULES:
-        if path.name not in ("threads.py", "chart_worker.py"):
+        if path.name not in ("threads.py", "chart_worker.py", "leaving.py"):  # the last ends the process
             for other in ("threading.Thread(", "thread=True", "to_thread(", "call_from_thread("):
                 assert other not in path.read_text(), f"{path.relative_to(TUI)}: {other}"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 import time
 
 import pytest
@@ -83,12 +84,20 @@ def test_sigterm_puts_the_terminal_back(workspace):
     os.close(master)
 
 
-def test_a_ui_whose_terminal_vanished_without_a_signal_leaves(workspace):
-    ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731 - as under nohup
-    process, master = _open(workspace, preexec=ignore)
+def _under_nohup():
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
+def _in_a_terminal_of_its_own():
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # the kernel sends SIGHUP and SIGCONT when it goes
+
+
+@pytest.mark.parametrize("preexec", [_under_nohup, _in_a_terminal_of_its_own])
+def test_a_ui_whose_terminal_vanished_leaves(preexec, workspace):
+    process, master = _open(workspace, preexec=preexec)
     _read_until(master, b"Next:")
     os.close(master)
-    process.wait(20)
+    assert process.wait(20) == 128 + signal.SIGHUP
 
 
 def test_without_a_home_settings_are_kept_in_a_temporary_directory(monkeypatch, tmp_path):
