@@ -20,7 +20,6 @@ from diffbev_engine.core.gpu.reading import GpuReading
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.alerts import AlertKind
 from diffbev_tui.alert_log import RunAlert, new_alerts
-from diffbev_tui.detached_process import start_or_find
 from diffbev_tui.i18n import set_language, tr, tr_if_key
 from diffbev_tui.leaving import leave, leave_on_signals
 from diffbev_tui.main_screen import MainScreen
@@ -30,13 +29,12 @@ from diffbev_tui.messages import (
     OpenWorkspace,
     Overlay,
     Prefer,
+    RunFix,
     RunStopped,
     Say,
     Severity,
     ShowScreen,
     SnapshotTaken,
-    StartTool,
-    ToolStarted,
 )
 from diffbev_tui.palette_commands import palette_commands
 from diffbev_tui.places import keep_clip, settings_file
@@ -48,6 +46,7 @@ from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.switcher import PANES, STYLES, PaneSwitcher
 from diffbev_tui.themes import begin_with_theme
 from diffbev_tui.threads import JobFailed, RunInThread
+from diffbev_tui.widgets.command_strip import CommandStrip
 from diffbev_tui.widgets.key_line import KeyLine, keys_of
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.status_line import StatusLine
@@ -151,6 +150,7 @@ class DiffBEVApp(RunInThread, App[None]):
         yield PaneSwitcher(id="panes").data_bind(
             DiffBEVApp.snapshot, DiffBEVApp.preferences, DiffBEVApp.graphics, DiffBEVApp.overlay
         )
+        yield CommandStrip().data_bind(DiffBEVApp.snapshot)
         yield KeyLine()
 
     async def on_mount(self) -> None:
@@ -281,6 +281,11 @@ class DiffBEVApp(RunInThread, App[None]):
         """Other curves."""
         self.overlay = message.runs
 
+    def on_run_fix(self, message: RunFix) -> None:
+        """Preview it."""
+        if self.main_screen is not None:
+            self.main_screen.query_one(CommandStrip).ask(message.fix)
+
     def on_poll_now(self) -> None:
         """Something was changed."""
         self.run_in_thread(_FILES, self.poller.read_files, SnapshotTaken)
@@ -396,16 +401,3 @@ class DiffBEVApp(RunInThread, App[None]):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """For the command palette."""
         yield from palette_commands(self, screen, self.snapshot, read_only=self.read_only)
-
-    def on_start_tool(self, message: StartTool) -> None:
-        """A command of the palette."""
-        if self.roots is not None:
-            log = self.roots.state_folder / "logs" / f"{message.name}.log"
-            start = partial(start_or_find, message.command, log, self.roots.workspace)
-            self.run_in_thread(f"tool {message.name}", start, ToolStarted)
-
-    def on_tool_started(self, message: ToolStarted) -> None:
-        """Follow its output."""
-        log = message.process.log
-        self.say(tr("app.tool_started", command=log.stem, log=log))
-        self.run_worker(self.show_pane("log"))

@@ -55,6 +55,12 @@ def find_detached(log: Path) -> DetachedProcess | None:
     return None
 
 
+def find_running(logs: Path) -> tuple[DetachedProcess, ...]:
+    """All that are alive and write a log in the folder ``logs``."""
+    found = (find_detached(record.with_suffix(".log")) for record in sorted(logs.glob("*.json")))
+    return tuple(one for one in found if one is not None)
+
+
 def start_or_find(command: Sequence[str], log: Path, cwd: Path) -> DetachedProcess:
     """Start ``command`` with a new log in a session of its own, unless one that writes it is alive.
 

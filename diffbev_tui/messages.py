@@ -10,7 +10,7 @@ from textual.message import Message
 
 from diffbev_engine.core.gpu.reading import GpuReading
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
-from diffbev_tui.detached_process import DetachedProcess
+from diffbev_tui.fixes import Fix
 from diffbev_tui.snapshot import Snapshot
 
 Severity = Literal["information", "warning", "error"]
@@ -45,11 +45,10 @@ class ShowScreen(Message):
 
 
 @dataclass
-class StartTool(Message):
-    """Start a command of the engine and show its log."""
+class RunFix(Message):
+    """Preview a fix or a command; then run it, or copy it where this program cannot."""
 
-    name: str
-    command: tuple[str, ...]
+    fix: Fix
 
 
 @dataclass
@@ -94,13 +93,6 @@ class GpusRead(Message):
     """The driver has answered."""
 
     reading: GpuReading
-
-
-@dataclass
-class ToolStarted(Message):
-    """A command of the palette runs."""
-
-    process: DetachedProcess
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Background work of the runbook screen: plan, start, stop, skip and check steps, and report results."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,11 +12,13 @@ from diffbev_engine.runbook.record import GLYPHS, StepRecord, StepState
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_tui.fixes import Fix, fixes_of
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.lines import say
 from diffbev_tui.messages import Say, Severity
 from diffbev_tui.runbook.plan import Plan, Way
 from diffbev_tui.snapshot import Snapshot
+from diffbev_tui.widgets.choose_fix import choose_fix
 from diffbev_tui.widgets.dialogs import Choice
 from diffbev_tui.widgets.pane import Pane
 
@@ -87,12 +89,24 @@ class StepActions:
             self._start(plan.ways[0])
         else:
             ways = {way.name: way for way in plan.ways}
-            answers = {**{name: tr(f"runbook.way_{name}") for name in ways}, "no": tr("runbook.way_no")}
+            answers = {name: tr(f"runbook.way_{name}") for name in ways}
+            fixes = fixes_of(plan.remedies, self._pane.roots)
+            if fixes:
+                answers["fix"] = tr("runbook.way_fix")
+            answers["no"] = tr("runbook.way_no")
             first = "resume" if "resume" in ways else "no"
             self._pane.app.push_screen(
                 Choice(plan.question, plan.consequence, answers, first),
-                lambda answer: self._start(ways[answer]) if answer in ways else None,
+                lambda answer: self._answered(answer, ways, plan.question, fixes),
             )
+
+    def _answered(
+        self, answer: str | None, ways: Mapping[str, Way], question: str, fixes: Sequence[Fix]
+    ) -> None:
+        if answer == "fix":
+            choose_fix(self._pane, question, fixes)
+        elif answer is not None and answer in ways:
+            self._start(ways[answer])
 
     def _start(self, way: Way) -> None:
         roots = self._pane.roots

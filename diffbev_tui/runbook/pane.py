@@ -17,10 +17,13 @@ from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.view import RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_tui.i18n import tr
+from diffbev_tui.lines import say
+from diffbev_tui.messages import ShowScreen
 from diffbev_tui.runbook import plan as plans
 from diffbev_tui.runbook.actions import Planned, StepActions, StepsStarted, StopsAsked
 from diffbev_tui.runbook.details import check_summary
 from diffbev_tui.runbook.drawing import RunbookDrawing
+from diffbev_tui.runbook.offer import offer_for
 from diffbev_tui.runbook.rows import FINAL, PROBLEM, PROBLEMS
 from diffbev_tui.runbook.selection import Facts, RunbookSelection
 from diffbev_tui.runbook.state import Failures, Looks, Problems, failures, look_at_steps, look_for_problems
@@ -29,6 +32,7 @@ from diffbev_tui.runbook.step_find import FindStep
 from diffbev_tui.runbook.step_tabs import StepTabs
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.ask_text import AskText
+from diffbev_tui.widgets.choose_fix import Further, choose_fix
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainHorizontal, PlainVertical
 from diffbev_tui.widgets.row_list import RowList
@@ -397,21 +401,30 @@ class RunbookPane(Pane, can_focus=False):
             self.run_in_thread("check", partial(look_at_steps, steps, self.roots), answer)
 
     def action_fix(self) -> None:
-        """Open the known problem behind the failure; without one, copy what fixes the step."""
-        found = self._step()
-        if not found:
+        """Let a fix of the chosen step or problem be chosen, or a command that helps with the step."""
+        facts = self._facts()
+        if facts is None or not self._selection.key:
+            self.say(tr("runbook.no_step"))
             return
-        _, _, roots, one = found
-        problem = self.looks.problem_of(one)
-        if problem:
-            self._selection.go_to_problem(problem)
-            if self._drawing.narrow:
-                self._drawing.open_detail()
-            self.draw()
-        elif one.step.fix:
-            self.copy(roots.command(one.step.fix))
+        offer = offer_for(self._selection.key, facts)
+        further: list[Further] = []
+        if offer.problem is not None:
+            go = partial(self._go_to_problem, offer.problem.id)
+            further.append((tr("runbook.open_problem", title=say(offer.problem.title, facts.roots)), go))
+        run = offer.diagnosed
+        if run and not self.read_only:
+            diagnose = tr("app.tool_diagnose", method=Path(run).name)
+            further.append((diagnose, partial(self.ask_app, ShowScreen("classes", run, action="diagnose"))))
+        if offer.fixes or further:
+            choose_fix(self, offer.title, offer.fixes, further)
         else:
             self.say(tr("runbook.no_fix"))
+
+    def _go_to_problem(self, problem: str) -> None:
+        self._selection.go_to_problem(problem)
+        if self._drawing.narrow:
+            self._drawing.open_detail()
+        self.draw()
 
 
 def _tail(path: Path) -> tuple[str, ...]:

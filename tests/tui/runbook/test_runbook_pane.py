@@ -9,6 +9,7 @@ from diffbev_engine.runs.process import identify
 from diffbev_tui.places import clip_file
 from diffbev_tui.runbook.process import start_steps
 from diffbev_tui.widgets.ask_text import AskText
+from diffbev_tui.widgets.choose_one import ChooseOne
 from diffbev_tui.widgets.dialogs import Choice
 from diffbev_tui.widgets.row_list import RowList
 from tests.tui.app import run_app, until
@@ -108,6 +109,9 @@ async def test_a_failure_names_its_problem_and_opens_it(trial):
         await until(pilot, lambda: "Failed and stale" in _text(app, "#runbook-title"))
         assert _list(app).count("\n") == 0
         await pilot.press("o")
+        await until(pilot, lambda: isinstance(app.screen, ChooseOne))
+        assert any(words.startswith("copy: ") for _, words in app.screen._options)
+        await pilot.press("end", "enter")  # the known problem
         await until(pilot, lambda: "fixes" in _detail(app))
         await pilot.press("y")
         await until(pilot, clip_file().exists)

@@ -7,7 +7,8 @@ TUI = Path(__file__).parents[3] / "diffbev_tui"
 FACTS = [
     *("i18n", "format", "lines", "run_state", "engine", "log_tail", "alert_log", "run_book", "gpu_history"),
     *("workspace_lock", "detached_process", "run_reports", "snapshot", "poller", "places"),
-    *("terminal_graphics", "preferences", "palette", "screen_text", "system_labels"),
+    *("terminal_graphics", "preferences", "fixes", "tools", "palette", "screen_text"),
+    "system_labels",
 ]
 SCREENS = {"runbook", "monitor", "gpu", "memory", "classes", "log", "report", "runs", "welcome"}
 LAYERS = [
