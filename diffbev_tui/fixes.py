@@ -86,7 +86,7 @@ def fix_of(remedy: Remedy, roots: WorkspacePaths | None, run: str = "") -> Fix:
     if one.argv:
         return Fix(FixKind.RUN, text, one.command, changes, one.argv[1:])
     if run and (one.overrides or one.environment):
-        consequence = "\n".join(filter(None, (changes, say(changes_of(_RESUME), None))))
+        consequence = "\n".join(filter(None, (changes, tr("app.fix_resumes"))))
         command = resume_command(run, one.overrides, one.environment)
         settings = {"overrides": one.overrides, "environment": one.environment}
         return Fix(FixKind.RESUME, text, command, consequence, run=Path(run), **settings)  # type: ignore[arg-type]

@@ -10,16 +10,15 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Static
 
-from diffbev_engine.findings.finding import Remedy
-from diffbev_engine.runs.actions import Started, apply_remedy
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_tui.i18n import language, tr
+from diffbev_tui.fixes import Fix, command_fix, fix_of
+from diffbev_tui.i18n import tr
 from diffbev_tui.memory.state import MemoryCase, memory_case
 from diffbev_tui.memory.text import Chosen, calm_page, crash_page, host_page
+from diffbev_tui.messages import RunFix
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainVerticalScroll
-from diffbev_tui.widgets.run_control import started_words
 
 _MARGINS = 6
 """Columns that the page leaves free, its scroll bar among them."""
@@ -29,11 +28,12 @@ _TROUBLED = (RunCondition.OOM, RunCondition.DEAD)
 class MemoryPane(Pane):
     """Shows the newest run that ran out of memory, else the current one."""
 
-    WRITES: ClassVar[frozenset[str]] = frozenset({"apply"})
+    WRITES: ClassVar[frozenset[str]] = frozenset({"apply", "measure"})
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("down,j", "move(1)", "memory.key_move", show=False),
         Binding("up,k", "move(-1)", "memory.key_move_up", show=False),
         Binding("a", "apply", "memory.key_apply"),
+        Binding("m", "measure", "memory.key_measure"),
         Binding("d", "difference", "memory.key_difference"),
     ]
 
@@ -42,12 +42,6 @@ class MemoryPane(Pane):
         """The run in question was looked into."""
 
         case: MemoryCase
-
-    @dataclass
-    class Resumed(Message):
-        """The run continues with a remedy."""
-
-        started: Started
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -88,7 +82,7 @@ class MemoryPane(Pane):
         if case.kind == "gpu":
             page = crash_page(case, chosen, width)
         else:
-            page = host_page(case, chosen) if case.kind == "host" else calm_page(case)
+            page = host_page(case, chosen) if case.kind == "host" else calm_page(case, can=not self.read_only)
         self.query_one("#memory-page", Static).update(page)
 
     # actions -------------------------------------------------------------------------------------
@@ -106,39 +100,29 @@ class MemoryPane(Pane):
             self._show(self._case)
 
     def action_apply(self) -> None:
-        """Resume with the chosen remedy."""
-        case = self._case
-        if case is None or not case.remedies:
+        """Resume with the chosen remedy; what a person has to do is copied."""
+        fix = self._fix()
+        if fix is None:
             self.say(tr("memory.nothing_to_apply"))
-            return
-        if self.refused():
-            return
-        if case.checkpoint is None:
-            self.say(tr("memory.no_checkpoint"), "warning")
-            return
-        remedy, run = case.remedies[self._chosen], Path(case.run.path)
-        what = tr("memory.apply_consequence", command=_command(run, remedy), checkpoint=case.checkpoint)
-        question = tr("memory.apply_question", title=remedy.text[language()], run=run.name)
-        self.confirm(question, what, lambda: self._resume(run, remedy))
+        elif not self.refused():
+            self.ask_app(RunFix(fix))
 
-    def _resume(self, run: Path, remedy: Remedy) -> None:
-        self.run_in_thread(
-            "resume", partial(apply_remedy, run, remedy.overrides, remedy.environment), self.Resumed
-        )
+    def action_measure(self) -> None:
+        """Measure the memory of the configuration of this run."""
+        case = self._case
+        if case is None or not case.measure:
+            self.say(tr("memory.nothing_to_measure"))
+        elif not self.refused():
+            name = Path(case.run.path).name
+            self.ask_app(RunFix(command_fix(tr("app.tool_memory", method=name), case.measure)))
 
-    def on_memory_pane_resumed(self, message: Resumed) -> None:
-        """Say what was started."""
-        self.say(started_words(message.started))
-
-    def copy_text(self) -> str | None:
-        """The command that the chosen remedy means."""
+    def _fix(self) -> Fix | None:
         case = self._case
         if case is None or not case.remedies:
             return None
-        return _command(Path(case.run.path), case.remedies[self._chosen])
+        return fix_of(case.remedies[self._chosen], self.roots, case.run.path)
 
-
-def _command(run: Path, remedy: Remedy) -> str:
-    environment = "".join(f"{name}={value} " for name, value in remedy.environment.items())
-    options = "".join(f" --set {override}" for override in remedy.overrides)
-    return f"{environment}diffbev-engine runs resume {run}{options}"
+    def copy_text(self) -> str | None:
+        """The command that the chosen remedy means, else its words."""
+        fix = self._fix()
+        return fix.copied if fix is not None else None

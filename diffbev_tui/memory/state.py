@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.state_file import decode_file
+from diffbev_engine.findings.command import PROGRAM
 from diffbev_engine.findings.failure import read_tail
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MEMORY_FILE, MemoryCurve, read_curve
@@ -37,6 +38,8 @@ class MemoryCase:
     remedies: tuple[Remedy, ...]
     curve: MemoryCurve | None
     checkpoint: str | None
+    measure: tuple[str, ...] = ()
+    """The command that measures the memory of its configuration; empty where that is not known."""
 
     def parts(self) -> tuple[list[Part], float | None]:
         """What held the memory of the GPU when the request failed, and its size."""
@@ -74,7 +77,18 @@ def memory_case(run: RunReport) -> MemoryCase:
         tuple(remedies),
         curve,
         folder.latest.name if folder.latest.exists() else None,
+        _measure(run),
     )
+
+
+def _measure(run: RunReport) -> tuple[str, ...]:
+    manifest = read_manifest(RunFolder(Path(run.path)))
+    arguments = manifest.arguments if manifest else None
+    config = arguments.config if arguments else run.config
+    if not config:
+        return ()
+    overrides = [word for one in (arguments.overrides if arguments else ()) for word in ("--set", one)]
+    return (PROGRAM, "memory", config, "--work-dir", run.path, *overrides)
 
 
 def _reconstructed(

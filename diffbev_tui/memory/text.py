@@ -1,5 +1,6 @@
 """The words and bars of the memory screen."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from diffbev_engine.core.format import UNKNOWN, mib_size
+from diffbev_engine.findings.command import PROGRAM
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MemoryCurve
 from diffbev_tui.format import bar
@@ -50,7 +52,7 @@ def host_page(case: MemoryCase, chosen: Chosen) -> Text:
     return page
 
 
-def calm_page(case: MemoryCase) -> Text:
+def calm_page(case: MemoryCase, *, can: bool = True) -> Text:
     """Memory did not run out, as far as anyone knows: memory by batch size, or how to measure it."""
     killed = case.kind == "killed"
     page = Text(tr("memory.killed" if killed else "memory.calm", run=Path(case.run.path).name) + "\n")
@@ -58,8 +60,12 @@ def calm_page(case: MemoryCase) -> Text:
         page.append(f"{case.run.message}\n")
     _curve(page, case.curve)
     if case.curve is None:
+        command = shlex.join(case.measure) or f"{PROGRAM} memory CONFIG --work-dir {case.run.path}"
         page.append(
-            "\n" + tr("memory.measure", config=case.run.config or "CONFIG", run=case.run.path) + "\n", "dim"
+            "\n"
+            + tr("memory.measure" if can and case.measure else "memory.measure_yourself", command=command)
+            + "\n",
+            "dim",
         )
         page.append(tr("memory.measure_why") + "\n", "dim")
     return page
@@ -163,4 +169,5 @@ def _remedies(page: Text, case: MemoryCase, chosen: Chosen) -> None:
         if chosen.difference and marked:
             lines = differences(remedy) or [tr("memory.no_setting")]
             page.append("".join(f"      + {line}\n" for line in lines), "green")
-    page.append("\n" + tr("memory.resume_from", checkpoint=case.checkpoint or UNKNOWN) + "\n", "dim")
+    words = tr("memory.resume_from", checkpoint=case.checkpoint) if case.checkpoint else tr("memory.restart")
+    page.append("\n" + words + "\n", "dim")

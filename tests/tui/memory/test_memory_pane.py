@@ -12,10 +12,13 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.launch import Launch, write_launch
 from diffbev_engine.runs.process import identify
+from diffbev_engine.runs.status import RunState
 from diffbev_tui.memory.state import Part, memory_case
 from diffbev_tui.memory.text import _FILLS, Chosen, bar_of, calm_page, crash_page, host_page
+from diffbev_tui.places import clip_file
 from diffbev_tui.widgets.dialogs import Choice
 from tests.tui.app import run_app, until
+from tests.tui.monitor.run_files import write_run
 
 MESSAGE = (
     "CUDA out of memory. Tried to allocate 938.00 MiB. GPU 0 has a total capacity of 31.80 GiB of "
@@ -82,7 +85,26 @@ async def test_a_crash_shows_who_held_the_memory_and_a_remedy_is_asked_for(works
         await pilot.press("a")
         await until(pilot, lambda: isinstance(app.screen, Choice))
         assert command in str(app.screen.query_one("#dialog-consequence", Static).content)
-        await pilot.press("escape")
+        await pilot.press("escape", "up", "up", "a")  # another user's process: a person must ask
+        await until(pilot, clip_file().exists)
+        assert not isinstance(app.screen, Choice)
+
+
+async def test_without_a_curve_the_memory_is_measured_from_here(workspace):
+    run = write_run(workspace / "runs" / "baseline", state=RunState.FINISHED, started=time.time() - 9000)
+    manifest = json.loads(run.manifest.read_text())
+    arguments = {"config": "configs/a.py", "overrides": ["precision=fp32"]}
+    run.manifest.write_text(json.dumps({**manifest, "arguments": arguments}))
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await until(pilot, lambda: app.snapshot.runs)
+        await pilot.press("4")
+        page = lambda: str(app.query_one("#memory-page", Static).content)  # noqa: E731
+        await until(pilot, lambda: app.query("#memory-page") and "m runs: diffbev-engine memory" in page())
+        await pilot.press("m")
+        await until(pilot, lambda: isinstance(app.screen, Choice))
+        shown = str(app.screen.query_one("#dialog-consequence", Static).content)
+        assert f"memory configs/a.py --work-dir {run.path} --set precision=fp32" in shown
+        assert "uses the GPU for minutes" in shown
 
 
 async def test_read_only_applies_nothing(workspace):
