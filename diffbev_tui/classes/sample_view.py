@@ -12,7 +12,7 @@ from diffbev_engine.core.format import points
 from diffbev_tui.classes.samples import Part, Sample
 from diffbev_tui.i18n import tr
 from diffbev_tui.widgets.image_cache import arrange
-from diffbev_tui.widgets.picture import drawn
+from diffbev_tui.widgets.picture import drawn, load_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,17 +32,21 @@ class LoadedSample:
 
 def load_sample(sample: Sample) -> LoadedSample:
     """Read the pixels; to be called from a thread."""
-    from PIL import Image
-
     try:
-        with Image.open(sample.path) as opened:
-            whole = opened.convert("RGB")
+        whole = load_picture(sample.path)
     except (OSError, ValueError, SyntaxError) as error:
-        return LoadedSample(sample, (), f"{sample.path}: {error}")
+        return LoadedSample(sample, (), str(error))
     width, height = whole.size
-    boxes = [(part.box[0] * width, part.box[1] * height, part.box[2] * width, part.box[3] * height)
-             for part in sample.parts]  # fmt: skip
-    return LoadedSample(sample, tuple(whole.crop(tuple(round(side) for side in box)) for box in boxes))
+    boxes = [
+        (
+            round(part.box[0] * width),
+            round(part.box[1] * height),
+            round(part.box[2] * width),
+            round(part.box[3] * height),
+        )
+        for part in sample.parts
+    ]
+    return LoadedSample(sample, tuple(whole.crop(box) for box in boxes))
 
 
 class SampleView(Container):

@@ -16,8 +16,9 @@ from diffbev_engine.runs.metrics.tail import Notice
 from diffbev_engine.runs.system_figures import is_system
 from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.chart import ChartFigure, ChartSpec, draw
+from diffbev_tui.charts.units import unit_of
 from diffbev_tui.charts.view_window import Span, ViewWindow
-from diffbev_tui.monitor.columns import can_be_logarithmic, unit_of
+from diffbev_tui.monitor.columns import can_be_logarithmic
 from diffbev_tui.monitor.run_series import RunSeries, best_of
 
 _READ_S = 0.3

@@ -1,7 +1,4 @@
-"""What a chart's column is called, and in which unit: metrics and the figures of ``system.csv``.
-
-Imports nothing heavy.
-"""
+"""Which columns a chart can show: metrics and the figures of ``system.csv``. Imports nothing heavy."""
 
 from collections.abc import Collection
 
@@ -9,30 +6,11 @@ from diffbev_engine.runs.metrics.dialect import SCORES
 from diffbev_engine.runs.metrics.table import is_score
 from diffbev_engine.runs.system import GPU_COLUMNS, HOST_COLUMNS
 from diffbev_engine.runs.system_figures import figure_called, figures_in, is_system
-from diffbev_tui.i18n import tr
+from diffbev_tui.charts.units import label_of, unit_of
 from diffbev_tui.monitor.chart_pages import FIRST_METRICS
-from diffbev_tui.system_labels import figure_label
 
-_UNITS = {"images_per_s": "img/s", "gpu_mem_mb": "MiB"}
 _USUAL_SYSTEM = (*HOST_COLUMNS, *(f"gpu0_{name}" for name in GPU_COLUMNS))
 """What is offered before there is a ``system.csv``."""
-
-
-def label_of(column: str) -> str:
-    """A metric by its own name, a figure of the machine in words."""
-    figure = figure_called(column)
-    return figure_label(figure) if figure else column
-
-
-def unit_of(column: str) -> str:
-    """In what a column is measured, as axes can write it; scores are points, losses have no unit."""
-    figure = figure_called(column)
-    return figure.unit if figure else _UNITS.get(column, "")
-
-
-def unit_in_words(column: str) -> str:
-    """The same for a title."""
-    return tr("monitor.points") if is_score(column) else unit_of(column)
 
 
 def can_be_logarithmic(column: str) -> bool:

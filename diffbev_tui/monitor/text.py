@@ -16,11 +16,11 @@ from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.chart import too_small
 from diffbev_tui.charts.panel import run_colours
 from diffbev_tui.charts.ticks import number, step_label
+from diffbev_tui.charts.units import label_of, unit_in_words
 from diffbev_tui.format import age, bar, clock, duration
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.monitor.chart_pages import ChartPages
 from diffbev_tui.monitor.chart_worker import ChartRequest, ChartResult, ChartView, RunFacts
-from diffbev_tui.monitor.columns import label_of, unit_in_words
 from diffbev_tui.run_state import is_well, run_state
 
 _GAP = "   "

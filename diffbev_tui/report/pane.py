@@ -1,12 +1,12 @@
-"""Reports rendered, plots and pictures shown in the terminal."""
+"""Reports rendered, plots drawn from their numbers, pictures shown in the terminal."""
 
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import work
 from textual.app import ComposeResult
@@ -21,11 +21,14 @@ from diffbev_tui.engine import Answer, ask_engine
 from diffbev_tui.i18n import tr
 from diffbev_tui.report.desktop import open_on_desktop, viewer
 from diffbev_tui.report.files import Entry, Reports, find_reports, linked_file, parts_of, read_report
+from diffbev_tui.report.plot_view import OpenedPng, PlotView, open_png
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.picture import picture
 
 _ZOOMS = (1.0, 1.5, 2.0, 3.0, 4.0)
+_LONGEST_WORD = 12
+"""Cells that the end of a wrapped line leaves free, about."""
 _REST_S = 0.02
 """Between two parts of a long report: time for keys."""
 
@@ -43,6 +46,7 @@ class ReportPane(Pane, can_focus=False):
         Binding("k", "move(-1)", "report.key_previous", show=False),
         Binding("O", "open", "report.key_open"),
         Binding("w", "write", "report.key_write"),
+        Binding("v", "as_picture", "report.key_as_picture"),
         Binding("escape", "restore", show=False),
     ]
 
@@ -51,6 +55,12 @@ class ReportPane(Pane, can_focus=False):
         """The workspace was searched."""
 
         reports: Reports
+
+    @dataclass
+    class Opened(Message):
+        """A PNG was read."""
+
+        png: OpenedPng
 
     @dataclass
     class Written(Message):
@@ -62,6 +72,8 @@ class ReportPane(Pane, can_focus=False):
         super().__init__(id=id)
         self._reports = Reports((), (), (), ())
         self._entry: Entry | None = None
+        self._opened: OpenedPng | None = None
+        self._as_picture = False
         self._drawn: object = None
         self._zoom = 0
 
@@ -112,7 +124,7 @@ class ReportPane(Pane, can_focus=False):
         if entry is None:
             return
         if self._entry is None or entry.path != self._entry.path:
-            self._zoom = 0
+            self._zoom, self._as_picture = 0, False
         self._entry = entry
         await self._show()
 
@@ -125,23 +137,40 @@ class ReportPane(Pane, can_focus=False):
         entry, content = self._entry, self.query_one("#report-content", ScrollableContainer)
         if entry is None or not self.ready:
             return
-        shown_as_picture = entry.path.suffix == ".png"
-        room = (self.size, self.has_class("-maximised"), self._zoom) if shown_as_picture else None
-        if (entry, room) == self._drawn:
+        png = self._png(entry) if entry.path.suffix == ".png" else None
+        if entry.path.suffix == ".png" and png is None:
             return
-        new = self._drawn is None or not isinstance(self._drawn, tuple) or self._drawn[0] != entry
-        self._drawn = (entry, room)
+        room = (self.size, self.has_class("-maximised"), self._zoom) if png and png.image else None
+        if (entry, png, room) == self._drawn:
+            return
+        new = not isinstance(self._drawn, tuple) or self._drawn[0] != entry
+        self._drawn = (entry, png, room)
         self.workers.cancel_group(self, "text")
         with self.app.batch_update():
             await content.remove_children()
-            if shown_as_picture:
-                await self._mount_picture(content, entry.path)
+            if png is not None:
+                await self._mount_png(content, png)
             elif entry.path.suffix == ".html":
                 await content.mount(Static(tr("report.page", path=entry.path), markup=False))
             else:
                 self._render_text(content, read_report(entry.path))
         if new:
             content.scroll_home(animate=False)
+
+    def _png(self, entry: Entry) -> OpenedPng | None:
+        """What the file holds; ``None`` while it is being read in a thread."""
+        as_plot = entry in self._reports.plots and not self._as_picture
+        png = self._opened
+        if png is not None and (png.entry, png.as_plot) == (entry, as_plot):
+            return png
+        self.run_in_thread("open", partial(open_png, entry, self.snapshot.book, as_plot), self.Opened)
+        return None
+
+    async def on_report_pane_opened(self, message: Opened) -> None:
+        """Show it, unless another one was chosen meanwhile."""
+        self._opened = message.png
+        if message.png.entry == self._entry:
+            await self._show()
 
     @work(group="text")
     async def _render_text(self, content: ScrollableContainer, text: str) -> None:
@@ -153,15 +182,22 @@ class ReportPane(Pane, can_focus=False):
                 await shown.append(part)
                 await asyncio.sleep(_REST_S)
 
-    async def _mount_picture(self, content: ScrollableContainer, path: Path) -> None:
-        size, zoom = content.size, _ZOOMS[self._zoom]
-        large = self.has_class("-maximised")
-        columns, rows = max(round((size.width - 2) * zoom), 1), max(round((size.height - 1) * zoom), 1)
-        await content.mount(Static(str(path), classes="report-path", markup=False))
-        try:
-            await content.mount(picture(path, columns, rows if large else None, self.graphics))
-        except (OSError, ValueError, SyntaxError) as error:
-            await content.mount(Static(tr("report.unreadable", why=error), markup=False))
+    async def _mount_png(self, content: ScrollableContainer, png: OpenedPng) -> None:
+        await content.mount(Static(str(png.entry.path), classes="report-path", markup=False))
+        if png.plot is not None:
+            await content.mount(PlotView(png.plot, png.letters, png.entry.written))
+        elif png.image is None:
+            await content.mount(Static(tr("report.unreadable", why=png.trouble), markup=False))
+        else:
+            size, zoom = content.size, _ZOOMS[self._zoom]
+            height = size.height - 1
+            if png.why_picture:
+                why = tr(png.why_picture)
+                await content.mount(Static(why, classes="report-note", markup=False))
+                height -= 2 + cell_len(why) // max(size.width - _LONGEST_WORD, 1)
+            large = self.has_class("-maximised")
+            columns, rows = max(round((size.width - 2) * zoom), 1), max(round(height * zoom), 1)
+            await content.mount(picture(png.image, columns, rows if large else None, self.graphics))
 
     async def on_markdown_link_clicked(self, event: Markdown.LinkClicked) -> None:
         """A picture or report that is listed is shown; anything else is copied."""
@@ -199,11 +235,17 @@ class ReportPane(Pane, can_focus=False):
 
     def action_zoom(self, by: int) -> None:
         """A larger or smaller picture; arrows move over it."""
-        if self._entry is not None and self._entry.path.suffix == ".png":
+        if self._opened is not None and self._opened.entry == self._entry and self._opened.image:
             if not self.has_class("-maximised"):
                 self.action_maximise()
             self._zoom = min(max(self._zoom + by, 0), len(_ZOOMS) - 1)
             self.call_after_refresh(self._show)
+
+    async def action_as_picture(self) -> None:
+        """A plot as the picture that it is in the file, or drawn from its numbers again."""
+        if self._entry in self._reports.plots:
+            self._as_picture, self._zoom = not self._as_picture, 0
+            await self._show()
 
     def action_open(self) -> None:
         """With what the desktop has for it."""

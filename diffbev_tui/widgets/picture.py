@@ -1,9 +1,14 @@
 """Pictures in a terminal, as finely as it can draw them."""
 
+import fcntl
 import io
+import os
+import struct
 import sys
+import termios
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,57 +19,85 @@ from diffbev_tui.widgets.image_cache import CELL_RATIO
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+_MOST_PIXELS = 50_000_000
+"""Of a picture; a small file can claim billions, which would fill the memory."""
 
-def picture(path: Path, columns: int, rows: int | None, graphics: str) -> Widget:
-    """The picture in ``path``, as large as ``columns`` and ``rows`` allow, and in its shape.
+
+def load_picture(path: Path) -> "Image":
+    """The pixels in ``path``, and whatever draws them; to be called from a thread, as both take a while.
 
     Raises:
-        OSError, ValueError: the file is missing or no picture.
+        OSError, ValueError, SyntaxError: the file is missing, no picture, or too large.
     """
     from PIL import Image
 
-    with Image.open(path) as opened:
-        opened.load()
-    high = opened.height / opened.width / CELL_RATIO
-    columns = min(columns, opened.width)
+    _kinds()
+    try:
+        with Image.open(path) as opened:
+            width, height = opened.size
+            if width * height > _MOST_PIXELS:
+                raise ValueError(f"{path}: too large ({width} x {height} pixels)")
+            return opened.convert("RGB")
+    except Image.DecompressionBombError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def picture(image: "Image", columns: int, rows: int | None, graphics: str) -> Widget:
+    """A picture as large as ``columns`` and ``rows`` allow, and in its shape."""
+    high = image.height / image.width / CELL_RATIO
+    columns = min(columns, image.width)
     if rows is not None:
         columns = max(min(columns, int(rows / high)), 1)
-    return drawn(opened, columns, max(1, round(columns * high)), graphics)
+    return drawn(image, columns, max(1, round(columns * high)), graphics)
 
 
 def drawn(image: "Image", columns: int, rows: int, graphics: str) -> Widget:
-    """A picture in so many cells, drawn with one of ``core.graphics.GRAPHICS``."""
-    with _alone():
-        from textual_image.widget import HalfcellImage, TGPImage
-
-        from diffbev_tui.widgets.sixel import SixelImage
-
-    kinds: dict[str, type[Widget]] = {"kitty": TGPImage, "sixel": SixelImage, "blocks": HalfcellImage}
-    shown = kinds[graphics](image, classes="picture")  # type: ignore[arg-type]
+    """A picture in so many cells, drawn with one of ``terminal_graphics.GRAPHICS``."""
+    shown = _kinds()[graphics](image, classes="picture")  # type: ignore[arg-type]
     shown.styles.width, shown.styles.height = columns, rows
     return shown
 
 
-@contextmanager
-def _alone() -> Iterator[None]:
-    """Import textual-image as if there were no terminal, nor numpy.
+@cache
+def _kinds() -> dict[str, type[Widget]]:
+    with _unseen_terminal():
+        from textual_image.widget import HalfcellImage, TGPImage
 
-    It would ask the terminal what it can do, and the answer would arrive among the keys; the size of a
-    cell, which it remembers then, is read again from the terminal's driver where that knows it.  To
-    import numpy takes longer than all that it does here.
+        from diffbev_tui.widgets.sixel import SixelImage
+
+    return {"kitty": TGPImage, "sixel": SixelImage, "blocks": HalfcellImage}
+
+
+@contextmanager
+def _unseen_terminal() -> Iterator[None]:
+    """Import textual-image as if there were no terminal, yet with the size of its cells.
+
+    It would ask the terminal what it can do, and the answer would arrive among the keys; it has no setting
+    for that.  The size of a cell, in pixels, it then takes from these variables, and remembers it.
     """
+    cell = _cell_pixels()
+    variables = dict(zip(("TEXTUAL_CELL_WIDTH", "TEXTUAL_CELL_HEIGHT"), map(str, cell), strict=False))
+    before = {name: os.environ.get(name) for name in variables}
     terminal, sys.__stdout__ = sys.__stdout__, io.StringIO()  # type: ignore[misc, assignment]
-    numpy = sys.modules.get("numpy")
-    sys.modules["numpy"] = None  # type: ignore[assignment]
+    os.environ.update(variables)
     try:
         yield
     finally:
         sys.__stdout__ = terminal  # type: ignore[misc]
-        del sys.modules["numpy"]
-        if numpy is not None:
-            sys.modules["numpy"] = numpy
-    from textual_image._terminal import get_cell_size, get_tiocgwinsz
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
-    with suppress(OSError, ValueError):  # no terminal
-        if all(get_tiocgwinsz()) and hasattr(get_cell_size, "_result"):
-            del get_cell_size._result
+
+def _cell_pixels() -> tuple[int, ...]:
+    """Width and height of a cell, as the driver of the terminal knows them; empty where it does not."""
+    if sys.__stdout__ is None:
+        return ()
+    try:
+        answer = fcntl.ioctl(sys.__stdout__.fileno(), termios.TIOCGWINSZ, bytes(8))
+    except (OSError, ValueError):  # no terminal
+        return ()
+    rows, columns, width, height = struct.unpack("HHHH", answer)
+    return (width // columns, height // rows) if rows and columns and width >= columns else ()

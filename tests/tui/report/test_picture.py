@@ -15,20 +15,28 @@ from PIL import Image
 from diffbev_tui.places import settings_file
 from diffbev_tui.preferences import Preferences, write_preferences
 
-DRAW = (
-    "import sys; from PIL import Image; from diffbev_tui.widgets.picture import drawn; "
-    "kind = type(drawn(Image.new('RGB', (8, 8)), 4, 2, sys.argv[1])); "
-    "print(kind.__name__, 'numpy' in sys.modules)"
-)
+DRAW = """
+import sys
+from PIL import Image
+from rich.console import Console
+from diffbev_tui.widgets.picture import drawn
+
+image = Image.new("RGB", (8, 8))
+kind = type(drawn(image, 4, 2, sys.argv[1]))
+from textual_image.renderable import SixelImage
+
+sixels = "".join(segment.text for segment in Console().render(SixelImage(image, 4, 2)))
+print(kind.__name__, sixels.partition('"1;1;')[2].partition("#")[0])
+"""
 
 
 @pytest.mark.parametrize(
     ("graphics", "kind"), [("blocks", "HalfcellImage"), ("kitty", "TGPImage"), ("sixel", "SixelImage")]
 )
 def test_to_draw_asks_the_terminal_nothing_as_its_answer_would_be_taken_for_keys(graphics, kind):
-    """An answer such as ``ESC [ ? 62 c`` opened the help.  Nor is numpy imported, which would take long."""
+    """An answer such as ``ESC [ ? 62 c`` opened the help.  The driver knows how large a cell is."""
     master, slave = os.openpty()
-    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 640, 384))
     process = subprocess.Popen([sys.executable, "-c", DRAW, graphics], stdin=slave, stdout=slave)
     os.close(slave)
     assert process.wait(60) == 0
@@ -39,7 +47,7 @@ def test_to_draw_asks_the_terminal_nothing_as_its_answer_would_be_taken_for_keys
         except OSError:  # the other side is closed, and all is read
             break
     os.close(master)
-    assert written == f"{kind} False\r\n".encode()
+    assert written == f"{kind} 32;32\r\n".encode()
 
 
 @pytest.mark.skipif(not shutil.which("tmux"), reason="needs tmux")

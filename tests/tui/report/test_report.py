@@ -9,7 +9,7 @@ from textual.widgets import Markdown, OptionList, Static
 from diffbev_tui.places import clip_file
 from diffbev_tui.report.desktop import viewer
 from diffbev_tui.report.files import find_reports, linked_file, parts_of
-from diffbev_tui.widgets.picture import picture
+from diffbev_tui.widgets.picture import load_picture, picture
 from tests.tui.app import run_app, until
 
 SUMMARY = """# Comparison
@@ -121,7 +121,7 @@ async def test_a_long_report_is_left_halfway(workspace, folder):
     ("room", "size"), [((100, None), (100, 25)), ((100, 10), (40, 10)), ((300, 90), (160, 40))]
 )
 def test_a_picture_keeps_its_shape(folder, room, size):
-    shown = picture(folder / "plots" / "mIoU_comparison.png", *room, "blocks")
+    shown = picture(load_picture(folder / "plots" / "mIoU_comparison.png"), *room, "blocks")
     assert (shown.styles.width.value, shown.styles.height.value) == size
 
 
@@ -139,6 +139,7 @@ async def test_reports_are_rendered_pictures_shown_and_broken_ones_named(workspa
         await _to_plot(app, pilot)
         assert _names(app) == ["Reports", "summary.md", "Plots", "broken", "mIoU_comparison"]
         assert app.query_one(".picture").region.height > 5
+        assert any("holds no numbers" in text for text in _statics(app))
         assert app.pane.copy_text() == str(folder / "plots/mIoU_comparison.png")
 
 
