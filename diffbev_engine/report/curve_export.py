@@ -169,6 +169,7 @@ def _plot(choice: CurveChoice, curves: Sequence[_Curve], columns: Sequence[str],
     first, last = min(one.steps[0] for one in curves), max(one.steps[-1] for one in curves)
     steps = max(choice.steps[0], float(first)), min(choice.steps[1], float(last))
     return Plot(
+        tuple(runs.values()),
         tuple(
             PlotChart(
                 column,
@@ -182,5 +183,5 @@ def _plot(choice: CurveChoice, curves: Sequence[_Curve], columns: Sequence[str],
                 smoothing=choice.smoothing if is_loss(column) else 0.0,
             )
             for column in columns
-        )
+        ),
     )

@@ -55,8 +55,6 @@ class PlotChart:
     curves: tuple[PlotCurve, ...]
     steps: tuple[float, float]
     """First and last iteration on the x axis."""
-    missing: tuple[PlotRun, ...] = ()
-    """Runs without this column."""
     log_y: bool = False
     windows: tuple[int, ...] = ()
     """Rows over which a line is the running mean, and its spread the 5th to 95th percentile."""
@@ -77,18 +75,11 @@ class PlotBar:
 class Plot:
     """What a plot shows: curves, or scores of classes."""
 
+    runs: tuple[PlotRun, ...]
+    """All that are compared, in the order of the legend."""
     charts: tuple[PlotChart, ...] = ()
     classes: tuple[str, ...] = ()
     bars: tuple[PlotBar, ...] = ()
-    missing: tuple[PlotRun, ...] = ()
-    """Runs without scores."""
-
-    @property
-    def runs(self) -> tuple[PlotRun, ...]:
-        """All of them, in the order of the legend."""
-        drawn = [curve.run for chart in self.charts for curve in chart.curves]
-        absent = [run for chart in self.charts for run in chart.missing]
-        return tuple(dict.fromkeys((*drawn, *(bar.run for bar in self.bars), *absent, *self.missing)))
 
 
 def to_text(plot: Plot) -> str:
@@ -124,7 +115,8 @@ def _parsed(text: str) -> Plot | None:
 
 def _sound(plot: Plot) -> bool:
     """Whether it can be drawn: numbers that a chart can hold, as many values as places."""
-    if len(plot.charts) > _MOST_CHARTS:
+    drawn = {one.run for chart in plot.charts for one in chart.curves} | {bar.run for bar in plot.bars}
+    if len(plot.charts) > _MOST_CHARTS or not drawn <= set(plot.runs):
         return False
     for chart in plot.charts:
         if not _drawable(chart.steps):

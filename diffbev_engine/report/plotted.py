@@ -27,13 +27,13 @@ def column_plot(runs: Sequence[Experiment], column: str, plots: Path, *, log_y: 
         plots: the directory of the figure.
         log_y: whether it has a logarithmic axis.
     """
-    curves, missing, windows = [], [], set()
-    for run in runs:
+    names = [plot_run(run.name, run.folder.path, plots) for run in runs]
+    curves, windows = [], set()
+    for run, name in zip(runs, names, strict=True):
         series = run.metrics.series(column)
-        name = plot_run(run.name, run.folder.path, plots)
         if not len(series):
-            missing.append(name)
-        elif is_loss(column):
+            continue
+        if is_loss(column):
             mean = smooth(series)
             windows.add(mean.window)
             spread = (_rounded(mean.low), _rounded(mean.high)) if mean.window > 1 else None
@@ -42,21 +42,19 @@ def column_plot(runs: Sequence[Experiment], column: str, plots: Path, *, log_y: 
             curves.append(reduced(name, series.steps, _in_points(column, series.values), column))
     last = max((run.metrics.last_step for run in runs if len(run.metrics.series(column))), default=0)
     shown = tuple(sorted(windows - {1}))
-    return Plot((PlotChart(column, tuple(curves), (0.0, float(last)), tuple(missing), log_y, shown),))
+    return Plot(tuple(names), (PlotChart(column, tuple(curves), (0.0, float(last)), log_y, shown),))
 
 
 def class_plot(runs: Sequence[Experiment], plots: Path) -> Plot:
     """IoU of each class, and their mean, at the best step of each run."""
-    bars, missing = [], []
-    for run in runs:
-        name = plot_run(run.name, run.folder.path, plots)
-        if run.best is None:
-            missing.append(name)
-            continue
-        values = (*(run.best_iou(one) for one in CLASSES), run.best_miou)
-        points = tuple(None if value is None else _round(100 * value) for value in values)
-        bars.append(PlotBar(name, run.best.step, points))
-    return Plot(classes=(*CLASSES, "mIoU"), bars=tuple(bars), missing=tuple(missing))
+    names = [plot_run(run.name, run.folder.path, plots) for run in runs]
+    bars = []
+    for run, name in zip(runs, names, strict=True):
+        if run.best is not None:
+            values = (*(run.best_iou(one) for one in CLASSES), run.best_miou)
+            points = tuple(None if value is None else _round(100 * value) for value in values)
+            bars.append(PlotBar(name, run.best.step, points))
+    return Plot(tuple(names), classes=(*CLASSES, "mIoU"), bars=tuple(bars))
 
 
 def plot_run(name: str, folder: Path, plots: Path) -> PlotRun:

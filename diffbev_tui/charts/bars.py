@@ -64,11 +64,8 @@ def _lines(spec: BarsSpec, head: int, top: float) -> list[list[Span]]:
     room = spec.size[0] - head - shown * _VALUE - 1
     rows = []
     for place, label in enumerate(spec.labels):
-        cells = ["·"] * room
-        for letter, values in spec.runs:
-            value = values[place]
-            if value is not None:
-                cells[_free(cells, round(value / top * (room - 1)))] = letter
+        known = [(values[place], letter) for letter, values in spec.runs]
+        cells = _placed([(value / top, letter) for value, letter in known if value is not None], room)
         row = [Span(f" {label:<{head - 1}}", AXIS)]
         row += [Span(cell, AXIS if cell == "·" else cell) for cell in cells]
         for _, values in spec.runs[:shown]:
@@ -79,10 +76,18 @@ def _lines(spec: BarsSpec, head: int, top: float) -> list[list[Span]]:
     return [*rows, [Span(" " * head + f"{_scale(top, room):<{room}}", AXIS), *letters]]
 
 
-def _free(cells: Sequence[str], place: int) -> int:
-    """The free cell next to a place: runs that are equally good stand side by side."""
-    free = [at for at, cell in enumerate(cells) if cell == "·"]
-    return min(free, key=lambda at: abs(at - place), default=place)
+def _placed(runs: Sequence[tuple[float, str]], room: int) -> list[str]:
+    """A line with each letter at its share of it; those too close stand side by side, in order."""
+    cells = ["·"] * room
+    ordered = sorted(runs, key=lambda run: run[0])[-room:]
+    places: list[int] = []
+    for share, _ in ordered:
+        places.append(max(round(share * (room - 1)), places[-1] + 1 if places else 0))
+    end = room
+    for place, (_, letter) in zip(reversed(places), reversed(ordered), strict=True):
+        end = min(place, end - 1)
+        cells[end] = letter
+    return cells
 
 
 def _points(value: float | None) -> str:

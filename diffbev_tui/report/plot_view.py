@@ -152,7 +152,7 @@ class PlotView(RunInThread, Container):
             panel.show("", bars_title(), figure, note)
             return
         chart = self._plot.charts[number]
-        title = chart_title(chart, self._letters, dark=self.app.current_theme.dark)
+        title = chart_title(chart, self._letters, figure.size[0], dark=self.app.current_theme.dark)
         panel.show(chart.column, title, figure, nothing_drawn(chart, figure))
 
     def _show_words(self) -> None:

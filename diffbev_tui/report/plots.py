@@ -40,7 +40,8 @@ def letters_of(plot: Plot, folder: Path, book: BookPage) -> dict[PlotRun, str]:
         letter = known.get(path, "") if path else ""
         if letter and letter not in found.values():
             found[run] = letter
-    free = [one for one in reversed(LETTERS) if one not in {*known.values(), *found.values()}]
+    used = {*known.values(), *found.values()}
+    free = [one for one in sorted(LETTERS, reverse=True) if one not in used]  # Z first, digits last
     for run in plot.runs:
         if run not in found:
             found[run] = free.pop(0) if free else LETTERS[-1]
@@ -75,17 +76,19 @@ def bars_spec(plot: Plot, letters: Letters, size: tuple[int, int]) -> BarsSpec:
     return BarsSpec(labels, tuple((letters[bar.run], bar.values) for bar in plot.bars), size)
 
 
-def chart_title(chart: PlotChart, letters: Letters, *, dark: bool) -> Text:
-    """``Learning rate  A 1.6e-4  B 1.6e-4``: what is drawn, unit and scale, the last value of each run."""
+def chart_title(chart: PlotChart, letters: Letters, width: int, *, dark: bool) -> Text:
+    """``Learning rate  A 1.6e-4  B 1.6e-4``: what is drawn, unit and scale; the last values, if all fit."""
     column = plain(chart.column, longest=_LONGEST_NAME)
     title = Text(_label(column), "bold", no_wrap=True)
     for mark in (unit_in_words(column), tr("monitor.log_mark") if chart.log_y else ""):
         title.append(f" {mark}" if mark else "", "not bold dim")
+    values = Text()
     for curve in chart.curves:
-        letter = letters[curve.run]
-        title.append(f"  {letter} ", f"bold {run_colours(dark)[letter]}")
-        title.append(number(curve.low[-1]) if curve.low else "", "not bold")
-    return title
+        if curve.low:
+            letter = letters[curve.run]
+            values.append(f"  {letter} ", f"bold {run_colours(dark)[letter]}")
+            values.append(number(curve.low[-1]), "not bold")
+    return title.append_text(values) if title.cell_len + values.cell_len < width else title
 
 
 def _label(column: str) -> str:
@@ -101,10 +104,11 @@ def bars_title() -> Text:
 def legend(plot: Plot, letters: Letters, width: int, *, dark: bool) -> Text:
     """Which letter is which run, with its best score; as many in a line as fit."""
     text, used = Text(no_wrap=True, overflow="ellipsis"), 0
-    absent = {run for chart in plot.charts for run in chart.missing} | set(plot.missing)
+    drawn = {one.run for chart in plot.charts for one in chart.curves} | {bar.run for bar in plot.bars}
     for run in plot.runs:
         name = plain(run.name, longest=_LONGEST_NAME)
-        words = f" {tr('report.not_logged')}" if run in absent and len(plot.charts) < 2 else _best(plot, run)
+        absent = tr("report.not_logged" if plot.charts else "report.not_evaluated")
+        words = _best(plot, run) if run in drawn else f" {absent}"
         length = 2 + cell_len(name + words)
         if used and used + len(_GAP) + length > width:
             text.append("\n")

@@ -17,7 +17,7 @@ from diffbev_engine.report.style import save_figure
 CURVE = PlotCurve(
     PlotRun("训练", "../a"), (1.0, 2.0), (0.5, 0.25), (0.5, 1.0), ((0.0, 0.0), (2.0, 2.0)), (2.0, 1.0)
 )
-PLOT = Plot((PlotChart("mIoU", (CURVE,), (0.0, 2.0), (PlotRun("other"),)),))
+PLOT = Plot((CURVE.run, PlotRun("other")), (PlotChart("mIoU", (CURVE,), (0.0, 2.0)),))
 
 
 def _png(path, text):
@@ -49,6 +49,7 @@ def test_a_picture_without_numbers_is_just_a_picture(tmp_path):
         lambda plot: json.dumps(
             {**plot, "classes": ["car"], "bars": [{"run": {"name": "a"}, "step": 1, "values": []}]}
         ),
+        lambda plot: json.dumps({**plot, "runs": []}),
         lambda plot: json.dumps({**plot, "more": "x" * 950_000}),
     ],
 )
@@ -73,7 +74,7 @@ def test_scores_of_classes_are_kept_in_points_and_unknown_ones_as_such(write_run
     (bar,) = plot.bars
     scores = dict(zip(plot.classes, bar.values, strict=True))
     assert (scores["drivable_area"], scores["bus"], scores["mIoU"]) == (20.0, None, 20.0)
-    assert (bar.step, bar.run.folder, plot.missing) == (800, "a", (PlotRun("b", "b"),))
+    assert (bar.step, bar.run, plot.runs) == (800, plot.runs[0], (PlotRun("a", "a"), PlotRun("b", "b")))
 
 
 def test_exported_curves_are_kept_as_they_were_chosen(write_run, tmp_path):

@@ -36,12 +36,12 @@ def test_the_command_of_the_runbook(runs, tmp_path):
     for path in out.glob("plots/*.png"):
         assert (cv2.imread(str(path)) < 128).any()
     for path in out.glob("plots/*.png"):
-        assert {run.name for run in read_plot(path).runs} == {"Baseline", "DiffBEV"}
+        assert [run.name for run in read_plot(path).runs] == ["Baseline", "DiffBEV"]
     (loss,) = read_plot(out / "plots/Lwce_comparison.png").charts
     assert [(path.parent / curve.run.folder).resolve() for curve in loss.curves] == [*runs]
     assert (loss.steps, loss.windows, loss.curves[0].steps[:2]) == ((0.0, 1200.0), (3,), (10.0, 20.0))
     (ldiff,) = read_plot(out / "plots/Ldiff_comparison.png").charts
-    assert [run.name for run in ldiff.missing] == ["Baseline"]
+    assert [curve.run.name for curve in ldiff.curves] == ["DiffBEV"]
     head = (out / "summary.md").read_text().splitlines()[:20]
     assert any(line.startswith("| Baseline | 20.00 | 800 |") for line in head)
     assert any(line.startswith("| DiffBEV | 30.00 | 800 |") for line in head)

@@ -21,18 +21,19 @@ from tests.tui.app import run_app, until
 ONE, OTHER = PlotRun("Baseline", "../../../runs/one"), PlotRun("训练\x1b[2J", "../../../runs/gone")
 STEPS = tuple(float(step) for step in range(0, 300, 10))
 LOSS = Plot(
+    (ONE, OTHER),
     (
         PlotChart(
             "loss",
             (PlotCurve(ONE, STEPS, tuple(2 / (1 + step) for step in STEPS)),),
             (0.0, 300.0),
-            (OTHER,),
             windows=(3,),
         ),
-    )
+    ),
 )
 SCORES = tuple(float(place) for place in range(14))
 IOU = Plot(
+    (ONE, OTHER),
     classes=(*CLASSES, "mIoU"),
     bars=(PlotBar(ONE, 300, (*SCORES, 6.5)), PlotBar(OTHER, 200, (*SCORES[:13], None, 6.0))),
 )
@@ -50,12 +51,12 @@ def _words(figure):
 
 
 def test_a_run_has_the_letter_that_it_has_everywhere_and_another_one_that_nobody_has(tmp_path):
-    book = BookPage({str(tmp_path / "runs/one"): RunEntry(RunLabels("C")), "/x": RunEntry(RunLabels("9"))})
+    book = BookPage({str(tmp_path / "runs/one"): RunEntry(RunLabels("C")), "/x": RunEntry(RunLabels("A"))})
     letters = letters_of(LOSS, tmp_path / "reports/comparison/plots", book)
-    assert letters == {ONE: "C", OTHER: "8"}
+    assert letters == {ONE: "C", OTHER: "Z"}
     words = legend(LOSS, letters, 20, dark=True).plain
-    assert words == "C Baseline\n8 训练 not logged"
-    many = Plot((PlotChart("lr", tuple(PlotCurve(PlotRun(str(n)), (), ()) for n in range(50)), (0, 1)),))
+    assert words == "C Baseline\nZ 训练 not logged"
+    many = Plot(tuple(PlotRun(str(number)) for number in range(50)))
     assert set(letters_of(many, tmp_path, BookPage()).values()) <= set(LETTERS)
 
 
@@ -74,6 +75,12 @@ def test_scores_of_classes_are_bars_where_there_is_room_and_a_line_each_elsewher
     assert "–" in both
 
 
+def test_runs_that_are_equally_good_stand_side_by_side_in_order():
+    runs = (("A", (50.0,)), ("B", (49.9,)), ("C", (49.8,)), ("D", (0.0,)))
+    (row, _axis) = _words(draw_bars(BarsSpec(("car",), runs, (60, 2))))
+    assert row.split()[1].strip("·") == f"D{'·' * (len(row.split()[1]) - 4)}CBA"
+
+
 async def test_a_plot_is_a_chart_and_the_picture_one_key_away(workspace):
     folder = workspace / "reports/comparison/plots"
     _write(folder, "loss_comparison.png", LOSS)
@@ -89,7 +96,7 @@ async def test_a_plot_is_a_chart_and_the_picture_one_key_away(workspace):
         assert panel().title.plain.startswith("Training loss (weighted sum)")
         assert sum("┤" in row or "┼" in row for row in _words(panel().figure)) >= 3, "values on the left"
         notes = app.query_one("#plot-notes", Static)
-        assert "mean of 3 logged rows" in str(notes.content)
+        assert "mean of 3 rows" in str(notes.content)
         assert notes.region.bottom <= 23
         await pilot.press("v")
         await until(pilot, lambda: app.query(".picture"))
