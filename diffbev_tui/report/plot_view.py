@@ -39,7 +39,7 @@ _CHART_COLUMNS, _CHART_LINES = 46, 10
 """Cells that one of several charts needs, its title among them."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OpenedPng:
     """What a PNG holds: the numbers of a plot, else pixels."""
 

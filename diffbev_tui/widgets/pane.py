@@ -76,11 +76,15 @@ class Pane(RunInThread, PlainContainer, can_focus=True):
         self.run_worker(self._recompose(), exclusive=True, group="retranslate")
 
     async def _recompose(self) -> None:
+        focused = self.screen.focused
+        had_focus = focused is not None and self in focused.ancestors
         self._remaking = True
         try:
             await self.recompose()
         finally:
             self._remaking = False
+        if had_focus:  # what had it is gone, and the keys with it
+            self.focus_inside()
         self.update_snapshot(self.snapshot)
 
     # asked of the app ----------------------------------------------------------------------------

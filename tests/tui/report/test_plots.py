@@ -106,6 +106,7 @@ async def test_a_plot_is_a_chart_and_the_picture_one_key_away(workspace):
         await pilot.press("m", "L")
         await until(pilot, lambda: figure() and "训练损失" in panel().title.plain)
         assert app.pane.copy_text() == str(folder / "loss_comparison.png")
+        assert app.pane in app.focused.ancestors, "keys still reach the screen"
 
 
 def test_a_picture_that_claims_billions_of_pixels_is_a_message(tmp_path):
