@@ -67,7 +67,9 @@ def chart_spec(chart: PlotChart, letters: Letters, size: tuple[int, int], *, alo
         )
         for one in chart.curves
     )
-    return ChartSpec(lines, chart.steps, size, chart.log_y, letters_along=along, clip=False, unit=unit_of(chart.column))
+    return ChartSpec(
+        lines, chart.steps, size, chart.log_y, letters_along=along, clip=False, unit=unit_of(chart.column)
+    )
 
 
 def bars_spec(plot: Plot, letters: Letters, size: tuple[int, int]) -> BarsSpec:
