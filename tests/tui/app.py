@@ -5,12 +5,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
+from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.widget import Widget
 
 from diffbev_engine.core.bilingual import Language
 from diffbev_engine.runbook.workspace_paths import find_roots
 from diffbev_tui.app import DiffBEVApp
 from diffbev_tui.i18n import set_language
+from diffbev_tui.screen_text import text_of
 
 _POLL_S = 0.01
 
@@ -38,3 +42,19 @@ async def until(pilot: Pilot[Any], holds: Any, seconds: float = 20.0) -> None:
         assert waited < seconds, f"not within {seconds} s: {holds}"
         await pilot.pause(_POLL_S)
         waited += _POLL_S
+
+
+def shown(app: DiffBEVApp) -> str:
+    """The screen as text."""
+    return text_of(app.export_screenshot())
+
+
+def uneven_rows(app: DiffBEVApp) -> list[tuple[Widget, str]]:
+    """Rows that are not as wide as their widget, which would push what is next to them out of place."""
+    widgets = [one for one in app.screen.query("*") if one.is_on_screen and one.outer_size]
+    return [
+        (widget, strip.text)
+        for widget in widgets
+        for strip in widget.render_lines(Region(0, 0, *widget.outer_size))
+        if not strip.cell_length == cell_len(strip.text) == widget.outer_size.width
+    ]

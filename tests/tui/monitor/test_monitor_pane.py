@@ -17,7 +17,7 @@ from diffbev_tui.monitor.pane import MonitorPane
 from diffbev_tui.widgets import run_control as monitor_control
 from diffbev_tui.widgets.alert_list import AlertList
 from diffbev_tui.widgets.status_line import StatusLine
-from tests.tui.app import run_app, until
+from tests.tui.app import run_app, shown, uneven_rows, until
 from tests.tui.monitor.run_files import write_run
 
 
@@ -48,10 +48,6 @@ async def on_monitor(pilot, app) -> MonitorPane:
 def answered(pane) -> bool:
     """Whether what is shown is what was asked for."""
     return pane.result is not None and pane.result.request is pane.request and not pane.worker.busy_s
-
-
-def shown(app) -> str:
-    return "\n".join(strip.text for strip in app.screen._compositor.render_strips())
 
 
 def words(pane, name) -> str:
@@ -87,7 +83,7 @@ async def test_every_row_fits_its_screen(workspace, size, lang):
         await pilot.press("s", "x")
         await until(pilot, lambda: answered(pane))
         await pilot.pause()
-        assert {cell_len(row) for row in shown(app).split("\n")} == {size[0]}
+        assert not uneven_rows(app)
         for panel in pane.query(ChartPanel):
             for row in panel.figure.rows:
                 assert all(len(span.text) == cell_len(span.text) for span in row)

@@ -28,7 +28,7 @@ from diffbev_tui.monitor.pane import MonitorPane
 from diffbev_tui.places import settings_file
 from diffbev_tui.preferences import PACES, Preferences, write_preferences
 from diffbev_tui.threads import jobs_running
-from tests.tui.app import run_app, until
+from tests.tui.app import run_app, shown, until
 from tests.tui.gpu.test_gpu import READING
 from tests.tui.memory.test_memory_pane import CONFIG, MESSAGE
 from tests.tui.monitor.run_files import write_run
@@ -88,24 +88,18 @@ def crashed(campaign: Path) -> Path:
     return campaign
 
 
-def _text(app: DiffBEVApp, place: Path) -> str:
-    strips = app.screen._compositor.render_strips()
-    text = "\n".join(strip.text.rstrip() for strip in strips)
-    return text.replace(place.name, "w" * len(place.name))
-
-
 async def _at_rest(app: DiffBEVApp, pilot, place: Path) -> str:
-    """The screen once no job runs, and it has stayed the same meanwhile."""
-    seen, same, rounds = "", 0, 0
-    while same < 5:
+    """The screen once no job has run for a while, and it has stayed the same meanwhile."""
+    before, seen, idle, rounds = None, "", 0, 0
+    while before != seen:
         await pilot.pause(0.03)
-        if jobs_running() or (isinstance(app.pane, MonitorPane) and not answered(app.pane)):
-            same = 0
-        text = _text(app, place)
-        seen, same = text, same + 1 if text == seen else 0
+        busy = jobs_running() or (isinstance(app.pane, MonitorPane) and not answered(app.pane))
+        idle = 0 if busy else idle + 1
+        if idle and idle % 3 == 0:
+            before, seen = seen, shown(app)
         rounds += 1
-        assert rounds < 300, text
-    return seen
+        assert rounds < 300, seen
+    return seen.replace(place.name, "w" * len(place.name))
 
 
 async def _shoot(app: DiffBEVApp, pilot, place: Path, snapshot: SnapshotAssertion, *names: str) -> None:
