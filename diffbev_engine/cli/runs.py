@@ -178,20 +178,22 @@ def export_curves(
 
 @command.command("notify-test")
 @click.argument("workspace", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".")
-def notify_test(workspace: Path) -> None:
+@json_option
+@click.pass_context
+def notify_test(ctx: click.Context, workspace: Path, as_json: bool) -> None:
     """Send a test notification to every service of [notify] in WORKSPACE's workspace.toml."""
-    from diffbev_engine.core.errors import UsageError
-    from diffbev_engine.runs.notify import notify_settings, send, workspace_file_of
+    from diffbev_engine.core.errors import ExitCode, UsageError
+    from diffbev_engine.runs.notify import send_test
 
-    file = workspace_file_of(workspace.resolve())
-    settings = notify_settings(file) if file else None
-    if settings is None or not settings.urls:
-        raise UsageError(
-            f"{file or workspace / 'workspace.toml'} names nobody to notify. Add, for example:\n"
-            '[notify]\nurls = ["ntfy://ntfy.sh/TOPIC"]'
-        )
-    send(settings, "DiffBEV", "测试通知" if settings.language == "zh" else "test notification")
-    click.echo(f"sent to {settings.services}; events: {', '.join(settings.events)}")
+    sent = send_test(workspace)
+    if as_json:
+        click.echo(json.dumps(sent.to_json(), ensure_ascii=False))
+    elif sent.problem:
+        raise UsageError(sent.problem.en)
+    else:
+        click.echo(sent.words.en)
+    if not sent.accepted or sent.refused:
+        ctx.exit(ExitCode.FAILED)
 
 
 def print_started(started: "Started", as_json: bool) -> None:
@@ -234,12 +236,21 @@ def _describe(report: "RunReport") -> str:
         ("ended", "" if running else _when(report.ended)),
         ("last heartbeat", _when(report.updated)),
         ("output", report.console or ""),
+        ("last alert", _last_alert(report)),
     ]
     facts = [f"{label:<16}{value}" for label, value in lines if value]
     text = "\n".join([f"{_state(report)} {path}", *facts])
     if running:
         return f"{text}\nstop with:      diffbev-engine runs stop {path}"
     return f"{text}\nresume with:    diffbev-engine runs resume {path}" if report.resumable else text
+
+
+def _last_alert(report: "RunReport") -> str:
+    from diffbev_engine.runs.alerts import alert_words, read_alerts
+    from diffbev_engine.runs.folder import RunFolder
+
+    alerts = read_alerts(RunFolder(Path(report.path)).alerts)
+    return f"{alert_words(alerts[-1]).en} ({ago(time.time() - alerts[-1].time)})" if alerts else ""
 
 
 def _state(report: "RunReport") -> str:

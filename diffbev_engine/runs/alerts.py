@@ -36,6 +36,8 @@ class AlertKind(str, Enum):
     OOM = "oom"
     DIVERGED = "diverged"
     DEAD = "dead"
+    NOT_NOTIFIED = "not_notified"
+    """A notification was not delivered."""
 
 
 GOOD = frozenset({AlertKind.CONTINUES, AlertKind.NEW_BEST, AlertKind.FINISHED})
@@ -61,6 +63,8 @@ class Alert:
     """Bytes that the disk has left."""
     seconds: Amount | None = None
     """Without progress."""
+    about: AlertKind | None = None
+    """What the notification that was not delivered was about."""
 
 
 def append_alerts(path: Path, alerts: Iterable[Alert]) -> None:
@@ -72,7 +76,8 @@ def append_alerts(path: Path, alerts: Iterable[Alert]) -> None:
 
 
 def _plain(alert: Alert) -> dict[str, object]:
-    return {name: value for name, value in asdict(alert).items() if value not in (None, "")}
+    plain = asdict(alert) | {"about": alert.about.value if alert.about else None}
+    return {name: value for name, value in plain.items() if value not in (None, "")}
 
 
 def read_alerts(path: Path) -> tuple[Alert, ...]:
@@ -125,6 +130,11 @@ def alert_words(alert: Alert) -> Bilingual:
         )
     if alert.kind is AlertKind.NEW_BEST:
         return _new_best(alert)
+    if alert.kind is AlertKind.NOT_NOTIFIED:
+        event = alert.about.value if alert.about else "?"
+        return Bilingual(
+            f"{event} 的通知未送达{zh_why}", f"notification of {event} was not delivered{en_why}"
+        )
     return _end(alert, step, zh_why, en_why)
 
 

@@ -13,21 +13,26 @@ Needs ``pip install "diffbev[notify]"``.
 
 import queue
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
-from diffbev_engine.core.bilingual import Language, language_of_the_shell
+from diffbev_engine.core.bilingual import EMPTY, Bilingual, Language, language_of_the_shell
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.toml import WORKSPACE_FILE, read_toml
 from diffbev_engine.runs.alerts import Alert, AlertKind, alert_words
 
+EVENTS = tuple(kind for kind in AlertKind if kind is not AlertKind.NOT_NOTIFIED)
+"""What can be notified of."""
 DEFAULT_EVENTS = tuple(
-    kind for kind in AlertKind if kind not in (AlertKind.INTERRUPTED, AlertKind.CONTINUES, AlertKind.NEW_BEST)
+    kind for kind in EVENTS if kind not in (AlertKind.INTERRUPTED, AlertKind.CONTINUES, AlertKind.NEW_BEST)
 )
-_NEEDS_APPRISE = (
-    'notifications need Apprise: pip install "diffbev[notify]" in the environment of the training.'
+_NEEDS_APPRISE = Bilingual(
+    '发送通知需要 Apprise：请在训练所用环境中执行 pip install "diffbev[notify]"',
+    'notifications need Apprise: pip install "diffbev[notify]" in the environment of the training.',
 )
 _ATTEMPTS = (0.0, 5.0, 30.0)
 """Seconds before each attempt."""
@@ -73,7 +78,7 @@ def notify_settings(workspace_file: Path) -> NotifySettings:
         raise UsageError(
             f"{workspace_file}: notify.urls needs URLs of Apprise, such as ntfy://ntfy.sh/TOPIC."
         )
-    known = {kind.value: kind for kind in AlertKind}
+    known = {kind.value: kind for kind in EVENTS}
     events = _texts(workspace_file, table, "events") if "events" in table else None
     wrong = [name for name in events or () if name not in known]
     if wrong:
@@ -100,31 +105,96 @@ def workspace_file_of(path: Path) -> Path | None:
     )
 
 
-def send(settings: NotifySettings, title: str, body: str) -> None:
+def send(settings: NotifySettings, title: str, body: str) -> tuple[str, ...]:
     """Send one notification to every service, now.
 
+    Returns:
+        The URLs of services that did not accept it.
+
     Raises:
-        DiffBEVError: Apprise is not installed, or a service did not take it; the message names services only.
+        DiffBEVError: Apprise is not installed.
     """
     try:
         import apprise
     except ImportError:
-        raise DiffBEVError(_NEEDS_APPRISE) from None
-    failed = []
+        raise DiffBEVError(_NEEDS_APPRISE.en) from None
+    refused = []
     for url in settings.urls:
         service = apprise.Apprise()
         if not service.add(url) or not service.notify(title=title, body=body):
-            failed.append(service_of(url))
-    if failed:
-        raise DiffBEVError(f"not accepted by {', '.join(failed)}: check the URL and the network.")
+            refused.append(url)
+    return tuple(refused)
+
+
+@dataclass(frozen=True)
+class TestNotification:
+    """What became of a test notification; services are named by their schemes."""
+
+    __test__ = False  # for pytest
+    accepted: tuple[str, ...] = ()
+    refused: tuple[str, ...] = ()
+    problem: Bilingual = EMPTY
+    """Why nothing was sent, and what to do."""
+
+    @property
+    def words(self) -> Bilingual:
+        """One or two sentences."""
+        zh = [f"已发送到 {', '.join(self.accepted)}"] if self.accepted else []
+        en = [f"sent to {', '.join(self.accepted)}"] if self.accepted else []
+        if self.refused:
+            services = ", ".join(self.refused)
+            zh.append(f"{services} 未接受：请检查 URL 和网络")
+            en.append(f"not accepted by {services}: check the URL and the network")
+        return self.problem or Bilingual("；".join(zh), "; ".join(en))
+
+    def to_json(self) -> dict[str, object]:
+        """Plain values."""
+        listed = {"accepted": list(self.accepted), "refused": list(self.refused)}
+        return {"ok": bool(self.accepted) and not self.refused, **listed, "message": self.words.to_json()}
+
+
+def send_test(workspace: Path) -> TestNotification:
+    """Send a test notification to every service of the workspace.
+
+    Raises:
+        UsageError: ``[notify]`` holds something else than it should.
+    """
+    file = workspace_file_of(workspace.resolve())
+    settings = notify_settings(file) if file else NotifySettings()
+    if not settings.urls:
+        return TestNotification(problem=_nobody(file or workspace / WORKSPACE_FILE))
+    try:
+        body = "测试通知" if settings.language == "zh" else "test notification"
+        refused = send(settings, "DiffBEV", body)
+    except DiffBEVError:
+        return TestNotification(problem=_NEEDS_APPRISE)
+    accepted = (url for url in settings.urls if url not in refused)
+    return TestNotification(tuple(map(service_of, accepted)), tuple(map(service_of, refused)))
+
+
+def _nobody(file: Path) -> Bilingual:
+    example = '\n[notify]\nurls = ["ntfy://ntfy.sh/TOPIC"]'
+    return Bilingual(
+        f"{file} 中没有通知对象，请添加，例如：{example}",
+        f"{file} names nobody to notify. Add, for example:{example}",
+    )
 
 
 class Notifier:
     """Sends what is worth it from a thread, so that a slow service delays nothing."""
 
-    def __init__(self, settings: NotifySettings) -> None:
-        self._settings = settings
-        self._waiting: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
+    def __init__(
+        self, settings: NotifySettings, record: Callable[[Alert], None] = lambda _alert: None
+    ) -> None:
+        """Start the thread.
+
+        Args:
+            settings: whom to tell, of what.
+            record: takes an alert about each notification that was not delivered.
+        """
+        self._settings, self._record = settings, record
+        self._waiting: queue.SimpleQueue[tuple[str, Alert] | None] = queue.SimpleQueue()
+        self._sending: Alert | None = None
         self._thread = threading.Thread(target=self._work, name="notify", daemon=True)
         if settings.urls:
             self._thread.start()
@@ -132,31 +202,48 @@ class Notifier:
     def tell(self, run: str, alert: Alert) -> None:
         """Send an alert of ``run``, if it is one of the events asked for."""
         if self._settings.urls and alert.kind in self._settings.events:
-            self._waiting.put((f"DiffBEV: {run}", alert_words(alert)[self._settings.language]))
+            self._waiting.put((run, alert))
 
     def close(self) -> None:
-        """Let what waits be sent, within a minute."""
-        if self._settings.urls:
-            self._waiting.put(None)
-            self._thread.join(_END_WITHIN_S)
+        """Let what waits be sent, within a minute; what is not is recorded."""
+        if not self._settings.urls:
+            return
+        self._waiting.put(None)
+        self._thread.join(_END_WITHIN_S)
+        late = [self._sending] if self._sending else []
+        while self._thread.is_alive() and not self._waiting.empty():
+            message = self._waiting.get()
+            late += [message[1]] if message else []
+        for alert in late:
+            self._record(_not_delivered(alert, self._settings.services))
 
     def _work(self) -> None:
         while (message := self._waiting.get()) is not None:
-            _send_patiently(self._settings, *message)
+            run, self._sending = message
+            body = alert_words(self._sending)[self._settings.language]
+            left = _send_patiently(self._settings, f"DiffBEV: {run}", body)
+            if left.urls:
+                self._record(_not_delivered(self._sending, left.services))
+            self._sending = None
+
+
+def _not_delivered(alert: Alert, services: str) -> Alert:
+    why = "" if find_spec("apprise") else f" ({_NEEDS_APPRISE.en})"
+    return Alert(time.time(), AlertKind.NOT_NOTIFIED, alert.step, message=services + why, about=alert.kind)
 
 
 def _send_patiently(
-    settings: NotifySettings, title: str, body: str, pauses: Sequence[float] = _ATTEMPTS
-) -> None:
-    import time
-
-    for pause in pauses:
+    settings: NotifySettings, title: str, body: str, pauses: Sequence[float] | None = None
+) -> NotifySettings:
+    """With the services that did not accept it in any attempt; one that did is not told again."""
+    for pause in pauses or _ATTEMPTS:
         time.sleep(pause)
-        try:
-            send(settings, title, body)
-        except Exception:  # whatever a service does, the run and its other alerts go on
-            continue
-        return
+        # Whatever a service does, the run and its other alerts continue.
+        with suppress(Exception):
+            settings = replace(settings, urls=send(settings, title, body))
+        if not settings.urls:
+            break
+    return settings
 
 
 def notify_problem(run_dir: Path) -> str:
@@ -166,13 +253,13 @@ def notify_problem(run_dir: Path) -> str:
         settings = notify_settings(file) if file else NotifySettings()
     except (DiffBEVError, OSError) as error:
         return str(error)
-    return _NEEDS_APPRISE if settings.urls and find_spec("apprise") is None else ""
+    return _NEEDS_APPRISE.en if settings.urls and find_spec("apprise") is None else ""
 
 
-def notifier_for(run_dir: Path) -> Notifier:
+def notifier_for(run_dir: Path, record: Callable[[Alert], None]) -> Notifier:
     """Of the workspace that the run lies in; it tells nobody without one, or where the table is wrong."""
     file = workspace_file_of(run_dir)
     try:
-        return Notifier(notify_settings(file) if file else NotifySettings())
+        return Notifier(notify_settings(file) if file else NotifySettings(), record)
     except (DiffBEVError, OSError):
         return Notifier(NotifySettings())

@@ -110,7 +110,8 @@ def main(arguments: Sequence[str]) -> None:
         return
     with suppress(OSError):
         os.chdir("/")  # hold no directory that somebody may want to unmount or remove
-    Watch(folder, training, notifier_for(folder.path)).run()
+    notifier = notifier_for(folder.path, lambda alert: append_alerts(folder.alerts, [alert]))
+    Watch(folder, training, notifier).run()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from diffbev_engine.cli.main import cli
-from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runs import notify
-from diffbev_engine.runs.alerts import Alert, AlertKind
-from diffbev_engine.runs.notify import Notifier, NotifySettings, notify_settings, send
+from diffbev_engine.runs.alerts import Alert, AlertKind, alert_words, append_alerts, read_alerts
+from diffbev_engine.runs.notify import Notifier, NotifySettings, notify_settings
 
 
 @pytest.fixture
@@ -50,16 +50,30 @@ def test_the_events_asked_for_are_sent_in_the_language_asked_for(receiver):
     assert (message["title"], message["message"]) == ("DiffBEV: baseline", "训练完成，第 300 次迭代")
 
 
-def test_a_service_that_refuses_is_tried_again_and_named_without_its_secret(receiver, monkeypatch):
+def test_a_notification_that_no_attempt_delivers_is_recorded_without_its_secret(receiver, monkeypatch):
     url, told = receiver
-    secret = f"{url}/refuse/token-123"
-    with pytest.raises(DiffBEVError, match="not accepted by json") as said:
-        send(NotifySettings((secret,)), "title", "body")
-    assert "token-123" not in str(said.value)
-    told.clear()
     monkeypatch.setattr(notify, "_ATTEMPTS", (0.0, 0.0, 0.0))
-    notify._send_patiently(NotifySettings((secret,)), "title", "body", (0.0, 0.0, 0.0))
-    assert len(told) == 3
+    lost = []
+    notifier = Notifier(NotifySettings((f"{url}/refuse/token-123", f"{url}/taken")), lost.append)
+    notifier.tell("baseline", Alert(1.0, AlertKind.OOM, 300))
+    notifier.close()
+    assert len(told) == 4, "three times to one that refuses, once to one that accepts"
+    [alert] = lost
+    assert (alert.kind, alert.about, alert.message) == (AlertKind.NOT_NOTIFIED, AlertKind.OOM, "json")
+    assert alert.time > 1e9
+    assert alert_words(alert).en == "notification of oom was not delivered: json"
+
+
+def test_what_a_slow_service_keeps_waiting_at_the_end_is_recorded_too(monkeypatch, tmp_path):
+    monkeypatch.setattr(notify, "_END_WITHIN_S", 0.05)
+    blocked = threading.Event()
+    monkeypatch.setattr(notify, "send", lambda *_: blocked.wait(10) and ())
+    notifier = Notifier(NotifySettings(("ntfy://x",)), lambda one: append_alerts(tmp_path / "a", [one]))
+    for kind in (AlertKind.OOM, AlertKind.DISK_LOW):
+        notifier.tell("baseline", Alert(1.0, kind, 300))
+    notifier.close()
+    blocked.set()
+    assert [alert.about for alert in read_alerts(tmp_path / "a")] == [AlertKind.OOM, AlertKind.DISK_LOW]
 
 
 def test_the_test_command_sends_one_and_shows_no_url(receiver, tmp_path):
@@ -67,7 +81,7 @@ def test_the_test_command_sends_one_and_shows_no_url(receiver, tmp_path):
     _workspace(tmp_path, f'[notify]\nurls = ["{url}/token-123"]\nlanguage = "en"\n')
     result = CliRunner().invoke(cli, ["runs", "notify-test", str(tmp_path)])
     assert result.exit_code == 0, result.output
-    assert result.output.startswith("sent to json; events: stalled, ")
+    assert result.output == "sent to json\n"
     assert "token-123" not in result.output
     assert told[0]["message"] == "test notification"
 
@@ -87,6 +101,17 @@ def test_a_wrong_table_names_its_key_and_never_a_url(table, why, tmp_path):
     with pytest.raises(UsageError, match=why) as said:
         notify_settings(_workspace(tmp_path, table + "\n"))
     assert "secret-topic" not in str(said.value)
+
+
+def test_the_test_tells_which_service_refused(receiver, tmp_path):
+    url, _ = receiver
+    _workspace(tmp_path, f'[notify]\nurls = ["{url}/ok", "{url}/refuse/token-123"]\n')
+    result = CliRunner().invoke(cli, ["runs", "notify-test", str(tmp_path), "--json"])
+    assert result.exit_code == 1
+    told = json.loads(result.output)
+    assert (told["ok"], told["accepted"], told["refused"]) == (False, ["json"], ["json"])
+    assert told["message"]["en"].startswith("sent to json; not accepted by json: check")
+    assert "token-123" not in result.output
 
 
 def test_nobody_is_told_without_a_table_and_the_command_says_how(tmp_path):
