@@ -1,10 +1,10 @@
 """The log of the run or step that is in progress."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from rich.text import Text
 from textual.app import ComposeResult
@@ -12,17 +12,22 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input, Static
 
-from diffbev_engine.core.format import byte_size
+from diffbev_engine.core.format import byte_size, count
 from diffbev_tui.i18n import tr
-from diffbev_tui.lines import ago
+from diffbev_tui.lines import ago, cut
 from diffbev_tui.log.lines import LogLines
-from diffbev_tui.log.view import LEVELS, LogView, pattern_of
-from diffbev_tui.log_tail import LogTail, logs_of
+from diffbev_tui.log.open_log import OpenLog
+from diffbev_tui.log.scan import FileScan, Window
+from diffbev_tui.log.text import about_file, about_search, in_rows
+from diffbev_tui.log.view import LogView
+from diffbev_tui.log.wanted import LEVELS, Wanted, pattern_of
+from diffbev_tui.log_tail import logs_of
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.choose_one import ChooseOne
 from diffbev_tui.widgets.pane import Pane
 
-Seen = tuple[list[Path], LogTail | None]
+Place = Literal["top", "middle", "above", "below"]
+"""Where in the screen a line is put; above and below: just outside."""
 
 
 class LogPane(Pane, can_focus=False):
@@ -33,6 +38,7 @@ class LogPane(Pane, can_focus=False):
         Binding("n", "hit(1)", "log.key_next"),
         Binding("N", "hit(-1)", "log.key_previous", show=False),
         Binding("f", "level", "log.key_level"),
+        Binding("ampersand", "only", "log.key_only"),
         Binding("w", "wrap", "log.key_wrap"),
         Binding("o", "other(1)", "log.key_other"),
         Binding("i", "choose", "log.key_choose"),
@@ -46,29 +52,47 @@ class LogPane(Pane, can_focus=False):
 
     @dataclass
     class Read(Message):
-        """The log was read."""
+        """The end of the log was read; all logs, and the one that is shown."""
 
-        seen: Seen
+        seen: tuple[list[Path], OpenLog | None]
+
+    @dataclass
+    class Scanned(Message):
+        """A part of the file was searched."""
+
+        scan: FileScan
+
+    @dataclass
+    class WindowRead(Message):
+        """Another part of the file is there."""
+
+        of: object
+        """What it was read for: not shown if that has changed."""
+        offset: int
+        place: Place
+        window: Window
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._logs: list[Path] = []
         self._chosen: Path | None = None
-        self._tail: LogTail | None = None
+        self._open: OpenLog | None = None
         self._view: LogView | None = None
-        self._level = "all"
-        self._wrap = True
-        self._needle = ""
+        self._wanted, self._needle, self._wrap = Wanted(), "", True
+        self._typing: Literal["find", "only"] = "find"
         self._hit: int | None = None
-        """The line that was gone to."""
-        self._new = 0
-        """Lines that came while a reader had scrolled up."""
+        """Byte at which the line begins that was gone to."""
+        self._going = 0
+        """Direction of a match to go to as soon as it is found."""
+        self._jumps = self._followed = 0
+        """Those of the tail that are laid out; ``new`` of the log when its end was last in view."""
 
     def compose(self) -> ComposeResult:
-        """Name of the log, the log, a line to search."""
+        """What is shown, the log, its unfinished last line, a line to type in."""
         yield Static(id="log-name", markup=False)
         yield LogLines(id="log-lines")
-        find = Input(id="log-find", placeholder=tr("log.find"), compact=True)
+        yield Static(id="log-unfinished", markup=False)
+        find = Input(id="log-find", compact=True)
         find.display = False
         yield find
 
@@ -76,17 +100,27 @@ class LogPane(Pane, can_focus=False):
     def _log(self) -> LogLines:
         return self.query_one(LogLines)
 
+    @property
+    def _width(self) -> int:
+        return max(self._log.scrollable_content_region.width, 1)
+
+    @property
+    def _following(self) -> bool:
+        return self._log.following and (self._open is None or self._open.window is None)
+
     def on_resize(self) -> None:
         """Fold lines again."""
         self.call_after_refresh(self._fold_anew)
 
     def _fold_anew(self) -> None:
-        if self._view is not None and self._view.width != self._width and self.ready:
+        if self.ready and self._view is not None and self._view.width != self._width:
             self._lay_out()
+            self._show_name()
 
-    @property
-    def _width(self) -> int:
-        return max(self._log.scrollable_content_region.width, 1)
+    def retranslate(self) -> None:
+        """Everything again, in the other language."""
+        self._view = None
+        super().retranslate()
 
     # reading -------------------------------------------------------------------------------------
 
@@ -98,82 +132,176 @@ class LogPane(Pane, can_focus=False):
         workspace = snapshot.roots.workspace
         self.run_in_thread("read", partial(self._read, run, workspace), self.Read)
 
-    def _read(self, run: Path | None, workspace: Path) -> Seen:
+    def _read(self, run: Path | None, workspace: Path) -> tuple[list[Path], OpenLog | None]:
         logs = logs_of(run, workspace)
         path = self._chosen if self._chosen in logs else (logs[0] if logs else None)
-        tail = self._tail if self._tail is not None and self._tail.path == path else None
-        tail = tail or (LogTail(path) if path else None)
-        if tail is not None:
-            tail.look()
-        return logs, tail
+        if path is None:
+            return logs, None
+        known = self._open
+        log = known if known is not None and known.path == path else OpenLog(path, self._wanted, self._needle)
+        log.tail.look()
+        return logs, log
 
     def on_log_pane_read(self, message: Read) -> None:
-        """Show it."""
-        if self.ready:
-            self._show(message.seen)
-
-    def _show(self, seen: Seen) -> None:
-        self._logs, tail = seen
-        changed, self._tail = tail is not self._tail, tail
-        if tail is None:
+        """Show it, and search what is new."""
+        self._logs, log = message.seen
+        if not self.ready:
+            return
+        if log is None:
+            self._open = None
             self.query_one("#log-name", Static).update(tr("log.none"))
             return
-        view, following = self._view, self._log.is_vertical_scroll_end
-        if changed or view is None or view.begun_anew or view.is_too_long(following=following):
-            self._lay_out(at_end=changed or following)
-        else:
-            count, rows = view.advance()
-            self._new = 0 if following else self._new + count
-            self._log.write_rows(rows, follow=following)
+        if log is not self._open or log.tail.jumps != self._jumps:
+            self._open, self._view, self._hit, self._jumps = log, None, None, log.tail.jumps
+            log.want(self._wanted, self._needle)
+        if log.only is None:
+            self._show_end()
+        self._scan()
         self._show_name()
+
+    def _scan(self) -> None:
+        for name, scan in self._open.scans.items() if self._open is not None else ():
+            self.run_in_thread(f"scan {name}", scan.step, self.Scanned)
+
+    def on_log_pane_scanned(self, message: Scanned) -> None:
+        """Go on with what is still wanted; show what was found."""
+        log, scan = self._open, message.scan
+        if not self.ready or log is None or scan not in (log.only, log.search):
+            return
+        if not scan.finished:
+            self._scan()
+        if scan is log.only and log.window is None:
+            self._show_end(complete=scan.finished)
+        if self._going:
+            self.action_hit(self._going)
+        self._show_name()
+
+    def _show_end(self, *, complete: bool = False) -> None:
+        """What is new; everything again where lines before the first one are known now."""
+        log, view, following = self._open, self._view, self._following
+        if log is None or log.window is not None:
+            return
+        held = log.lines() if complete else []
+        earlier = bool(held and view is not None and view.offsets and held[0][0] < view.offsets[0])
+        if view is None or earlier or view.is_too_long(following=following):
+            self._lay_out(at_end=view is None or following)
+        else:
+            self._log.write_rows(view.append(log.lines_after(view.end)), follow=following)
 
     def _lay_out(self, *, at_end: bool | None = None) -> None:
         """Everything again, at the line that was at the top of the screen or at the end."""
-        if self._tail is None:
+        log, lines = self._open, self._log
+        if log is None:
             return
-        log = self._log
-        at_end = log.is_vertical_scroll_end if at_end is None else at_end
-        top = self._view.line_at(round(log.scroll_y)) if self._view else 0
-        self._view = LogView(self._tail, self._width, level=self._level, wrap=self._wrap)
-        self._hit, self._new, log.here = None, 0, range(0)
-        log.clear()
-        log.write_rows(self._view.rows, follow=at_end)
+        at_end = self._following if at_end is None else at_end
+        top = self._top
+        self._view = LogView(log.lines(), self._width, wrap=self._wrap)
+        lines.clear()
+        lines.write_rows(self._view.rows, follow=at_end)
+        self._mark()
         if at_end:
-            log.scroll_end(animate=False, immediate=True, x_axis=False)
-        elif top < len(self._view.lines):
-            log.scroll_to(y=self._view.rows_of(top).start, animate=False)
+            lines.scroll_end(animate=False, immediate=True, x_axis=False)
+        else:
+            self._put_line(top, "top")
+
+    @property
+    def _top(self) -> int:
+        """Byte at which the first visible line begins."""
+        view = self._view
+        return view.offsets[view.line_at(round(self._log.scroll_y))] if view and view.offsets else 0
+
+    @property
+    def _bottom(self) -> int:
+        """The same of the last one."""
+        view, lines = self._view, self._log
+        row = round(lines.scroll_y) + max(lines.size.height - 1, 0)
+        return view.offsets[view.line_at(row)] if view and view.offsets else 0
+
+    def _put_line(self, offset: int, place: Place) -> None:
+        view, lines = self._view, self._log
+        if view is None or not view.lines:
+            return
+        row = view.rows_of(min(view.line_from(offset), len(view.lines) - 1)).start
+        height = lines.size.height
+        y = {"top": row, "middle": row - height // 3, "above": row - height, "below": row + 1}[place]
+        lines.scroll_to(y=max(y, 0), animate=False, immediate=True)
+        lines.following = lines.is_vertical_scroll_end
 
     def _show_name(self) -> None:
-        if self._tail is None or self._view is None:
+        log = self._open
+        if log is None:
             return
-        path, text = self._tail.path, Text()
-        number = self._logs.index(path) + 1 if path in self._logs else 1
-        text.append(f"{path.name}  ", "bold")
-        text.append(f"{number}/{len(self._logs)}  {tr('log.level_' + self._level)}")
-        if self._level != "all":
-            text.append(f" {len(self._view.lines):,}/{len(self._tail.lines):,}")
-        text.append("" if self._wrap else f"  {tr('log.not_wrapped')}")
-        text.append(f"  {tr('log.begun_anew')}" if self._tail.starts else "")
-        if self._tail.skipped:
-            end = byte_size(self._tail.size - self._tail.skipped)
-            text.append(f"  {tr('log.only_the_end', end=end, size=byte_size(self._tail.size))}", "bold")
-        pattern = pattern_of(self._needle)
-        if pattern is not None:
-            hits = self._view.find(pattern)
-            place = f"{hits.index(self._hit) + 1}/" if self._hit in hits else ""
-            text.append(f"   /{self._needle}  {place}{len(hits)}", "bold")
-        if not self._log.is_vertical_scroll_end:
-            text.append("   ")
-            text.append(tr("log.not_following", count=f"{self._new:,}"), "reverse")
-        self.query_one("#log-name", Static).update(text)
+        if self._following:
+            self._followed = log.new
+        number = self._logs.index(log.path) + 1 if log.path in self._logs else 1
+        file = about_file(log, f"{number}/{len(self._logs)}", self._top, wrap=self._wrap)
+        paused = Text()
+        if not self._following:
+            new = log.new - self._followed
+            words = tr("log.not_following", count=count(new)) if new > 0 else tr("log.paused")
+            paused.append(words, "reverse")
+        rows = in_rows([file, about_search(log, self._hit), paused], self.size.width - 2)
+        self.query_one("#log-name", Static).update(rows)
+        unfinished = self.query_one("#log-unfinished", Static)
+        unfinished.display = bool(log.tail.unfinished) and log.window is None
+        unfinished.update(cut(log.tail.unfinished, self._width))
+
+    # another part of the file --------------------------------------------------------------------
+
+    def _go_to(self, offset: int, place: Place) -> None:
+        """Show a line of the file: of what is shown, of its end, or of a part that is read first."""
+        log, view = self._open, self._view
+        if log is None or view is None:
+            return
+        if place == "middle" and view.has(offset):
+            self._put_line(offset, place)
+        elif log.end_has(offset):
+            if log.window is not None:
+                log.window = None
+                self._lay_out(at_end=False)
+            self._put_line(offset, place)
+        else:
+            answer = partial(self.WindowRead, (log, log.wanted), offset, place)
+            self.run_in_thread("window", partial(log.read, offset), answer)
+        self._mark()
+        self.call_after_refresh(self._show_name)
+
+    def on_log_pane_window_read(self, message: WindowRead) -> None:
+        """Show it."""
+        log = self._open
+        if self.ready and log is not None and message.of == (log, log.wanted):
+            log.window = message.window
+            self._lay_out(at_end=False)
+            self._put_line(message.offset, message.place)
+            self._show_name()
+
+    def on_log_lines_beyond(self, message: LogLines.Beyond) -> None:
+        """Read on where what is held of the file ends."""
+        log, view = self._open, self._view
+        if log is None or view is None or not view.offsets:
+            return
+        if message.by < 0 and view.offsets[0] > 0:
+            before = view.offsets[0] if log.only is None else log.only.before(view.offsets[0])
+            if before is not None:
+                self._go_to(before, "above")
+        elif message.by > 0 and log.window is not None:
+            self._go_to(view.end, "below")
 
     # keys ----------------------------------------------------------------------------------------
 
+    def _want(self, wanted: Wanted) -> None:
+        self._wanted, self._hit, self._view = wanted, None, None
+        if self._open is not None:
+            self._open.want(wanted, self._needle)
+            self._log.clear()
+            self._show_end()
+            self._scan()
+            self._show_name()
+
     def action_level(self) -> None:
         """All, warnings, errors."""
-        self._level = LEVELS[(LEVELS.index(self._level) + 1) % len(LEVELS)]
-        self._lay_out(at_end=True)
-        self._show_name()
+        level = LEVELS[(LEVELS.index(self._wanted.level) + 1) % len(LEVELS)]
+        self._want(replace(self._wanted, level=level))
 
     def action_wrap(self) -> None:
         """Fold long lines, or leave them to be scrolled sideways."""
@@ -183,10 +311,9 @@ class LogPane(Pane, can_focus=False):
 
     def action_other(self, by: int) -> None:
         """Another log."""
-        if self._logs and self._tail is not None:
-            here = self._logs.index(self._tail.path) if self._tail.path in self._logs else 0
-            self._chosen = self._logs[min(max(here + by, 0), len(self._logs) - 1)]
-            self.update_snapshot(self.snapshot)
+        if self._logs and self._open is not None:
+            here = self._logs.index(self._open.path) if self._open.path in self._logs else 0
+            self._log_chosen(str(self._logs[min(max(here + by, 0), len(self._logs) - 1)]))
 
     def action_choose(self) -> None:
         """One of all logs."""
@@ -201,79 +328,108 @@ class LogPane(Pane, can_focus=False):
 
     def action_follow(self) -> None:
         """To the end, and on with what comes."""
-        self._new = 0
+        if self._open is not None and self._open.window is not None:
+            self._open.window = None
+            self._lay_out(at_end=True)
         self._log.scroll_end(animate=False, immediate=True, x_axis=False)
         self._show_name()
 
     def action_top(self) -> None:
-        """To the first line."""
-        self._log.scroll_home(animate=False, x_axis=False)
-        self.call_after_refresh(self._show_name)
+        """To the first line of the file."""
+        log = self._open
+        if log is not None:
+            first = 0 if log.only is None else log.only.after(-1)
+            self._go_to(first or 0, "top")
 
     def action_scroll_lines(self, by: int) -> None:
         """A line down or up."""
-        self._log.scroll_relative(y=by, animate=False)
+        self._log.action_scroll_down() if by > 0 else self._log.action_scroll_up()
         self.call_after_refresh(self._show_name)
 
     # search --------------------------------------------------------------------------------------
 
     def action_find(self) -> None:
         """Search."""
+        self._type("find", "")
+
+    def action_only(self) -> None:
+        """Show only lines with a text."""
+        self._type("only", " ".join(self._wanted.texts))
+
+    def _type(self, what: Literal["find", "only"], value: str) -> None:
+        self._typing = what
         find = self.query_one("#log-find", Input)
-        find.value, find.display = "", True
+        find.placeholder, find.value, find.display = tr(f"log.{what}"), value, True
         find.focus()
 
     def action_close_find(self) -> None:
-        """Away with the search."""
+        """Away with the search; without one, with the text that lines must have."""
         self.query_one("#log-find", Input).display = False
+        if not self._needle and self._wanted.texts:
+            self._want(replace(self._wanted, texts=()))
         self._search("")
         self._log.focus()
 
     def _search(self, needle: str) -> None:
-        self._needle, self._hit = needle, None
-        self._log.here = range(0)
+        self._needle, self._hit, self._going = needle, None, 0
+        if self._open is not None:
+            self._open.look_for(needle)
         self._log.search(pattern_of(needle))
+        self._mark()
+        self._scan()
         self._show_name()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Mark hits while typing."""
-        if event.input.display:
+        """Mark matches while typing."""
+        if event.input.display and self._typing == "find":
             self._search(event.value)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Go to the last hit."""
+        """Go to the last match, or show only lines with the text."""
         event.input.display = False
         self._log.focus()
-        if event.value:
-            self._search(event.value)
+        if self._typing == "only":
+            self._want(replace(self._wanted, texts=(event.value,) if event.value else ()))
+        elif event.value:
             self.action_hit(-1)
 
     def action_hit(self, by: int) -> None:
-        """The next or the previous hit."""
-        pattern, view = pattern_of(self._needle), self._view
-        if pattern is None or view is None:
+        """The next or the previous match, as soon as it is known."""
+        log = self._open
+        if log is None or log.search is None:
             self.action_find()
             return
-        at = len(view.lines) if self._hit is None else self._hit
-        beyond = [line for line in view.find(pattern) if (line > at if by > 0 else line < at)]
-        if not beyond:
+        at = self._hit
+        if at is None:
+            at = log.tail.size + 1 if self._following else self._bottom + 1
+        self._going = 0 if log.search.knows(at, by) else by
+        if self._going:
+            return
+        found = log.search.before(at) if by < 0 else log.search.after(at)
+        if found is None and self._hit is None:
+            found = log.search.after(at) if by < 0 else log.search.before(at)
+        if found is None:
             self.say(tr("log.no_hit", text=self._needle))
             return
-        self._hit = beyond[0] if by > 0 else beyond[-1]
-        log = self._log
-        log.here = view.rows_of(self._hit)
-        log.scroll_to(y=max(log.here.start - log.size.height // 3, 0), animate=False)
-        log.refresh()
-        self.call_after_refresh(self._show_name)
+        self._hit = found
+        self._go_to(found, "middle")
+
+    def _mark(self) -> None:
+        """Make the match that was gone to stand out."""
+        view, here = self._view, range(0)
+        if view is not None and self._hit is not None and view.has(self._hit):
+            here = view.rows_of(view.line_from(self._hit))
+        self._log.here = here
+        self._log.refresh()
 
     def copy_text(self) -> str | None:
         """The found line, else what is on the screen."""
-        view, log = self._view, self._log
+        view = self._view
         if view is None:
             return None
-        if self._hit is not None:
-            return view.lines[self._hit]
-        first, last = (view.line_at(round(log.scroll_y) + row) for row in (0, max(log.size.height - 1, 0)))
+        if self._hit is not None and view.has(self._hit):
+            return view.lines[view.line_from(self._hit)]
+        first, last = view.line_from(self._top), view.line_from(self._bottom)
         return "\n".join(view.lines[first : last + 1]) or None
 
 

@@ -1,16 +1,12 @@
-"""Lines of a log as a screen shows them: those of a level, folded to its width, found by a search."""
+"""Lines of a log as a screen shows them, folded to its width. No Textual."""
 
-import re
-from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Iterator
 
 from rich.cells import chop_cells
 
-from diffbev_tui.log_tail import MOST_LINES, LogTail
+from diffbev_tui.log_tail import MOST_LINES, Line
 
-LEVELS = ("all", "warnings", "errors")
-ERROR = re.compile(r" E |error|traceback", re.I)
-WARNING = re.compile(r" W |warning", re.I)
 _SLACK = 2_000
 """Lines more than wanted before the oldest are dropped, as that lays everything out again."""
 _MOST_KEPT = 5 * MOST_LINES
@@ -18,42 +14,35 @@ _MOST_KEPT = 5 * MOST_LINES
 
 
 class LogView:
-    """Follows a ``LogTail``."""
+    """Lines, the rows they take, and where in the file they begin."""
 
-    def __init__(self, tail: LogTail, width: int, *, level: str = "all", wrap: bool = True) -> None:
-        self.tail, self.width, self.level, self.wrap = tail, width, level, wrap
+    def __init__(self, lines: Iterable[Line], width: int, *, wrap: bool = True) -> None:
+        self.width, self.wrap = width, wrap
         self.lines: list[str] = []
+        self.offsets: list[int] = []
         self.rows: list[str] = []
         self._firsts: list[int] = []
         """Row in which each line begins."""
-        self._added = tail.added
-        self._starts = tail.starts
-        self._append(tail.lines)
+        self.append(lines)
 
     @property
-    def begun_anew(self) -> bool:
-        """Whether the file was, so that everything has to be laid out again."""
-        return self._starts != self.tail.starts
+    def end(self) -> int:
+        """Byte at which the last line begins; -1 without one."""
+        return self.offsets[-1] if self.offsets else -1
 
     def is_too_long(self, *, following: bool) -> bool:
         """Whether the oldest lines should be dropped."""
         return len(self.lines) > (MOST_LINES + _SLACK if following else _MOST_KEPT)
 
-    def advance(self) -> tuple[int, list[str]]:
-        """Lines that are new, and their rows."""
-        new = min(self.tail.added - self._added, len(self.tail.lines))
-        self._added = self.tail.added
-        lines, rows = len(self.lines), len(self.rows)
-        if new:
-            self._append(list(self.tail.lines)[-new:])
-        return len(self.lines) - lines, self.rows[rows:]
-
-    def _append(self, lines: Iterable[str]) -> None:
-        for line in lines:
-            if of_level(line, self.level):
-                self._firsts.append(len(self.rows))
-                self.lines.append(line)
-                self.rows.extend(folded(line, self.width) if self.wrap else [line])
+    def append(self, lines: Iterable[Line]) -> list[str]:
+        """Add lines at the end; their rows."""
+        before = len(self.rows)
+        for offset, line in lines:
+            self._firsts.append(len(self.rows))
+            self.offsets.append(offset)
+            self.lines.append(line)
+            self.rows.extend(folded(line, self.width) if self.wrap else [line])
+        return self.rows[before:]
 
     def rows_of(self, line: int) -> range:
         """The rows that a line takes."""
@@ -64,16 +53,14 @@ class LogView:
         """The line that a row is of."""
         return max(bisect_right(self._firsts, row) - 1, 0)
 
-    def find(self, pattern: "re.Pattern[str]") -> Sequence[int]:
-        """Lines that match."""
-        return [number for number, line in enumerate(self.lines) if pattern.search(line)]
+    def line_from(self, offset: int) -> int:
+        """The first line that begins at this byte of the file or behind it."""
+        return bisect_left(self.offsets, offset)
 
-
-def of_level(line: str, level: str) -> bool:
-    """Whether a line is at least as loud as ``level``."""
-    if level == "all":
-        return True
-    return bool(ERROR.search(line)) or (level == "warnings" and bool(WARNING.search(line)))
+    def has(self, offset: int) -> bool:
+        """Whether a line begins at this byte of the file."""
+        line = self.line_from(offset)
+        return line < len(self.offsets) and self.offsets[line] == offset
 
 
 def folded(line: str, width: int) -> list[str]:
@@ -92,13 +79,3 @@ def _rows(line: str, width: int) -> Iterator[str]:
         yield line[at:end]
         at = end
     yield line[at:]
-
-
-def pattern_of(needle: str) -> "re.Pattern[str] | None":
-    """A regular expression, or the text itself where it is none; ``None`` for nothing."""
-    if not needle:
-        return None
-    try:
-        return re.compile(needle, re.I)
-    except re.error:
-        return re.compile(re.escape(needle), re.I)

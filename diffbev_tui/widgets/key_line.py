@@ -16,6 +16,7 @@ _NAMES = {
     "question_mark": "?",
     "exclamation_mark": "!",
     "slash": "/",
+    "ampersand": "&",
     "colon": ":",
     "comma": ",",
     "plus": "+",

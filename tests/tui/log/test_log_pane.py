@@ -3,7 +3,10 @@ import os
 import pytest
 from textual.widgets import Log, Static
 
+from diffbev_tui import log_tail
 from diffbev_tui.i18n import tr
+from diffbev_tui.log import scan
+from diffbev_tui.threads import jobs_running
 from tests.tui.app import run_app, until
 
 
@@ -96,8 +99,8 @@ async def test_hits_are_marked_while_typing_counted_and_gone_to(workspace):
     _log(workspace, [f"{'x' * 100} {number % 50}" for number in range(200)])
     async with run_app(workspace) as (app, pilot):
         await _open(app, pilot, 400)
-        await pilot.press("slash", *" 7$")
-        await until(pilot, lambda: "/ 7$  4" in _name(app))
+        await pilot.press("slash", *"X 7")
+        await until(pilot, lambda: "/X 7  4 matches" in _name(app))
         await pilot.press("enter")
         await until(pilot, lambda: "4/4" in _name(app))
         await pilot.press("N")
@@ -108,7 +111,7 @@ async def test_hits_are_marked_while_typing_counted_and_gone_to(workspace):
         marked = log.render_line(log.here.start - round(log.scroll_y))
         assert all(segment.style.underline for segment in marked)
         await pilot.press("escape")
-        await until(pilot, lambda: "/ 7$" not in _name(app))
+        await until(pilot, lambda: "/X 7" not in _name(app))
         assert log.has_focus
 
 
@@ -143,3 +146,67 @@ async def test_a_log_that_is_begun_anew_is_shown_anew(workspace):
         path.write_text("again\n")
         await until(pilot, lambda: list(app.query_one(Log).lines) == ["again"])
         assert "file restarted" in _name(app)
+
+
+@pytest.fixture
+def long_log(workspace, monkeypatch):
+    """A log of which little is held at a time: the last 1,000 of its 17,000 bytes."""
+    monkeypatch.setattr(log_tail, "_FIRST_LOOK", 1000)
+    monkeypatch.setattr(scan, "_SIDE", 1000)
+    monkeypatch.setattr(scan, "KEPT", 5)
+    lines = [f"{number:03d} I iter" if number % 50 else f"{number:03d} E failed" for number in range(1000)]
+    return _log(workspace, [*lines[:5], "005 I needle", *lines[6:]])
+
+
+async def test_a_match_far_before_the_end_is_shown_among_its_lines(workspace, long_log):
+    async with run_app(workspace) as (app, pilot):
+        await _open(app, pilot, 50)
+        log = app.query_one(Log)
+        assert "004 I iter" not in log.lines
+        await pilot.press("slash", *"Needle", "enter")
+        await until(pilot, lambda: app.pane.copy_text() == "005 I needle")
+        assert "1/1 matches" in _name(app)
+        assert "at 0% of" in _name(app)
+        assert list(log.lines[4:7]) == ["004 I iter", "005 I needle", "006 I iter"]
+        with long_log.open("a") as file:
+            file.write("and more\n")
+        await until(pilot, lambda: "1 new lines, not following" in _name(app))
+        held = log.lines[-1]
+        while log.lines[-1] == held:  # beyond what was read of it
+            await pilot.press("pagedown")
+            await until(pilot, lambda: not jobs_running())
+        await pilot.press("pageup")
+        await pilot.press("end")
+        await until(pilot, lambda: "new" not in _name(app) and "at " not in _name(app))
+
+
+async def test_a_filter_is_applied_to_the_complete_file(workspace, long_log):
+    async with run_app(workspace) as (app, pilot):
+        await _open(app, pilot, 50)
+        log = app.query_one(Log)
+        await pilot.press("f", "f")
+        await until(pilot, lambda: "20 lines" in _name(app) and log.line_count == 5)
+        await pilot.press("home")
+        await until(pilot, lambda: log.line_count == 20 and log.lines[0] == "000 E failed")
+        await pilot.press("end")
+        await until(pilot, lambda: log.line_count == 5)
+        with long_log.open("a") as file:
+            file.write("another\n1000 E failed\n")
+        await until(pilot, lambda: log.lines[-1] == "1000 E failed")
+        await pilot.press("ampersand", *"100 e", "enter")
+        await until(pilot, lambda: list(log.lines) == ["100 E failed"])
+        await pilot.press("escape")
+        await until(pilot, lambda: "21 lines" in _name(app) and log.line_count > 1)
+
+
+async def test_the_last_line_is_shown_though_it_has_no_end(workspace):
+    path = _log(workspace, ["one"])
+    async with run_app(workspace) as (app, pilot):
+        await _open(app, pilot, 1)
+        with path.open("a") as file:
+            file.write("10%\r20%")
+        await until(pilot, lambda: str(app.query_one("#log-unfinished", Static).content) == "20%")
+        with path.open("a") as file:
+            file.write("\rdone\n")
+        await until(pilot, lambda: list(app.query_one(Log).lines) == ["one", "done"])
+        assert not app.query_one("#log-unfinished").display

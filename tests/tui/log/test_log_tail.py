@@ -10,10 +10,12 @@ def test_lines_come_as_they_are_completed(tmp_path):
     path.write_text("one\ntw")
     assert tail.look()
     assert list(tail.lines) == ["one"]
+    assert tail.unfinished == "tw"
     with path.open("a") as file:
         file.write("o\nthree\n")
     assert tail.look()
-    assert list(tail.lines) == ["one", "two", "three"]
+    assert list(tail.held) == [(0, "one"), (4, "two"), (8, "three")]
+    assert not tail.unfinished
     assert not tail.look()
 
 

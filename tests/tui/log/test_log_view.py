@@ -1,19 +1,11 @@
 """Lines laid out: none is lost, each is found where it is."""
 
-import re
 from itertools import product
 
 from rich.cells import cell_len
 
-from diffbev_tui.log.view import LogView, folded, of_level, pattern_of
-from diffbev_tui.log_tail import LogTail
-
-
-def _tail(tmp_path, text):
-    (tmp_path / "a.log").write_text(text)
-    tail = LogTail(tmp_path / "a.log")
-    tail.look()
-    return tail
+from diffbev_tui.log.view import LogView, folded
+from diffbev_tui.log.wanted import Wanted, of_level, pattern_of
 
 
 def test_a_folded_line_is_whole_and_fits():
@@ -29,22 +21,15 @@ def test_a_line_is_folded_at_a_space_where_that_costs_little():
     assert folded(f"a {'b' * 30}", 20) == [f"a {'b' * 18}", "b" * 12]
 
 
-def test_rows_and_lines_know_each_other(tmp_path):
-    view = LogView(_tail(tmp_path, f"{'a' * 25}\n\nshort\n{'b' * 12}\n"), 10)
+def test_rows_lines_and_bytes_of_the_file_know_each_other():
+    view = LogView([(0, "a" * 25), (26, ""), (27, "short")], 10)
+    rows = view.append([(33, "b" * 12)])
+    assert rows == ["b" * 10, "bb"]
     assert [list(view.rows_of(line)) for line in range(4)] == [[0, 1, 2], [3], [4], [5, 6]]
     assert [view.line_at(row) for row in range(7)] == [0, 0, 0, 1, 2, 3, 3]
-    assert view.find(re.compile("short")) == [2]
-
-
-def test_new_lines_are_appended_and_only_those_of_the_level(tmp_path):
-    tail = _tail(tmp_path, "12:00 I one\n12:00 E two\n")
-    view = LogView(tail, 80, level="errors")
-    with tail.path.open("a") as file:
-        file.write("12:01 I three\n12:01 E four\n")
-    tail.look()
-    assert view.advance() == (1, ["12:01 E four"])
-    assert view.advance() == (0, [])
-    assert view.lines == ["12:00 E two", "12:01 E four"]
+    assert [view.line_from(offset) for offset in (0, 1, 27, 33, 99)] == [0, 1, 2, 3, 4]
+    assert view.has(27)
+    assert not view.has(28)
 
 
 def test_levels_include_what_is_louder():
@@ -56,7 +41,11 @@ def test_levels_include_what_is_louder():
     ]
 
 
-def test_what_is_no_regular_expression_is_searched_as_it_is():
-    assert pattern_of("loss (").search("a loss (raw)")
-    assert pattern_of("loss.*raw").search("a loss (raw)")
+def test_a_text_is_found_as_it_is_in_upper_and_lower_case():
+    assert pattern_of("loss (").search("a LOSS (raw)")
+    assert not pattern_of("loss.*raw").search("a loss (raw)")
+    assert pattern_of("é").search("É")
     assert pattern_of("") is None
+    assert Wanted("errors", ("gpu", "Memory")).fits("12:00 E GPU out of memory")
+    assert not Wanted("errors", ("gpu",)).fits("12:00 I GPU")
+    assert not Wanted()
