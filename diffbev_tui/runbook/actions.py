@@ -1,38 +1,42 @@
-"""Background work of the runbook screen: plan, start, stop, skip and check steps, and report results."""
+"""What the keys of the runbook screen do to steps: plan, start, stop, skip and fix, and how that ended."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from diffbev_engine.runbook.present import STATE_WORDS
-from diffbev_engine.runbook.record import GLYPHS, StepRecord, StepState
+from diffbev_engine.runbook.model import Phase
+from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.state import StateStore
-from diffbev_engine.runbook.view import RunbookView
+from diffbev_engine.runbook.view import RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.inspect import RunReport
 from diffbev_tui.fixes import Fix, fixes_of
-from diffbev_tui.i18n import language, tr
+from diffbev_tui.i18n import tr
 from diffbev_tui.lines import say
-from diffbev_tui.messages import Say, Severity
-from diffbev_tui.runbook.plan import Plan, Way
+from diffbev_tui.messages import Say, Severity, ShowScreen
+from diffbev_tui.runbook import plan as plans
+from diffbev_tui.runbook.offer import offer_for
+from diffbev_tui.runbook.outcome import ending, has_begun, outcome
+from diffbev_tui.runbook.selection import Facts
 from diffbev_tui.snapshot import Snapshot
-from diffbev_tui.widgets.choose_fix import choose_fix
+from diffbev_tui.widgets.ask_text import AskText
+from diffbev_tui.widgets.choose_fix import Further, choose_fix
 from diffbev_tui.widgets.dialogs import Choice
 from diffbev_tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
     from diffbev_tui.runbook.process import Started
 
-_CLOCK_SLACK_S = 1.0
-
 
 @dataclass
 class Planned(Message):
     """What a key would do was computed."""
 
-    plan: Plan
+    plan: plans.Plan
 
 
 @dataclass
@@ -74,14 +78,30 @@ class StepActions:
     def starting(self) -> tuple[str, ...]:
         """Steps that were started here and have not said so themselves yet."""
         view = self._pane.snapshot.view
-        return tuple(one.steps[0] for one in self._started if not _has_begun(one, view))
+        return tuple(one.steps[0] for one in self._started if not has_begun(one, view))
 
-    def ask(self, plan: Callable[[], Plan]) -> None:
+    def run(self, one: StepView) -> None:
+        """Run a step."""
+        self._plan(lambda view, roots, runs: plans.plan_step(view, one.step.id, roots, runs))
+
+    def run_phase(self, phase: Phase) -> None:
+        """Run what is left of a phase."""
+        self._plan(lambda view, roots, runs: plans.plan_phase(view, phase, roots, runs))
+
+    def run_failed(self) -> None:
+        """Run everything that failed or is stale."""
+        self._plan(plans.plan_failed)
+
+    def _plan(self, plan: Callable[[RunbookView, WorkspacePaths, Sequence[RunReport]], plans.Plan]) -> None:
         """Make a plan, ask where it has consequences, start."""
+        snapshot = self._pane.snapshot
+        if snapshot.view is None or snapshot.roots is None:
+            return
         if not self._pane.refused() and not self._pane.busy_seconds("plan"):
-            self._pane.run_in_thread("plan", plan, Planned)
+            job = partial(plan, snapshot.view, snapshot.roots, snapshot.runs)
+            self._pane.run_in_thread("plan", job, Planned)
 
-    def planned(self, plan: Plan) -> None:
+    def planned(self, plan: plans.Plan) -> None:
         """Start what was planned, after a question where it has consequences."""
         if plan.refusal:
             self._pane.say(plan.refusal, "warning")
@@ -101,14 +121,14 @@ class StepActions:
             )
 
     def _answered(
-        self, answer: str | None, ways: Mapping[str, Way], question: str, fixes: Sequence[Fix]
+        self, answer: str | None, ways: Mapping[str, plans.Way], question: str, fixes: Sequence[Fix]
     ) -> None:
         if answer == "fix":
             choose_fix(self._pane, question, fixes)
         elif answer is not None and answer in ways:
             self._start(ways[answer])
 
-    def _start(self, way: Way) -> None:
+    def _start(self, way: plans.Way) -> None:
         roots = self._pane.roots
         if roots is None or self._pane.refused() or self._pane.busy_seconds("start"):
             return
@@ -123,7 +143,17 @@ class StepActions:
 
     # stopping and skipping -----------------------------------------------------------------------
 
-    def stop(self, name: str, record: StepRecord) -> None:
+    def stop_running(self, chosen: str) -> None:
+        """Stop the chosen step if it runs, else the one that does."""
+        view = self._pane.snapshot.view
+        running = [one for one in view.steps if one.state is StepState.RUNNING] if view else []
+        wanted = [one for one in running if one.step.id == chosen] or running
+        if len(wanted) == 1:
+            self._stop(wanted[0].step.id, wanted[0].record)
+        else:
+            self._pane.say(tr("runbook.choose_running" if running else "runbook.nothing_runs"))
+
+    def _stop(self, name: str, record: StepRecord) -> None:
         """Ask whether to stop a running step, gently first."""
         roots = self._pane.roots
         if roots is None or self._pane.refused():
@@ -140,18 +170,49 @@ class StepActions:
         question = tr(f"runbook.ask_{key}", step=name)
         self._pane.confirm(question, tr(f"runbook.will_{key}"), stop)
 
-    def skip(self, view: RunbookView, name: str, reason: str) -> None:
-        """Skip a step for a reason."""
-        roots = self._pane.roots
-        if roots is not None and not self._pane.refused():
+    def skip(self, one: StepView) -> None:
+        """Skip a step with a reason that is asked for; a skipped one is taken back."""
+        if self._pane.refused():
+            return
+        name = one.step.id
+        if one.state is StepState.SKIPPED and not one.record.put_off:
+            self._unskip(name)
+        elif one.state is StepState.RUNNING:
+            self._pane.say(tr("runbook.skip_running", step=name), "warning")
+        else:
+            passed = one.state in (StepState.PASSED, StepState.STALE)
+            text = tr("runbook.will_skip_passed" if passed else "runbook.will_skip")
+            asked = AskText(tr("runbook.ask_skip", step=name), text, tr("runbook.skip_hint"))
+            self._pane.app.push_screen(asked, partial(self._skip, name))
+
+    def _skip(self, name: str, reason: str | None) -> None:
+        view, roots = self._pane.snapshot.view, self._pane.roots
+        if reason and view is not None and roots is not None and not self._pane.refused():
             self._pane.run_in_thread("skip", partial(_skip, view, roots, name, reason), Settled)
 
-    def unskip(self, name: str) -> None:
-        """Make a skipped step pending again."""
-        roots = self._pane.roots
-        if roots is not None and not self._pane.refused():
+    def _unskip(self, name: str) -> None:
+        if self._pane.roots is not None:
             said = Say(tr("runbook.unskipped", step=name))
-            self._pane.run_in_thread("skip", partial(StateStore(roots).reset, name), lambda _: said)
+            job = partial(StateStore(self._pane.roots).reset, name)
+            self._pane.run_in_thread("skip", job, lambda _: said)
+
+    # fixing --------------------------------------------------------------------------------------
+
+    def offer_fixes(self, chosen: str, facts: Facts, go_to_problem: Callable[[str], None]) -> None:
+        """Let a fix of a step or problem be chosen, or a command that helps with the step."""
+        offer = offer_for(chosen, facts)
+        further: list[Further] = []
+        if offer.problem is not None:
+            go = partial(go_to_problem, offer.problem.id)
+            further.append((tr("runbook.open_problem", title=say(offer.problem.title, facts.roots)), go))
+        if offer.diagnosed and not self._pane.read_only:
+            show = ShowScreen("classes", offer.diagnosed, action="diagnose")
+            title = tr("app.tool_diagnose", method=Path(offer.diagnosed).name)
+            further.append((title, partial(self._pane.ask_app, show)))
+        if offer.fixes or further:
+            choose_fix(self._pane, offer.title, offer.fixes, further)
+        else:
+            self._pane.say(tr("runbook.no_fix"))
 
     # watching ------------------------------------------------------------------------------------
 
@@ -163,7 +224,7 @@ class StepActions:
         for started in [one for one in self._started if one.exit_code is not None]:
             self._started.remove(started)
             self._told.update(started.steps)
-            self._pane.run_in_thread(f"ended {started.since}", partial(_outcome, roots, started), _say)
+            self._pane.run_in_thread(f"ended {started.since}", partial(outcome, roots, started), _say)
         self._say_endings(view)
         self._running = {one.step.id: one.record for one in view.steps if one.state is StepState.RUNNING}
         self._told &= self._running.keys()
@@ -182,11 +243,11 @@ class StepActions:
         for one in view.steps:
             ended = one.step.id in self._running and one.state is not StepState.RUNNING
             if ended and one.step.id not in mine and one.record.started == self._running[one.step.id].started:
-                self._pane.say(*_told(one.step.id, one.record))
+                self._pane.say(*ending(one.step.id, one.record))
 
 
-def _say(told: tuple[str, Severity]) -> Say:
-    return Say(*told)
+def _say(ended: tuple[str, Severity]) -> Say:
+    return Say(*ended)
 
 
 # The runner is imported by those who need it, as the first screen does not.
@@ -204,22 +265,10 @@ def _settle(view: RunbookView, roots: WorkspacePaths) -> None:
     settle(view.runbook, roots, StateStore(roots))
 
 
-def _has_begun(started: "Started", view: RunbookView | None) -> bool:
-    """Whether the state of the runbook shows it already."""
-    if view is None:
-        return False
-    names = set(started.steps)
-    return any(
-        (one.record.started or 0) >= started.since - _CLOCK_SLACK_S
-        for one in view.steps
-        if one.step.id in names
-    )
-
-
 # What handles processes is imported in the thread that needs it: not at the start of the UI.
 
 
-def _start(roots: WorkspacePaths, way: Way) -> "Started":
+def _start(roots: WorkspacePaths, way: plans.Way) -> "Started":
     from diffbev_tui.runbook.process import start_steps
 
     return start_steps(roots, way.arguments, way.steps)
@@ -235,31 +284,3 @@ def _asked(roots: WorkspacePaths, running: dict[str, StepRecord]) -> frozenset[s
     from diffbev_tui.runbook.process import asked_to_stop
 
     return frozenset(name for name, record in running.items() if asked_to_stop(roots, name, record))
-
-
-def _outcome(roots: WorkspacePaths, started: "Started") -> tuple[str, Severity]:
-    """What came of a start, from the records; a start that left none was refused, and says why."""
-    records = StateStore(roots).read()
-    mine = [(name, records[name]) for name in started.steps if name in records]
-    fresh = [
-        (name, record) for name, record in mine if (record.started or 0) >= started.since - _CLOCK_SLACK_S
-    ]
-    if not fresh:
-        severity: Severity = "error" if started.exit_code else "information"
-        return started.last_words() or tr("runbook.ended_silently", code=started.exit_code), severity
-    failed = [one for one in fresh if one[1].state is StepState.FAILED]
-    if failed:
-        return _told(*failed[-1])
-    if len(fresh) == 1:
-        return _told(*fresh[0])
-    return tr(
-        "runbook.all_passed", count=len(fresh), steps=", ".join(name for name, _ in fresh)
-    ), "information"
-
-
-def _told(name: str, record: StepRecord) -> tuple[str, Severity]:
-    words = f"{GLYPHS[record.state]} {name} {STATE_WORDS[record.state][language()]}"
-    reason = f": {say(record.reason, None)}" if record.reason else ""
-    bad = record.state is StepState.FAILED
-    severity: Severity = "error" if bad and not record.interrupted else "warning" if bad else "information"
-    return words + reason, severity

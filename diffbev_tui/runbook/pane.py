@@ -1,38 +1,23 @@
 """The runbook: phases, their steps, and the chosen step in detail; run, skip, check and fix from here."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.message import Message
 from textual.widgets import Static
 
-from diffbev_engine.runbook.checks.check import CheckResult
-from diffbev_engine.runbook.record import StepState
-from diffbev_engine.runbook.view import RunbookView, StepView
-from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runbook.view import StepView
 from diffbev_tui.i18n import tr
-from diffbev_tui.lines import say
-from diffbev_tui.messages import ShowScreen
-from diffbev_tui.runbook import plan as plans
 from diffbev_tui.runbook.actions import Planned, StepActions, StepsStarted, StopsAsked
-from diffbev_tui.runbook.details import check_summary
+from diffbev_tui.runbook.checking import Checked, OutputRead, ProblemsFound, StepChecks
 from diffbev_tui.runbook.drawing import RunbookDrawing
-from diffbev_tui.runbook.offer import offer_for
-from diffbev_tui.runbook.rows import FINAL, PROBLEM, PROBLEMS
+from diffbev_tui.runbook.rows import PROBLEM, PROBLEMS
 from diffbev_tui.runbook.selection import Facts, RunbookSelection
-from diffbev_tui.runbook.state import Failures, Looks, Problems, failures, look_at_steps, look_for_problems
 from diffbev_tui.runbook.step_detail import StepDetail
 from diffbev_tui.runbook.step_find import FindStep
 from diffbev_tui.runbook.step_tabs import StepTabs
 from diffbev_tui.snapshot import Snapshot
-from diffbev_tui.widgets.ask_text import AskText
-from diffbev_tui.widgets.choose_fix import Further, choose_fix
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainHorizontal, PlainVertical
 from diffbev_tui.widgets.row_list import RowList
@@ -59,37 +44,12 @@ class RunbookPane(Pane, can_focus=False):
         Binding("escape", "back", "runbook.key_back", show=False, id="runbook.back"),
     ]
 
-    @dataclass
-    class Checked(Message):
-        """Criteria were checked."""
-
-        results: dict[str, tuple[CheckResult, ...]]
-
-    @dataclass
-    class CheckedQuietly(Checked):
-        """Criteria were checked without having been asked for."""
-
-    @dataclass
-    class ProblemsFound(Message):
-        """The workspace was compared with the known problems."""
-
-        problems: Problems
-
-    @dataclass
-    class OutputRead(Message):
-        """The end of a step's log was read."""
-
-        log: str
-        lines: tuple[str, ...]
-
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.looks = Looks()
         self._actions = StepActions(self)
+        self._checks = StepChecks(self)
         self._selection = RunbookSelection()
         self._drawing = RunbookDrawing(self)
-        self._failures: Failures | None = None
-        """Of the last search for problems."""
 
     def compose(self) -> ComposeResult:
         """What to do next; the campaign in time; phases; the steps of one of them; one step in detail."""
@@ -115,15 +75,14 @@ class RunbookPane(Pane, can_focus=False):
         if snapshot.view is None and not snapshot.trouble:
             return
         self._actions.watch(snapshot)
-        self._look_closer()
+        self._checks.look_closer(self._selection.key)
         self.draw()
 
     def _facts(self) -> Facts | None:
-        snapshot = self.snapshot
+        snapshot, actions, looks = self.snapshot, self._actions, self._checks.looks
         if snapshot.view is None or snapshot.roots is None:
             return None
-        actions = self._actions
-        return Facts(snapshot, snapshot.view, snapshot.roots, self.looks, actions.starting, actions.stopping)
+        return Facts(snapshot, snapshot.view, snapshot.roots, looks, actions.starting, actions.stopping)
 
     def draw(self) -> None:
         """Show everything as it is now."""
@@ -136,44 +95,11 @@ class RunbookPane(Pane, can_focus=False):
             self._selection.follow(facts)
             self._drawing.draw(facts, self._selection)
 
-    def _look_closer(self) -> None:
-        """Look for known problems when something has failed since, and at the log of the chosen step."""
-        view, roots, key = self.snapshot.view, self.snapshot.roots, self._selection.key
-        if view is None or roots is None:
-            return
-        if failures(view) != self._failures:
-            self._failures = failures(view)
-            self.run_in_thread("problems", partial(look_for_problems, view, roots), self.ProblemsFound)
-        one = None if not key or key.startswith(PROBLEM) else view[key]
-        log = one.record.log if one else ""
-        unread = one and one.state is StepState.FAILED and self.looks.output[0] != log
-        if one and log and (unread or one.state is StepState.RUNNING):
-            self.run_in_thread("tail", partial(_tail, roots.workspace / log), partial(self.OutputRead, log))
-
-    def on_runbook_pane_problems_found(self, message: ProblemsFound) -> None:
-        """Mark them."""
-        self.looks = replace(self.looks, problems=message.problems)
-        self.draw()
-
-    def on_runbook_pane_output_read(self, message: OutputRead) -> None:
-        """Show it."""
-        self.looks = replace(self.looks, output=(message.log, message.lines))
-        self.draw()
-
-    def on_runbook_pane_checked(self, message: Checked) -> None:
-        """Show what holds, and say so."""
-        self._checked(message.results)
-        view = self.snapshot.view
-        if view is not None:
-            said = [check_summary(view[name].step, one) for name, one in message.results.items()]
-            self.say("\n".join(said))
-
-    def on_runbook_pane_checked_quietly(self, message: CheckedQuietly) -> None:
-        """Show what holds."""
-        self._checked(message.results)
-
-    def _checked(self, results: dict[str, tuple[CheckResult, ...]]) -> None:
-        self.looks = self.looks.with_checks(results)
+    @on(Checked)
+    @on(ProblemsFound)
+    @on(OutputRead)
+    def _found(self, message: Checked | ProblemsFound | OutputRead) -> None:
+        self._checks.take(message)
         self.draw()
 
     def on_planned(self, message: Planned) -> None:
@@ -231,12 +157,7 @@ class RunbookPane(Pane, can_focus=False):
 
     def _chosen(self) -> None:
         self.draw()
-        view, key = self.snapshot.view, self._selection.key
-        # The checklist is about files that other steps made: worth looking without being asked.
-        if view is None or not key or key.startswith(PROBLEM) or key in self.looks.checks:
-            return
-        if view[key].phase.id == FINAL:
-            self._check((view[key],), quiet=True)
+        self._checks.look_at_the_checklist(self._selection.key)
 
     @on(RowList.Opened, "#runbook-phases")
     def _phase_opened(self) -> None:
@@ -322,112 +243,57 @@ class RunbookPane(Pane, can_focus=False):
 
     # doing ---------------------------------------------------------------------------------------
 
-    def _step(self) -> tuple[Snapshot, RunbookView, WorkspacePaths, StepView] | None:
-        """The chosen step with all that it takes to act on it; says so when there is none."""
-        snapshot, key = self.snapshot, self._selection.key
-        if snapshot.view is None or snapshot.roots is None or not key or key.startswith(PROBLEM):
-            self.say(tr("runbook.no_step"))
-            return None
-        return snapshot, snapshot.view, snapshot.roots, snapshot.view[key]
-
-    def _ask(self, plan: Callable[[], plans.Plan]) -> None:
-        self._actions.ask(plan)
+    def _step(self) -> StepView | None:
+        """The chosen step; says so when there is none."""
+        view, key = self.snapshot.view, self._selection.key
+        if view is not None and key and not key.startswith(PROBLEM):
+            return view[key]
+        self.say(tr("runbook.no_step"))
+        return None
 
     def action_run(self) -> None:
         """Run the chosen step."""
-        if found := self._step():
-            snapshot, view, roots, one = found
-            self._ask(lambda: plans.plan_step(view, one.step.id, roots, snapshot.runs))
+        if one := self._step():
+            self._actions.run(one)
 
     def action_phase(self) -> None:
         """Run what is left of the phase."""
-        if found := self._step():
-            snapshot, view, roots, one = found
-            self._ask(lambda: plans.plan_phase(view, one.phase, roots, snapshot.runs))
+        if one := self._step():
+            self._actions.run_phase(one.phase)
 
     def action_failed(self) -> None:
         """Run everything that failed or is stale."""
-        snapshot = self.snapshot
-        view, roots = snapshot.view, snapshot.roots
-        if view is not None and roots is not None:
-            self._ask(lambda: plans.plan_failed(view, roots, snapshot.runs))
+        self._actions.run_failed()
 
     def action_stop(self) -> None:
         """Stop the chosen step if it runs, else the one that does."""
-        view = self.snapshot.view
-        running = [one for one in view.steps if one.state is StepState.RUNNING] if view else []
-        chosen = [one for one in running if one.step.id == self._selection.key]
-        if len(chosen or running) == 1:
-            one = (chosen or running)[0]
-            self._actions.stop(one.step.id, one.record)
-        else:
-            self.say(tr("runbook.choose_running" if running else "runbook.nothing_runs"))
+        self._actions.stop_running(self._selection.key)
 
     def action_skip(self) -> None:
         """Skip the chosen step with a reason; a skipped one is taken back."""
-        found = self._step()
-        if not found or self.refused():
-            return
-        _, view, _, one = found
-        name = one.step.id
-        if one.state is StepState.SKIPPED and not one.record.put_off:
-            self._actions.unskip(name)
-        elif one.state is StepState.RUNNING:
-            self.say(tr("runbook.skip_running", step=name), "warning")
-        else:
-            passed = one.state in (StepState.PASSED, StepState.STALE)
-            text = tr("runbook.will_skip_passed" if passed else "runbook.will_skip")
-            asked = AskText(tr("runbook.ask_skip", step=name), text, tr("runbook.skip_hint"))
-            self.app.push_screen(asked, lambda reason: self._skip(view, name, reason))
-
-    def _skip(self, view: RunbookView, name: str, reason: str | None) -> None:
-        if reason:
-            self._actions.skip(view, name, reason)
+        if one := self._step():
+            self._actions.skip(one)
 
     def action_check(self) -> None:
         """Check whether the criteria hold; changes nothing. With the phases in focus: of the whole phase."""
+        view = self.snapshot.view
         if self._selection.entry == PROBLEMS and self._selection.key.startswith(PROBLEM):
-            self._failures = None
-            self._look_closer()
+            self._checks.look_for_problems_again(self._selection.key)
             self.say(tr("runbook.looking_for_problems"))
-        elif found := self._step():
-            _, view, _, one = found
+        elif view is not None and (one := self._step()):
             whole = self.query_one("#runbook-phases").has_focus
-            self._check(view.of_phase(one.phase) if whole else (one,))
-
-    def _check(self, steps: tuple[StepView, ...], *, quiet: bool = False) -> None:
-        if self.roots is not None:
-            answer = self.CheckedQuietly if quiet else self.Checked
-            self.run_in_thread("check", partial(look_at_steps, steps, self.roots), answer)
+            self._checks.check(view.of_phase(one.phase) if whole else (one,))
 
     def action_fix(self) -> None:
         """Let a fix of the chosen step or problem be chosen, or a command that helps with the step."""
         facts = self._facts()
         if facts is None or not self._selection.key:
             self.say(tr("runbook.no_step"))
-            return
-        offer = offer_for(self._selection.key, facts)
-        further: list[Further] = []
-        if offer.problem is not None:
-            go = partial(self._go_to_problem, offer.problem.id)
-            further.append((tr("runbook.open_problem", title=say(offer.problem.title, facts.roots)), go))
-        run = offer.diagnosed
-        if run and not self.read_only:
-            diagnose = tr("app.tool_diagnose", method=Path(run).name)
-            further.append((diagnose, partial(self.ask_app, ShowScreen("classes", run, action="diagnose"))))
-        if offer.fixes or further:
-            choose_fix(self, offer.title, offer.fixes, further)
         else:
-            self.say(tr("runbook.no_fix"))
+            self._actions.offer_fixes(self._selection.key, facts, self._go_to_problem)
 
     def _go_to_problem(self, problem: str) -> None:
         self._selection.go_to_problem(problem)
         if self._drawing.narrow:
             self._drawing.open_detail()
         self.draw()
-
-
-def _tail(path: Path) -> tuple[str, ...]:
-    from diffbev_tui.runbook.process import tail_lines  # in a thread, not at the start of the UI
-
-    return tail_lines(path)

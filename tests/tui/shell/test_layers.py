@@ -18,7 +18,7 @@ LAYERS = [
     *("preload", "switcher", "main_screen", "app", "served", "main"),
 ]
 WITH_TEXTUAL = {
-    *("pane", "actions", "drawing", "choose_runs", "lines", "panel", "sample_view"),
+    *("pane", "actions", "checking", "drawing", "choose_runs", "lines", "panel", "sample_view"),
     *("step_detail", "step_dialogs", "step_find", "step_tabs", "plot_view"),
 }
 """Modules of a screen or of the charts that are widgets or use them; the others hold facts and texts."""
