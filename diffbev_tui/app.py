@@ -26,6 +26,7 @@ from diffbev_tui.main_screen import MainScreen
 from diffbev_tui.messages import (
     Copy,
     GpusRead,
+    OfferFixes,
     OpenWorkspace,
     Overlay,
     Prefer,
@@ -142,6 +143,10 @@ class DiffBEVApp(RunInThread, App[None]):
     def pane(self) -> Pane | None:
         """The pane in view."""
         return self.main_screen.pane if self.main_screen else None
+
+    @property
+    def _commands(self) -> CommandStrip:
+        return self.screen_stack[0].query_one(CommandStrip)
 
     def compose(self) -> ComposeResult:
         """Status, tabs, the pane, keys."""
@@ -283,8 +288,15 @@ class DiffBEVApp(RunInThread, App[None]):
 
     def on_run_fix(self, message: RunFix) -> None:
         """Preview it."""
-        if self.main_screen is not None:
-            self.main_screen.query_one(CommandStrip).ask(message.fix)
+        self._commands.ask(message.fix)
+
+    def on_offer_fixes(self, message: OfferFixes) -> None:
+        """Look for them."""
+        self._commands.offer(message.run)
+
+    def on_send_test_notification(self) -> None:
+        """Send it."""
+        self._commands.send_test_notification()
 
     def on_poll_now(self) -> None:
         """Something was changed."""
@@ -334,7 +346,7 @@ class DiffBEVApp(RunInThread, App[None]):
         """What happened to the runs, and when."""
         from diffbev_tui.widgets.alert_list import AlertList
 
-        self.push_screen(AlertList(self.snapshot.alerts), self._alert_chosen)
+        self.push_screen(AlertList(self.snapshot.alerts, read_only=self.read_only), self._alert_chosen)
 
     def _alert_chosen(self, chosen: RunAlert | None) -> None:
         if chosen is not None:

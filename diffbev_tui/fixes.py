@@ -8,9 +8,10 @@ from pathlib import Path
 from diffbev_engine.core.bilingual import same
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.findings.command import PROGRAM, changes_of
-from diffbev_engine.findings.finding import Remedy
+from diffbev_engine.findings.finding import Certainty, Remedy
 from diffbev_engine.runbook.present import filled
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.i18n import tr
 from diffbev_tui.lines import say
 
@@ -106,6 +107,20 @@ def fixes_of(remedies: Iterable[Remedy], roots: WorkspacePaths | None, run: str 
     """The remedies of a finding, each command once."""
     found = {fix.copied: fix for remedy in remedies if (fix := fix_of(remedy, roots, run)).text}
     return tuple(found.values())
+
+
+def fixes_of_run(run: RunReport, roots: WorkspacePaths) -> tuple[Fix, ...]:
+    """What the doctor knows to do about a run, then what its state allows; for threads."""
+    from diffbev_engine.runbook.doctor import consult  # comes when it is needed, after the first screen
+
+    sure = [one for one in consult(Path(run.path)).findings if one.certainty is Certainty.SHOWN]
+    found = [fix for one in sure for fix in fixes_of(one.remedies, roots, one.where or run.path)]
+    name = plain(Path(run.path).name)
+    if run.state is RunCondition.RUNNING:
+        found.append(command_fix(tr("app.fix_stop_run", run=name), (PROGRAM, "runs", "stop", run.path)))
+    elif run.resumable:
+        found.append(command_fix(tr("app.fix_resume_run", run=name), (*_RESUME, run.path)))
+    return tuple({fix.copied: fix for fix in reversed(found)}.values())[::-1]
 
 
 def resume_command(run: str | Path, overrides: Iterable[str], environment: Mapping[str, str]) -> str:

@@ -52,6 +52,19 @@ class RunFix(Message):
 
 
 @dataclass
+class OfferFixes(Message):
+    """Look for what can be done about a run, and let one be chosen."""
+
+    run: str
+    """Path of its directory."""
+
+
+@dataclass
+class SendTestNotification(Message):
+    """To everybody whom ``[notify]`` of the workspace names."""
+
+
+@dataclass
 class Overlay(Message):
     """Overlay these runs in the charts; none: the usual ones."""
 

@@ -16,7 +16,7 @@ class Entry:
     """One line of the palette."""
 
     title: str
-    kind: Literal["step", "run", "compare", "diagnose", "tool"]
+    kind: Literal["step", "run", "compare", "diagnose", "tool", "notify"]
     target: tuple[str, ...] = ()
     """A step; a run, to show or to diagnose; runs to overlay."""
     fix: Fix | None = None
@@ -47,4 +47,5 @@ def entries(snapshot: Snapshot, *, read_only: bool) -> list[Entry]:
             if run.last_checkpoint
         ]
         found += [Entry(fix.text, "tool", fix=fix) for fix in tools(snapshot)]
+        found.append(Entry(tr("app.tool_notify"), "notify"))
     return found

@@ -8,7 +8,7 @@ from textual.app import App, SystemCommand
 from textual.message import Message
 from textual.screen import Screen
 
-from diffbev_tui.messages import Overlay, RunFix, ShowScreen
+from diffbev_tui.messages import Overlay, RunFix, SendTestNotification, ShowScreen
 from diffbev_tui.palette import Entry, entries
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.key_line import commands_of
@@ -39,4 +39,6 @@ def _messages(entry: Entry) -> tuple[Message, ...]:
         return (ShowScreen("classes", entry.target[0], action="diagnose"),)
     if entry.kind == "compare":
         return Overlay(entry.target), ShowScreen("monitor")
+    if entry.kind == "notify":
+        return (SendTestNotification(),)
     return (RunFix(entry.fix),) if entry.fix is not None else ()

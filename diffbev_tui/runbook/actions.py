@@ -124,7 +124,7 @@ class StepActions:
         self, answer: str | None, ways: Mapping[str, plans.Way], question: str, fixes: Sequence[Fix]
     ) -> None:
         if answer == "fix":
-            choose_fix(self._pane, question, fixes)
+            choose_fix(self._pane.app, question, fixes, read_only=self._pane.read_only)
         elif answer is not None and answer in ways:
             self._start(ways[answer])
 
@@ -210,7 +210,7 @@ class StepActions:
             title = tr("app.tool_diagnose", method=Path(offer.diagnosed).name)
             further.append((title, partial(self._pane.ask_app, show)))
         if offer.fixes or further:
-            choose_fix(self._pane, offer.title, offer.fixes, further)
+            choose_fix(self._pane.app, offer.title, offer.fixes, further, read_only=self._pane.read_only)
         else:
             self._pane.say(tr("runbook.no_fix"))
 

@@ -1,5 +1,6 @@
 """Engine commands that were started from a screen: previewed, started, followed, and how they ended."""
 
+import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,17 +13,19 @@ from textual.reactive import var
 
 from diffbev_engine.core.plain_text import plain
 from diffbev_tui.detached_process import DetachedProcess, find_running, start_or_find
-from diffbev_tui.engine import engine_command
-from diffbev_tui.fixes import Fix, FixKind, command_name
+from diffbev_tui.engine import ask_engine, engine_command
+from diffbev_tui.fixes import Fix, FixKind, command_name, fixes_of_run
 from diffbev_tui.format import duration
-from diffbev_tui.i18n import tr
+from diffbev_tui.i18n import language, tr
 from diffbev_tui.messages import Copy, PollNow, Say, ShowScreen
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.threads import JobFailed, RunInThread
+from diffbev_tui.widgets.choose_fix import choose_fix
 from diffbev_tui.widgets.dialogs import Choice
 from diffbev_tui.widgets.line import Line
 
 _POLL_S = 1.0
+_NOTIFY_WITHIN_S = 120.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,13 @@ class CommandStrip(RunInThread, Line):
 
         words: str
 
+    @dataclass
+    class FixesFound(Message):
+        """What can be done about a run."""
+
+        run: str
+        fixes: tuple[Fix, ...]
+
     def __init__(self) -> None:
         super().__init__(id="commands")
         self.display = False
@@ -100,6 +110,31 @@ class CommandStrip(RunInThread, Line):
         answers = {name: tr(f"app.fix_answer_{name}") for name in ("run", "copy", "no")}
         question = tr(f"app.fix_ask_{fix.kind.value}")
         self.app.push_screen(Choice(question, fix.preview, answers, "no"), partial(self._answered, fix))
+
+    def offer(self, run: str) -> None:
+        """Look for what can be done about a run."""
+        report = next((one for one in self.snapshot.runs if one.path == run), None)
+        roots = self.snapshot.roots
+        if report is not None and roots is not None:
+            answer = partial(self.FixesFound, Path(run).name)
+            self.run_in_thread("fixes", partial(fixes_of_run, report, roots), answer)
+
+    def on_command_strip_fixes_found(self, message: FixesFound) -> None:
+        """Let one be chosen."""
+        if message.fixes:
+            name, read_only = plain(message.run), self.snapshot.read_only
+            choose_fix(self.app, tr("app.fixes_of_run", run=name), message.fixes, read_only=read_only)
+        else:
+            self.post_message(Say(tr("app.no_fixes", run=plain(message.run))))
+
+    def send_test_notification(self) -> None:
+        """To everybody whom the workspace names."""
+        roots = self.snapshot.roots
+        if self.snapshot.read_only or roots is None:
+            self.post_message(Say(tr("app.read_only_refused"), "warning"))
+        elif not self.busy_seconds("notify"):
+            self.post_message(Say(tr("app.notify_sending")))
+            self.run_in_thread("notify", partial(_send_test, roots.workspace), lambda said: said)
 
     def _answered(self, fix: Fix, answer: str | None) -> None:
         if answer == "copy":
@@ -182,6 +217,16 @@ def _resume(fix: Fix) -> str:
     if fix.overrides or fix.environment:
         return started_words(apply_remedy(fix.run, fix.overrides, fix.environment))
     return started_words(resume_run(fix.run))
+
+
+def _send_test(workspace: Path) -> Say:
+    """What became of it; services are named by their schemes, never by their URLs."""
+    answer = ask_engine("runs", "notify-test", workspace, "--json", timeout_s=_NOTIFY_WITHIN_S)
+    line = answer.last_line
+    if not line.startswith("{"):
+        return Say(line.removeprefix("error: "), "error")
+    told = json.loads(line)
+    return Say(plain(told["message"][language()]), "information" if told["ok"] else "error")
 
 
 def _ending(one: CommandSeen) -> Say:

@@ -1,6 +1,7 @@
 """A fix is previewed, runs apart from the UI, and says how it ended."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ from textual.widgets import Static
 from diffbev_engine.core.bilingual import same
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.runbook.workspace_paths import find_roots
+from diffbev_engine.runs.alerts import Alert, AlertKind, append_alerts
+from diffbev_engine.runs.status import RunState
+from diffbev_tui.engine import Answer
 from diffbev_tui.fixes import Fix, FixKind, command_name, fix_of
 from diffbev_tui.i18n import set_language
 from diffbev_tui.messages import RunFix
@@ -18,6 +22,7 @@ from diffbev_tui.widgets import command_strip
 from diffbev_tui.widgets.command_strip import CommandStrip
 from diffbev_tui.widgets.dialogs import Choice
 from tests.tui.app import run_app, until
+from tests.tui.monitor.run_files import write_run
 
 TOOL = (
     "import sys, time, pathlib\nprint('half done', flush=True)\nwhile not pathlib.Path('go').exists():\n"
@@ -119,3 +124,33 @@ async def test_tools_are_offered_where_they_help(workspace):
         assert named["3.2"] == {"preflight", "memory"}
         assert named["6.3"] == {"visualize"}
         assert {"prepare", "preflight", "memory", "visualize"} <= {fix.argv[0] for fix in tools(app.snapshot)}
+
+
+async def test_an_alert_offers_the_fixes_of_its_run(workspace):
+    run = write_run(workspace / "runs" / "baseline", state=RunState.INTERRUPTED, started=time.time() - 90)
+    run.latest.write_bytes(b"x")
+    append_alerts(run.alerts, [Alert(time.time(), AlertKind.INTERRUPTED, 5)])
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await until(pilot, lambda: app.snapshot.alerts)
+        await pilot.press("exclamation_mark", "f")
+        await until(pilot, lambda: isinstance(app.screen, Choice))
+        assert f"$ diffbev-engine runs resume {run.path}" in _text(app.screen).replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ('{"ok": true, "message": {"zh": "好", "en": "sent to ntfy"}}', "sent to ntfy"),
+        ("error: workspace.toml: notify.url is unknown", "workspace.toml: notify.url is unknown"),
+    ],
+)
+async def test_a_test_notification_says_what_became_of_it(workspace, monkeypatch, answer, words):
+    asked = []
+    monkeypatch.setattr(
+        command_strip, "ask_engine", lambda *words, **_: asked.append(words) or Answer(0, answer)
+    )
+    async with run_app(workspace) as (app, pilot):
+        await until(pilot, lambda: app.snapshot.view is not None)
+        await pilot.press("exclamation_mark", "t")
+        await until(pilot, lambda: words in _said(app))
+        assert asked == [("runs", "notify-test", app.roots.workspace, "--json")]
