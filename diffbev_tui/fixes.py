@@ -1,5 +1,6 @@
 """What can be done from here about a problem: run a command, resume a run, or copy text. No Textual."""
 
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
@@ -125,8 +126,9 @@ def fixes_of_run(run: RunReport, roots: WorkspacePaths) -> tuple[Fix, ...]:
 
 def resume_command(run: str | Path, overrides: Iterable[str], environment: Mapping[str, str]) -> str:
     """``NAME=value diffbev-engine runs resume RUN --set …``."""
-    variables = "".join(f"{name}={value} " for name, value in environment.items())
-    return f"{variables}{' '.join(_RESUME)} {run}" + "".join(f" --set {each}" for each in overrides)
+    variables = [f"{name}={value}" for name, value in environment.items()]
+    settings = [word for override in overrides for word in ("--set", override)]
+    return shlex.join([*variables, *_RESUME, str(run), *settings])
 
 
 def command_name(argv: tuple[str, ...]) -> str:

@@ -13,6 +13,8 @@ from diffbev_engine.findings.oom_message import OutOfMemory
 from diffbev_engine.runbook.model import Problem, Runbook
 from diffbev_engine.runbook.present import NO_ROOTS, filled
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.manifest import read_manifest
 
 _RESUME = ("diffbev-engine", "runs", "resume")
 
@@ -33,8 +35,21 @@ def _applies(remedy: Remedy, context: FailureContext, said: str) -> bool:
         return False
     if remedy.argv[:3] == _RESUME and context.run and not context.run.resumable:
         return False
+    if any(_has_already(override, context) for override in remedy.overrides):
+        return False
     compiles = any(each.startswith("compile=") and "off" not in each for each in remedy.overrides)
     return not (compiles and missing_for_compile(on_gpu=True))
+
+
+def _has_already(override: str, context: FailureContext) -> bool:
+    """Whether the run has that setting; for a batch, one of that size or a smaller one."""
+    manifest = read_manifest(RunFolder(context.run_dir)) if context.run_dir else None
+    name, _, wanted = override.partition("=")
+    value = manifest.setting(name) if manifest else None
+    if value is None:
+        return False
+    is_batch = name == "data.samples_per_gpu" and isinstance(value, int) and wanted.isdecimal()
+    return value <= int(wanted) if is_batch else str(value) == wanted.strip("'\"")
 
 
 def _for_the_run(remedy: Remedy, context: FailureContext, names: dict[str, str]) -> Remedy:

@@ -224,6 +224,14 @@ def test_a_resume_is_not_advised_without_a_checkpoint(tmp_path):
     assert finding.remedies[0].argv[-3:] == (str(tmp_path), "--set", "optimizer.lr=1e-4")
 
 
+@pytest.mark.parametrize(("batch", "advised"), [(8, True), (2, False), (1, False)])
+def test_a_setting_that_the_run_has_already_is_not_advised(batch, advised, tmp_path):
+    (tmp_path / "train_20260101_000000.log").write_text("torch.cuda.OutOfMemoryError: CUDA out of memory.")
+    (tmp_path / "run.json").write_text(json.dumps({"config": {"data": {"samples_per_gpu": batch}}}))
+    (finding, *_) = diagnose(RUNBOOK, context_of(tmp_path))
+    assert any("data.samples_per_gpu=2" in remedy.overrides for remedy in finding.remedies) is advised
+
+
 def test_a_remedy_for_another_library_is_left_out():
     log = LogText("ImportError: libGL.so.1: cannot open shared object file: No such file or directory")
     (finding,) = diagnose(RUNBOOK, FailureContext(logs=(log,)))
