@@ -79,6 +79,34 @@ def wrap(text: str, width: int) -> list[str]:
     return rows
 
 
+def flow(units: Iterable[Line], width: int, *, indent: int = 3, gap: int = 2) -> list[Line]:
+    """Units one after the other; one that does not fit begins the next row, broken if longer than that.
+
+    Args:
+        units: what should stay together.
+        width: of a row, in cells.
+        indent: of every row but the first, which goes in by one.
+        gap: blanks between two units.
+    """
+    rows: list[Line] = []
+    row: Line = ((" ", ""),)
+    empty = True
+    for unit in units:
+        if not empty and width_of(row) + gap + width_of(unit) > width:
+            rows.append(row)
+            row, empty = ((" " * indent, ""),), True
+        if width_of(row) + width_of(unit) > width:
+            *full, rest = wrap("".join(text for text, _ in unit), width - indent)
+            tone = unit[0][1]
+            for part in full:
+                rows.append((*row, (part, tone)))
+                row = ((" " * indent, ""),)
+            unit = ((rest, tone),)
+        row = (*row, *unit) if empty else (*row, (" " * gap, ""), *unit)
+        empty = False
+    return [*rows, row]
+
+
 def width_of(line: Iterable[Piece]) -> int:
     """Cells of a row."""
     return sum(cell_len(text) for text, _ in line)

@@ -13,15 +13,25 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import DataTable, Input, Static
 
-from diffbev_engine.core.format import byte_size
+from diffbev_engine.core.format import UNKNOWN, byte_size
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.labels import RunLabels, write_labels
 from diffbev_engine.runs.trash import TRASH, Trashed, move_to_trash, size_of_run
 from diffbev_tui.i18n import language, tr
+from diffbev_tui.lines import cut
 from diffbev_tui.messages import Overlay, PollNow, ShowScreen
 from diffbev_tui.run_book import MOST, pin, short_names
-from diffbev_tui.runs.state import COLUMNS, RunRow, RunsView, count_of_new, refreshed, rows
+from diffbev_tui.runs.state import (
+    COLUMNS,
+    RunRow,
+    RunsView,
+    columns_for,
+    count_of_new,
+    name_room,
+    refreshed,
+    rows,
+)
 from diffbev_tui.runs.text import Course, detail, read_course
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.ask_text import AskText
@@ -39,7 +49,7 @@ class RunsPane(Pane, can_focus=False):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "open", "runs.key_open", id="runs.open"),
         Binding("space", "overlay", "runs.key_overlay", id="runs.overlay"),
-        Binding("b", "sort('best')", "runs.key_best", id="runs.best"),
+        Binding("b", "best", "runs.key_best", id="runs.best"),
         Binding("slash", "filter", "runs.key_filter", id="runs.filter"),
         Binding("p", "pin", "runs.key_pin", id="runs.pin"),
         Binding("t", "tags", "runs.key_tags", id="runs.tags"),
@@ -87,6 +97,7 @@ class RunsPane(Pane, can_focus=False):
         self._control = RunControl(self)
         self._listed: tuple[RunRow, ...] = ()
         self._heads: object = None
+        self._columns: tuple[str, ...] = COLUMNS
         self._cells_due = 0.0
         self._course: Course | None = None
         self._overlay_seen: tuple[str, ...] = ()
@@ -122,28 +133,37 @@ class RunsPane(Pane, can_focus=False):
             return
         others = not self._listed or not self._table.row_count
         changed = self._overlay_seen != self.overlay
-        if others or self._heads != self._head_key():
+        if others:
             self._list(rows(snapshot, self.view, self.overlay))
+        elif self._heads != self._head_key():
+            self._list(refreshed([row.path for row in self._listed], snapshot, self.overlay))
         elif changed or time.monotonic() >= self._cells_due:
             self._refresh_cells(refreshed([row.path for row in self._listed], snapshot, self.overlay))
         self._show_words()
 
     def _head_key(self) -> object:
-        return language(), self.view
+        return language(), self.view, self.room.width
+
+    def on_resize(self) -> None:
+        """Show the columns that fit now."""
+        if self.ready:
+            self.update_snapshot(self.snapshot)
 
     def _list(self, found: list[RunRow]) -> None:
         """Everything again, the cursor on the run where it was."""
-        table, here = self._table, self._path()
-        if self._heads != self._head_key():
-            self._heads = self._head_key()
+        table, here, width = self._table, self._path(), self.room.width
+        arrow = " ▼" if self.view.descending else " ▲"
+        heads = {name: tr(f"runs.col_{name}") + (arrow if name == self.view.sort else "") for name in COLUMNS}
+        columns = columns_for(found, heads, width, self.view.sort)
+        if self._heads != self._head_key() or columns != self._columns:
+            self._heads, self._columns = self._head_key(), columns
             table.clear(columns=True)
-            for name in COLUMNS:
-                arrow = (" ▼" if self.view.descending else " ▲") if name == self.view.sort else ""
-                table.add_column(tr(f"runs.col_{name}") + arrow, key=name)
+            for name in columns:
+                table.add_column(heads[name], key=name)
         else:
             table.clear()
         for row in found:
-            table.add_row(*map(partial(_cell, row), COLUMNS), key=row.path)
+            table.add_row(*(_cell(row, name, width) for name in columns), key=row.path)
         self._listed = tuple(found)
         self._overlay_seen, self._cells_due = self.overlay, time.monotonic() + _CELLS_EVERY_S
         place = next((at for at, row in enumerate(found) if row.path == here), 0)
@@ -155,9 +175,9 @@ class RunsPane(Pane, can_focus=False):
             self._list(found)
             return
         for before, row in zip(self._listed, found, strict=True):
-            for name, old, new in zip(COLUMNS, before.cells, row.cells, strict=True):
-                if old != new:
-                    self._table.update_cell(row.path, name, _cell(row, name))
+            for name in self._columns:
+                if before.cell(name) != row.cell(name):
+                    self._table.update_cell(row.path, name, _cell(row, name, self.room.width))
         self._listed = tuple(found)
         self._overlay_seen, self._cells_due = self.overlay, time.monotonic() + _CELLS_EVERY_S
 
@@ -169,10 +189,21 @@ class RunsPane(Pane, can_focus=False):
         if run is not None:
             paths = [one.path for one in snapshot.runs]
             names = dict(zip(paths, short_names(paths), strict=True))
-            text = detail(run, snapshot.book, self._course, snapshot.taken, names)
+            width = self.room.width
+            text = detail(run, snapshot.book, self._course, snapshot.taken, names, self._hidden(), width)
             if self._course is None or self._course.run != run.path:
                 self.run_in_thread("course", partial(read_course, run.path), self.CourseRead)
         self.query_one("#runs-detail", Static).update(text)
+
+    def _hidden(self) -> list[str]:
+        """What the columns say of the chosen run that the table has no room for."""
+        row = self._listed[self._table.cursor_row]
+        found = [(name, row.cell(name)) for name in COLUMNS if name not in self._columns]
+        return [
+            tr("runs.last", value=cell) if name == "last" else f"{tr(f'runs.col_{name}')} {cell}"
+            for name, cell in found
+            if cell not in ("", UNKNOWN)
+        ]
 
     def _head(self) -> Text:
         snapshot, view = self.snapshot, self.view
@@ -220,6 +251,11 @@ class RunsPane(Pane, can_focus=False):
         """By a column, the best first; again: the other way round."""
         again = column == self.view.sort
         self._look(replace(self.view, sort=column, descending=not self.view.descending if again else True))
+        self._table.move_cursor(row=0, animate=False)
+
+    def action_best(self) -> None:
+        """By the best mIoU, the highest first, whatever the order was."""
+        self._look(replace(self.view, sort="best", descending=True))
         self._table.move_cursor(row=0, animate=False)
 
     def action_column(self, by: int) -> None:
@@ -283,12 +319,13 @@ class RunsPane(Pane, can_focus=False):
         if not path:
             return
         if path in self.overlay:
-            self.ask_app(Overlay(tuple(one for one in self.overlay if one != path)))
+            self.overlay = tuple(one for one in self.overlay if one != path)
         elif len(self.overlay) >= MOST:
             self.say(tr("runs.overlay_full", most=MOST), "warning")
             return
         else:
-            self.ask_app(Overlay((*self.overlay, path)))
+            self.overlay = (*self.overlay, path)
+        self.ask_app(Overlay(self.overlay))  # which hands it down, but later than the next key may come
         self.action_move(1)
 
     def action_pin(self) -> None:
@@ -371,9 +408,10 @@ class RunsPane(Pane, can_focus=False):
         return "\n".join([heads, *("\t".join(cell.strip() for cell in row.cells) for row in self._listed)])
 
 
-def _cell(row: RunRow, name: str) -> Text:
+def _cell(row: RunRow, name: str, width: int) -> Text:
     style = "bold red" if name == "state" and row.bad else ""
-    text = Text(row.cells[COLUMNS.index(name)], style, no_wrap=True)
-    if name in ("best", "delta", "progress", "took"):
+    cell = cut(row.cell(name), name_room(width)) if name == "run" else row.cell(name)
+    text = Text(cell, style, no_wrap=True)
+    if name in ("best", "last", "speed", "delta", "progress", "took"):
         text.justify = "right"
     return text

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
+
 from diffbev_engine.core.changes import changes
 from diffbev_engine.core.format import UNKNOWN, points
 from diffbev_engine.core.plain_text import plain
@@ -14,7 +16,12 @@ from diffbev_tui.run_book import BookPage
 from diffbev_tui.run_state import is_well, run_state
 from diffbev_tui.snapshot import Snapshot
 
-COLUMNS = ("run", "state", "progress", "best", "delta", "started", "took", "tags")
+COLUMNS = ("run", "state", "progress", "best", "last", "speed", "delta", "started", "took", "tags")
+_BY_IMPORTANCE = ("run", "state", "progress", "best", "delta", "last", "speed", "tags", "started", "took")
+_MOST_COLUMNS = 8
+"""More make the table slow to paint and hard to read."""
+_CELL_PADDING = 2
+_SCROLLBAR = 2
 _MOST_DIFFERENCES = 8
 
 
@@ -22,7 +29,7 @@ _MOST_DIFFERENCES = 8
 class RunsView:
     """How the table is shown."""
 
-    sort: str = "started"
+    sort: str = "best"
     """A column."""
     descending: bool = True
     wanted: str = ""
@@ -39,6 +46,10 @@ class RunRow:
     bad: bool
     """Whether its state calls for somebody."""
 
+    def cell(self, column: str) -> str:
+        """Of one column."""
+        return self.cells[COLUMNS.index(column)]
+
 
 def rows(snapshot: Snapshot, view: RunsView, shown: Sequence[str]) -> list[RunRow]:
     """The runs that fit, in order.
@@ -54,6 +65,34 @@ def rows(snapshot: Snapshot, view: RunsView, shown: Sequence[str]) -> list[RunRo
     unknown = [run for run in found if key(run, snapshot) is None]
     known.sort(key=lambda run: key(run, snapshot), reverse=view.descending)
     return [_row(run, snapshot, shown) for run in (*known, *unknown)]
+
+
+def columns_for(found: Sequence[RunRow], heads: Mapping[str, str], width: int, sort: str) -> tuple[str, ...]:
+    """The most important columns that say something and fit, and the one that is sorted by.
+
+    Args:
+        found: rows of the table.
+        heads: titles of all columns.
+        width: of the table, in cells.
+        sort: a column.
+    """
+    chosen: set[str] = set()
+    room = width - _SCROLLBAR
+    for name in (sort, *_BY_IMPORTANCE):
+        cells = [row.cell(name) for row in found]
+        if name in chosen or len(chosen) == _MOST_COLUMNS or (name != sort and set(cells) <= {"", UNKNOWN}):
+            continue
+        widest = max(cell_len(cell) for cell in (heads[name], *cells))
+        needed = (min(widest, name_room(width)) if name == "run" else widest) + _CELL_PADDING
+        if name in (sort, "run") or needed <= room:
+            chosen.add(name)
+            room -= needed
+    return tuple(name for name in COLUMNS if name in chosen)
+
+
+def name_room(width: int) -> int:
+    """Cells for the name of a run in a table of this width; the complete one is below the table."""
+    return max(18, width // 4)
 
 
 def refreshed(listed: Sequence[str], snapshot: Snapshot, shown: Sequence[str]) -> list[RunRow]:
@@ -113,6 +152,8 @@ _KEYS: Mapping[str, Callable[[RunReport, Snapshot], Any]] = {
     "state": lambda run, _: run.state.value,
     "progress": lambda run, _: run.step,
     "best": lambda run, _: run.best_miou,
+    "last": lambda run, _: run.last_miou,
+    "speed": lambda run, _: run.it_per_s,
     "delta": lambda run, _: run.best_miou,
     "started": lambda run, _: run.started,
     "took": lambda run, now: took(run, now.taken),
@@ -130,6 +171,8 @@ def _row(run: RunReport, snapshot: Snapshot, shown: Sequence[str]) -> RunRow:
         run_state(run),
         f"{_steps(run.step)}/{_steps(run.max_iters)}" if run.step is not None else UNKNOWN,
         best,
+        points(run.last_miou),
+        f"{run.it_per_s:.3g} it/s" if run.it_per_s is not None else UNKNOWN,
         _delta(run, snapshot),
         clock(run.started, snapshot.taken) if run.started is not None else UNKNOWN,
         duration(took(run, snapshot.taken)),

@@ -7,13 +7,14 @@ from pathlib import Path
 from rich.text import Text
 
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.core.format import UNKNOWN, mib_size, points
+from diffbev_engine.core.format import UNKNOWN, mib_size
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_engine.runs.metrics.file import read_metrics
 from diffbev_tui.format import age, duration, spark
 from diffbev_tui.i18n import tr
+from diffbev_tui.lines import Line, flow
 from diffbev_tui.run_book import BookPage
 from diffbev_tui.runs.state import differences
 
@@ -40,43 +41,57 @@ def read_course(run: str) -> Course:
     return Course(run, tuple(metrics.series("loss").values), tuple(metrics.series("mIoU").values))
 
 
-def detail(run: RunReport, book: BookPage, course: Course | None, now: float, names: dict[str, str]) -> Text:
-    """What distinguishes a run, how it goes, and why it ended."""
-    text, labels = Text(), book.labels(run.path)
+def detail(
+    run: RunReport,
+    book: BookPage,
+    course: Course | None,
+    now: float,
+    names: dict[str, str],
+    hidden: Sequence[str],
+    width: int,
+) -> Text:
+    """What distinguishes a run, how it goes, and why it ended.
+
+    Args:
+        run: the chosen one.
+        book: labels and settings of all runs.
+        course: of a run, maybe of another one.
+        now: time of the report.
+        names: of all runs, by path.
+        hidden: what columns would say for which the table has no room.
+        width: of a row, in cells.
+    """
+    labels = book.labels(run.path)
     name = f"{labels.letter} {names.get(run.path, Path(run.path).name)}".strip()
-    text.append(f" {plain(name)}  ", "bold")
-    if book.pinned and book.pinned != run.path:
-        against = names.get(book.pinned, Path(book.pinned).name)
-        found, more = differences(run.path, book.pinned, book)
-        words = " · ".join(found) or tr("runs.same_settings")
-        words += f" · {tr('runs.more_settings', count=more)}" if more else ""
-        text.append(tr("runs.against", run=plain(against)), "dim")
-        text.append(f"  {words}")
-    else:
-        text.append(tr("runs.is_pinned" if book.pinned else "runs.pin_hint"), "dim")
-    text.append("\n ")
-    _append_course(text, course if course and course.run == run.path else None)
-    text.append("   ".join(_facts(run, now)))
+    parts = [flow([((plain(name), "bold"),), *_compared(run, book, names)], width)]
+    facts: list[Line] = [((fact, ""),) for fact in (*hidden, *_facts(run, now))]
+    parts.append(flow([*_course(course if course and course.run == run.path else None), *facts], width))
     if run.reason:
-        text.append(f"\n {run.reason}", "bold")
+        parts.append(flow([((run.reason, "bold"),)], width))
     if labels.note:
-        text.append(f"\n {tr('runs.note', note=plain(labels.note))}")
-    return text
+        parts.append(flow([((tr("runs.note", note=plain(labels.note)), ""),)], width))
+    rows = [Text.assemble(*line) for part in parts for line in part]
+    return Text("\n").join(rows)
 
 
-def _append_course(text: Text, course: Course | None) -> None:
-    for title, values in (("loss", course.loss), ("mIoU", course.miou)) if course else ():
-        if values:
-            text.append(f"{title} ", "dim")
-            text.append(f"{spark(values, _SPARK)}   ")
+def _compared(run: RunReport, book: BookPage, names: dict[str, str]) -> Sequence[Line]:
+    """Settings in which it differs from the pinned run."""
+    if not book.pinned or book.pinned == run.path:
+        return [((tr("runs.is_pinned" if book.pinned else "runs.pin_hint"), "dim"),)]
+    found, more = differences(run.path, book.pinned, book)
+    found += [tr("runs.more_settings", count=more)] if more else []
+    words = [f"{one}{' ·' if one is not found[-1] else ''}" for one in found] or [tr("runs.same_settings")]
+    against = tr("runs.against", run=plain(names.get(book.pinned, Path(book.pinned).name)))
+    return [((against, "dim"),), *(((one, ""),) for one in words)]
+
+
+def _course(course: Course | None) -> Sequence[Line]:
+    both = (("loss", course.loss), ("mIoU", course.miou)) if course else ()
+    return [((f"{title} ", "dim"), (spark(values, _SPARK), "")) for title, values in both if values]
 
 
 def _facts(run: RunReport, now: float) -> Sequence[str]:
     facts = []
-    if run.last_miou is not None:
-        facts.append(tr("runs.last", value=points(run.last_miou)))
-    if run.it_per_s is not None:
-        facts.append(f"{run.it_per_s:.3g} it/s")
     if run.status and run.status.gpu_mem_mb:
         facts.append(tr("runs.peak", size=mib_size(run.status.gpu_mem_mb)))
     facts.append(

@@ -1,40 +1,23 @@
-import json
-import time
+import re
+import shutil
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from textual.widgets import DataTable
 
-from diffbev_engine.runs.labels import RunLabels, read_labels
-from diffbev_engine.runs.status import RunState
-from diffbev_tui.monitor.pane import MonitorPane
+from diffbev_engine.runs.labels import RunLabels, read_labels, write_labels
+from diffbev_tui.i18n import tr
 from diffbev_tui.runs.pane import RunsPane
 from diffbev_tui.widgets.dialogs import Choice
 from tests.tui.app import run_app, until
-from tests.tui.monitor.run_files import write_run
-
-NOW = time.time()
-
-
-def _run(folder: Path, name: str, best: float, lr: float = 2e-4, age_h: float = 1.0):
-    run = write_run(
-        folder / name, step=300, max_iters=300, state=RunState.FINISHED, started=NOW - 3600 * age_h
-    )
-    for path, change in ((run.status, {"best_miou": best, "best_step": 200}), (run.manifest, {})):
-        content = json.loads(path.read_text()) | change
-        if path == run.manifest:
-            content["config"] = {"optimizer": {"lr": lr}, "seed": 1}
-        path.write_text(json.dumps(content))
-    return run
+from tests.tui.runs.many_runs import write_scored, write_thirty
 
 
 @pytest.fixture
 def thirty(workspace):
     """Thirty runs, the best of them number 17, 4 and 23."""
-    scores = [0.100 + 0.001 * (number % 7) for number in range(30)]
-    scores[17], scores[4], scores[23] = 0.30, 0.28, 0.26
-    folder = workspace / "runs"
-    return [_run(folder, f"run{n:02d}", score, age_h=31 - n) for n, score in enumerate(scores)]
+    return write_thirty(workspace / "runs")
 
 
 async def _open(app, pilot) -> RunsPane:
@@ -49,18 +32,50 @@ def _names(pane) -> list[str]:
 
 
 @pytest.mark.usefixtures("thirty")
-async def test_thirty_runs_are_sorted_by_score_and_the_best_three_overlaid_in_five_keys(workspace):
+async def test_the_best_of_thirty_runs_are_on_top_at_once_and_by_a_key_at_any_time(workspace):
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
-        pane = await _open(app, pilot)  # 8
+        pane = await _open(app, pilot)
         assert len(_names(pane)) == 30
-        await pilot.press("b")
         assert _names(pane)[:3] == ["run17", "run04", "run23"]
-        await pilot.press("space", "space", "space")
-        await until(pilot, lambda: len(app.overlay) == 3)
-        assert [Path(path).name for path in app.overlay] == ["run17", "run04", "run23"]
-        await pilot.press("2")
-        await until(pilot, lambda: isinstance(app.pane, MonitorPane) and len(app.pane.request.runs) == 3)
-        assert {path.name for _, path in app.pane.request.runs} == {"run17", "run04", "run23"}
+        await pilot.press("greater_than_sign", "r", "b")
+        assert _names(pane)[:3] == ["run17", "run04", "run23"]
+        await pilot.press("b")  # stays
+        assert _names(pane)[:3] == ["run17", "run04", "run23"]
+
+
+@pytest.mark.skipif(shutil.which("tmux") is None, reason="needs tmux")
+@pytest.mark.usefixtures("thirty")
+def test_the_three_best_of_thirty_runs_are_overlaid_in_five_keys(workspace, terminal):
+    """In a real terminal: one key to the table sorted by score, three to choose, one to the Monitor."""
+    terminal.open(workspace, "--lang", "en", size=(100, 30))
+    terminal.shows("Next:")
+    terminal.keys("8")
+    terminal.wait(lambda: re.search(r"run17 .*\n.* run04 .*\n.* run23 ", terminal.text()))
+    terminal.keys("Space", "Space", "Space")
+    terminal.shows("3 overlaid in Monitor")
+    terminal.keys("2")
+    terminal.wait(lambda: all(name in terminal.text() for name in ("Lwce", "run17", "run04", "run23")))
+
+
+@pytest.mark.parametrize("lang", ["en", "zh"])
+@pytest.mark.parametrize("width", [60, 80, 140])
+async def test_the_table_never_scrolls_sideways_and_what_it_leaves_out_is_below(width, lang, workspace):
+    run = write_scored(workspace / "runs", "diffbev_default_with_a_long_name_seed_1", 0.2)
+    write_labels(run.labels, RunLabels(tags=("paper",)))
+    async with run_app(workspace, size=(width, 24), lang=lang) as (app, pilot):
+        pane = await _open(app, pilot)
+        table = app.query_one(DataTable)
+        assert table.max_scroll_x == 0
+        columns = [column.value for column in table.columns]
+        assert columns[:4] == ["run", "state", "progress", "best"]
+        assert len(columns) <= 8
+        detail = str(pane.query_one("#runs-detail").content)
+        assert "diffbev_default_with_a_long_name_seed_1" in detail
+        assert ("paper" in detail) != ("tags" in columns)
+        assert (tr("runs.col_took") in detail) != ("took" in columns)
+        rows = detail.split("\n")
+        assert all(cell_len(row) <= width for row in rows)
+        assert all(row.startswith(" ") for row in rows)
 
 
 async def test_a_letter_stays_with_its_run_in_its_directory(workspace, thirty):
@@ -71,7 +86,7 @@ async def test_a_letter_stays_with_its_run_in_its_directory(workspace, thirty):
     assert len(set(letters)) == 30
     assert [read_labels(run.labels).letter for run in thirty] == letters
     thirty[0].path.rename(thirty[0].path.with_name("renamed"))
-    _run(workspace / "runs", "older", 0.1, age_h=1000)
+    write_scored(workspace / "runs", "older", 0.1, age_h=1000)
     async with run_app(workspace) as (app, pilot):
         await until(pilot, lambda: len(app.snapshot.book.entries) == 31)
         book = app.snapshot.book
@@ -86,13 +101,13 @@ async def test_a_read_only_ui_writes_no_letters(workspace, thirty):
 
 
 async def test_a_pinned_baseline_shows_differences_in_score_and_settings(workspace):
-    _run(workspace / "runs", "baseline", 0.20, age_h=2)
-    _run(workspace / "runs", "faster", 0.215, lr=4e-4)
+    write_scored(workspace / "runs", "baseline", 0.20, age_h=2)
+    write_scored(workspace / "runs", "faster", 0.215, lr=4e-4)
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         pane = await _open(app, pilot)
         await pilot.press("down", "p")
         await until(pilot, lambda: app.snapshot.book.pinned.endswith("baseline"))
-        await until(pilot, lambda: any("+1.5" in row.cells[4] for row in pane._listed))
+        await until(pilot, lambda: any(row.cell("delta") == "+1.5" for row in pane._listed))
         await pilot.press("up")
         detail = lambda: str(pane.query_one("#runs-detail").content)  # noqa: E731
         await until(pilot, lambda: "against baseline:  optimizer.lr: 0.0002 → 0.0004" in detail())
@@ -100,8 +115,8 @@ async def test_a_pinned_baseline_shows_differences_in_score_and_settings(workspa
 
 
 async def test_runs_are_filtered_by_words_tags_and_settings(workspace):
-    _run(workspace / "runs", "baseline", 0.20, age_h=2)
-    _run(workspace / "runs", "faster", 0.215, lr=4e-4)
+    write_scored(workspace / "runs", "baseline", 0.20, age_h=2)
+    write_scored(workspace / "runs", "faster", 0.215, lr=4e-4)
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         pane = await _open(app, pilot)
         await pilot.press("slash", *"lr=4e-4", "enter")
@@ -117,7 +132,7 @@ async def test_runs_are_filtered_by_words_tags_and_settings(workspace):
 
 
 async def test_a_run_is_moved_to_the_trash_after_a_question_with_its_size(workspace):
-    run = _run(workspace / "runs", "old", 0.2)
+    run = write_scored(workspace / "runs", "old", 0.2)
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await _open(app, pilot)
         await pilot.press("d")
@@ -131,10 +146,10 @@ async def test_a_run_is_moved_to_the_trash_after_a_question_with_its_size(worksp
 
 
 async def test_a_new_run_is_announced_and_not_inserted(workspace):
-    _run(workspace / "runs", "first", 0.2, age_h=2)
+    write_scored(workspace / "runs", "first", 0.2, age_h=2)
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         pane = await _open(app, pilot)
-        _run(workspace / "runs", "second", 0.3)
+        write_scored(workspace / "runs", "second", 0.3)
         head = lambda: str(pane.query_one("#runs-head").content)  # noqa: E731
         await until(pilot, lambda: "1 new: press u" in head())
         assert _names(pane) == ["first"]
@@ -143,7 +158,7 @@ async def test_a_new_run_is_announced_and_not_inserted(workspace):
 
 
 async def test_further_directories_are_listed_too(workspace, tmp_path):
-    _run(tmp_path / "shared", "elsewhere", 0.2)
+    write_scored(tmp_path / "shared", "elsewhere", 0.2)
     with (workspace / "workspace.toml").open("a") as file:
         file.write(f'\n[runs]\nfolders = ["{tmp_path / "shared"}"]\n')
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
