@@ -211,17 +211,23 @@ def whole_lines(content: bytes, encoding: str) -> int:
     return at + len(newline) if at >= 0 else 0
 
 
-def lines_of(content: bytes, encoding: str) -> list[str]:
-    """The lines in ``content``, without what a crash or a file system left between them."""
-    if not content:
-        return []
+def text_of(content: bytes, encoding: str) -> str:
+    """The complete lines in ``content``, without what a crash or a file system left between them.
+
+    Every line ends with ``\\n``.
+    """
     text = content.decode(encoding, "replace")
     if "\r" in text:
         text = _LINE_ENDS.sub("\n", text)
     for stray in ("\ufeff", "\0"):
         if stray in text:
             text = text.replace(stray, "")
-    return text.removesuffix("\n").split("\n")
+    return text
+
+
+def lines_of(content: bytes, encoding: str) -> list[str]:
+    """The same as a list."""
+    return text_of(content, encoding).removesuffix("\n").split("\n") if content else []
 
 
 def _can_read(line: bytes, encoding: str) -> bool:

@@ -20,6 +20,7 @@ from diffbev_engine.runs.metrics.dialect import (
     column_names,
     encoding_of,
     lines_of,
+    text_of,
     whole_lines,
 )
 from diffbev_engine.runs.metrics.integrity import not_opened
@@ -51,8 +52,8 @@ def read_metrics(path: Path, most: int | None = None, columns: Iterable[str] | N
     path = path / "metrics.csv" if path.is_dir() or path.suffix != ".csv" else path
     reader = RowReader(MetricsTable(columns))
     try:
-        for lines in _lines(path, most):
-            reader.take(lines)
+        for text in _texts(path, most):
+            reader.take(text)
         if fault := reader.fault(path):
             raise fault
     except OSError as error:
@@ -60,7 +61,7 @@ def read_metrics(path: Path, most: int | None = None, columns: Iterable[str] | N
     return reader.table
 
 
-def _lines(path: Path, most: int | None) -> Iterator[list[str]]:
+def _texts(path: Path, most: int | None) -> Iterator[str]:
     """The complete lines of the file, or those at both ends of a larger one."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -73,11 +74,11 @@ def _lines(path: Path, most: int | None) -> Iterator[list[str]]:
             content = rest + piece
             end = whole_lines(content, encoding)
             rest = content[end:]
-            yield lines_of(content[:end], encoding)
+            yield text_of(content[:end], encoding)
         if most is not None and size > most:
             file.seek((size - most // 2) // 4 * 4)
             content = file.read()
-            yield lines_of(content[: whole_lines(content, encoding)], encoding)[1:]
+            yield text_of(content[: whole_lines(content, encoding)], encoding).partition("\n")[2]
 
 
 class MetricsWriter:
@@ -149,7 +150,7 @@ def _rows_until(path: Path, step: int) -> tuple[list[str], str]:
 def _converted(lines: list[str], step: int) -> list[str]:
     """The rows up to ``step`` of a file with other columns, as far as they are known by name."""
     reader = RowReader(MetricsTable())
-    reader.take(lines)
+    reader.take("".join(f"{line}\n" for line in lines))
     rows = [
         *((at, 0, cells) for at, cells in _cells_until(reader.table.training, "train", step).items()),
         *((at, 1, cells) for at, cells in _cells_until(reader.table.evaluation, "eval", step).items()),

@@ -7,7 +7,7 @@ or written by another program. What can be read is used; what is skipped is coun
 """
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from operator import lt
 from pathlib import Path
@@ -23,10 +23,14 @@ from diffbev_engine.runs.metrics.dialect import (
     step_of,
 )
 from diffbev_engine.runs.metrics.integrity import MetricsError, damaged, no_rows, without_header
-from diffbev_engine.runs.metrics.table import Cells, MetricsTable, Rows, cells_of, is_score
+from diffbev_engine.runs.metrics.own_rows import own_rows
+from diffbev_engine.runs.metrics.table import Cells, MetricsTable, Rows, cells_of, cells_with, is_score
 
-_BATCH = 256
-"""Lines whose cells are held as text at a time."""
+_PIECE = 1 << 15
+"""Characters whose cells are held as text at a time: few enough for the cache of a processor."""
+_FEW = 1 << 11
+"""Characters of lines that are read one by one where something is not as usual."""
+_END = "\n"
 
 
 class LineParser:
@@ -57,6 +61,11 @@ class LineParser:
                     return step, cells
             return self._irregular(line, cells)
         return self._irregular(line, [])
+
+    def pass_over(self, rows: int) -> None:
+        """Count rows that fit the header and were read without :meth:`parse`."""
+        self.lines += rows
+        self._fits = True
 
     def _irregular(self, line: str, cells: list[str]) -> tuple[int, list[str]] | None:
         header = header_of(line)
@@ -122,13 +131,10 @@ class RowReader:
         self.parser = LineParser(header)
         self._training, self._evaluation = _Pending(table.training), _Pending(table.evaluation)
 
-    def take(self, lines: list[str]) -> None:
-        """Take complete lines."""
-        for first in range(0, len(lines), _BATCH):
-            batch = lines[first : first + _BATCH]
-            if not self._take_regular(batch):
-                self._take_batch(batch)
-            self._flush(self.parser.header)
+    def take(self, text: str) -> None:
+        """Take complete lines, each with its ``\\n``."""
+        for piece in _pieces(text):
+            self._take_piece(piece)
         table, parser = self.table, self.parser
         table.unreadable, table.first_unreadable = parser.unreadable, parser.first_unreadable
         table.wider = parser.wider
@@ -155,25 +161,39 @@ class RowReader:
             ),
         )
 
-    def _take_regular(self, lines: list[str]) -> bool:
-        """Take training rows as this program writes them, in half the time; if they are not, take nothing."""
+    def _take_piece(self, text: str) -> None:
+        """Take lines: what is not as usual is narrowed down to a few of them, which are read one by one."""
+        if self._take_own_rows(text):
+            return
+        header = self.parser.header
+        middle = text.find(_END, len(text) // 2) if len(text) > _FEW else -1
+        if header is not None and header.own and middle >= 0:
+            self._take_piece(text[:middle])
+            self._take_piece(text[middle + 1 :])
+        else:
+            self._take_lines(text.split(_END))
+            self._flush(self.parser.header)
+
+    def _take_own_rows(self, text: str) -> bool:
+        """Take training rows as this program writes them; if they are not, take nothing."""
         header, training = self.parser.header, self._training
-        if header is None or not header.own:
-            return False
-        rows = [line.split(",") for line in lines]
-        if set(map(len, rows)) != {len(header.names)} or {cells[1] for cells in rows} != {"train"}:
+        rows = own_rows(text) if header is not None and header.own else None
+        if header is None or rows is None:
             return False
         try:
-            steps = array("q", [int(cells[0]) for cells in rows])
-        except (ValueError, OverflowError):
+            steps = array("q", rows.steps)
+        except OverflowError:
             return False
-        if steps[0] <= training.last or not all(map(lt, steps, islice(steps, 1, None))):
+        if steps[0] <= training.last or not all(map(lt, rows.steps, islice(rows.steps, 1, None))):
             return False
-        self.parser.lines += len(rows)
-        training.steps, training.cells, training.last = steps, rows, steps[-1]
+        self.parser.pass_over(len(steps))
+        training.last, training.last_cells = steps[-1], text[text.rfind(_END) + 1 :].split(",")
+        self._newest(header, training.last_cells)
+        kept = (name for name in (header.names[place] for place in header.values) if self.table.keeps(name))
+        self.table.training.extend(steps, {name: cells_with(rows.values(name), steps) for name in kept})
         return True
 
-    def _take_batch(self, lines: list[str]) -> None:
+    def _take_lines(self, lines: list[str]) -> None:
         parse, training, header = self.parser.parse, self._training, self.parser.header
         for line in lines:
             row = parse(line)
@@ -219,16 +239,20 @@ class RowReader:
         """Turn the cells that are pending into numbers."""
         if header is None:
             return
-        self.table.columns, self.table.renamed = header.columns, header.renamed
         training, evaluation = self._training, self._evaluation
+        self._newest(header, training.cells[-1] if training.cells else None)
         if training.steps:
-            self.table.newest = dict(zip(header.names, training.cells[-1], strict=True))
             self.table.training.extend(training.steps, self._numbers(header, header.values, training))
         if evaluation.steps:
             self.table.add_scores(evaluation.steps, self._numbers(header, header.scores, evaluation))
         for kind in (training, evaluation):
             kind.last_cells = kind.cells[-1] if kind.cells else kind.last_cells
             kind.cells, kind.steps = [], array("q")
+
+    def _newest(self, header: Header, cells: list[str] | None) -> None:
+        self.table.columns, self.table.renamed = header.columns, header.renamed
+        if cells:
+            self.table.newest = dict(zip(header.names, cells, strict=True))
 
     def _numbers(self, header: Header, places: Iterable[int], kind: _Pending) -> dict[str, Cells]:
         found = {}
@@ -240,6 +264,17 @@ class RowReader:
                 found[name], garbled = cells_of(texts, kind.steps, most)
                 self.table.garbled += garbled if name in OWN.names else 0
         return found
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Some lines at a time, without the end of the last."""
+    start = 0
+    while start < len(text):
+        end = text.find(_END, start + _PIECE)
+        if end < 0:
+            end = len(text) - text.endswith(_END)
+        yield text[start:end]
+        start = end + 1
 
 
 def _merged(before: list[str], now: list[str]) -> list[str] | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 LIMIT = 1e300
 """Larger magnitudes count as this one: differences of values must not overflow."""
-_AT_ONCE = 1 << 14
+_AT_ONCE = 1 << 12
 _FORGOTTEN = 1e-17
 """Share of the start in an average below which correcting for it changes nothing."""
 
@@ -24,25 +24,23 @@ class Smoother:
 
     def extend(self, values: Sequence[float]) -> None:
         """Take the values past those that were taken before; finite ones only."""
-        new = array("d", values[len(self.values) :])
-        if not new:
-            return
-        if max(new) > LIMIT or min(new) < -LIMIT:
-            new = array("d", [clamped(value) for value in new])
-        if self._beta == 0:
-            self.values.extend(new)
-            return
-        now = self.values[-1] if self.values else 0.0
-        place = 0
-        while self._decay > _FORGOTTEN and place < len(new):
+        while len(self.values) < len(values):
+            start = len(self.values)
+            part = list(values[start : start + _AT_ONCE])  # half the time: a list already holds float objects
+            if max(part) > LIMIT or min(part) < -LIMIT:
+                part = [clamped(value) for value in part]
+            self.values.fromlist(self._averages(part) if self._beta else part)
+
+    def _averages(self, values: list[float]) -> list[float]:
+        now, place, found = self.values[-1] if self.values else 0.0, 0, []
+        while self._decay > _FORGOTTEN and place < len(values):
             self._decay *= self._beta
-            now += (new[place] - now) * ((1 - self._beta) / (1 - self._decay))
-            self.values.append(now)
+            now += (values[place] - now) * ((1 - self._beta) / (1 - self._decay))
+            found.append(now)
             place += 1
         weight = 1 - self._beta
-        for start in range(place, len(new), _AT_ONCE):
-            part = new[start : start + _AT_ONCE].tolist()  # half the time: a list already holds float objects
-            self.values.fromlist([now := now + (value - now) * weight for value in part])
+        rest = values[place:] if place else values
+        return found + [now := now + (value - now) * weight for value in rest]
 
 
 def clamped(value: float) -> float:

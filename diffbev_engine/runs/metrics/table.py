@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
-from math import isfinite, nan
+from math import isfinite
 
 from diffbev_engine.runs.metrics.dialect import number
 
@@ -226,33 +226,37 @@ def is_loss(name: str) -> bool:
 
 def cells_of(texts: list[str], steps: "array[int]", most: float | None) -> tuple[Cells, int]:
     """The cells of a column at ``steps``, and how many are neither blank nor a number from 0 to ``most``."""
-    garbled, blank = 0, bytearray(len(texts))
+    garbled = 0
+    values: list[float | None]
     try:
-        values = array("d", map(float, texts))
+        values = list(map(float, texts))
     except ValueError:
-        if not any(texts):
-            return Cells(), 0
-        values = array("d")
-        for place, text in enumerate(texts):
-            value = _number(text) if text else None
-            garbled += value is _GARBAGE
-            blank[place] = value is None or value is _GARBAGE
-            values.append(nan if value is None else value)
+        values = [_number(text) if text else None for text in texts]
+        garbled = sum(value is _GARBAGE for value in values)
     if most is not None:
         for place, value in enumerate(values):
-            if value < 0 or value > most:
-                garbled, blank[place], values[place] = garbled + 1, 1, nan
-    if isfinite(sum(values)):
-        return Cells(values, None), garbled
-    finite = list(map(isfinite, values))  # all of them where only their sum overflows
-    bad = (not good and not absent for good, absent in zip(finite, blank, strict=True))
-    return (
-        Cells(
-            array("d", compress(values, finite)),
-            array("q", compress(steps, finite)),
-            array("q", compress(steps, bad)),
-        ),
-        garbled,
+            if value is not None and (value < 0 or value > most):
+                garbled, values[place] = garbled + 1, _GARBAGE
+    return cells_with(values, steps), garbled
+
+
+def cells_with(values: Sequence[float | None], steps: "array[int]") -> Cells:
+    """The cells of a column at ``steps``; ``None`` and garbage count as blank."""
+    try:
+        if isfinite(sum(values)):  # type: ignore[arg-type]
+            return Cells(array("d", values), None)  # type: ignore[arg-type]
+    except TypeError:  # None
+        if not any(value is not None for value in values):
+            return Cells()
+    good = [value is not None and isfinite(value) for value in values]  # all where only their sum overflows
+    bad = (
+        not finite and value is not None and value is not _GARBAGE
+        for finite, value in zip(good, values, strict=True)
+    )
+    return Cells(
+        array("d", compress(values, good)),  # type: ignore[arg-type]
+        array("q", compress(steps, good)),
+        array("q", compress(steps, bad)),
     )
 
 

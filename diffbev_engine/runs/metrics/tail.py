@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
-from diffbev_engine.runs.metrics.dialect import HEAD, encoding_of, header_of, lines_of, whole_lines
+from diffbev_engine.runs.metrics.dialect import HEAD, encoding_of, header_of, lines_of, text_of, whole_lines
 from diffbev_engine.runs.metrics.integrity import not_opened
 from diffbev_engine.runs.metrics.rows import RowReader
 from diffbev_engine.runs.metrics.table import MetricsTable, is_score
@@ -174,10 +174,10 @@ class MetricsTail:
         content = os.pread(file, min(CHUNK_BYTES, max(stat.st_size - self._offset, 0)), self._offset)
         end = whole_lines(content, self._encoding)  # a last line without newline is still being written
         if end:
-            self._reader.take(lines_of(content[:end], self._encoding))
+            self._reader.take(text_of(content[:end], self._encoding))
         elif len(content) == CHUNK_BYTES:
             end = len(content)  # no row is half a megabyte long
-            self._reader.take(["?"])
+            self._reader.take("?\n")
         if end:
             self._offset += end
             self._fingerprint = content[max(end - _FINGERPRINT_BYTES, 0) : end]
@@ -199,11 +199,11 @@ class MetricsTail:
         begin = (size - PREVIEW_BYTES) // 4 * 4
         content = os.pread(file, size - begin, begin)
         end = whole_lines(content, self._encoding)
-        lines = lines_of(content[:end], self._encoding)[1:]
-        if header is None or not lines:
+        text = text_of(content[:end], self._encoding).partition("\n")[2]
+        if header is None or not text:
             return
         reader = RowReader(MetricsTable(self._columns), header)
-        reader.take(lines)
+        reader.take(text)
         self.table = reader.table
         if self._newest_only:
             self._reader = reader
