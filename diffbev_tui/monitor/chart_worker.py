@@ -213,9 +213,7 @@ class ChartWorker:
         span = Span(min(first for first, _ in spans.values()), last, newest)
         window = request.window.of(span)
         for _, series in runs:
-            series.forget_all_but(
-                (column, beta) for column, _ in request.charts for beta in (0.0, request.smoothing)
-            )
+            series.forget_all_but(columns, request.smoothing)
         charts = tuple(self._chart(request, column, size, runs, window) for column, size in request.charts)
         ends = [tuple(series.times.to_step(place, axis) for place in window) for _, series in runs]
         steps = min(end[0] for end in ends), max(end[1] for end in ends)

@@ -12,7 +12,7 @@ from math import nan
 from pathlib import Path
 
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.metrics.smoothing import Smoother
+from diffbev_engine.runs.metrics.smoothing import Smoother, clamped
 from diffbev_engine.runs.metrics.table import Series, is_loss, is_score
 from diffbev_engine.runs.metrics.tail import MetricsTail
 from diffbev_engine.runs.system_figures import figure_called, is_system
@@ -28,27 +28,18 @@ _LOOK_S = 0.8
 
 
 class _Smoothed:
-    """A column, raw and smoothed, with what is needed to draw any part of them."""
+    """A column smoothed, with what is needed to draw any part of it."""
 
     def __init__(self, beta: float) -> None:
-        self._smoother = Smoother(beta)
-        self._beta = beta
-        self._raw, self._smooth = Extremes(), Extremes()
+        self._smoother, self.extremes = Smoother(beta), Extremes()
 
-    def extend(self, curve: Series) -> None:
-        self._smoother.extend(curve.values)
-        self._raw.extend(curve.values)
-        if self._beta:
-            self._smooth.extend(self._smoother.values)
+    @property
+    def values(self) -> Sequence[float]:
+        return self._smoother.values
 
-    def bands(self, curve: Series, window: tuple[float, float], columns: int) -> tuple[Band, Band | None]:
-        raw = decimate(curve.steps, curve.values, self._raw, window, columns)
-        if not self._beta:
-            return raw, None
-        return decimate(curve.steps, self._smoother.values, self._smooth, window, columns), raw
-
-    def value(self, place: int) -> float:
-        return self._smoother.values[place]
+    def extend(self, values: Sequence[float]) -> None:
+        self._smoother.extend(values)
+        self.extremes.extend(self._smoother.values)
 
 
 class RunSeries:
@@ -58,6 +49,7 @@ class RunSeries:
         """Follow the run in the directory ``path``."""
         self.folder = RunFolder(path)
         self.tail = MetricsTail(self.folder.metrics)
+        self._extremes: dict[str, Extremes] = {}
         self._smoothed: dict[tuple[str, float], _Smoothed] = {}
         self._epoch = self.tail.epoch
         self.files = RunFiles(self.folder)
@@ -141,7 +133,8 @@ class RunSeries:
         place = len(curve.values) - 1 if at is None else bisect_right(curve.steps, at) - 1
         if place < 0 or ahead:
             return nan, nan
-        return float(curve.steps[place]), self._of(column, beta, curve).value(place)
+        shown = self._smooth(column, beta, curve).values if beta else curve.values
+        return float(curve.steps[place]), clamped(shown[place])
 
     def on(self, axis: Axis) -> bool:
         """Whether the run can be shown on an axis; reads its times where they are needed."""
@@ -168,7 +161,11 @@ class RunSeries:
         curve = self.curve(column)
         beta = beta if is_loss(column) else 0.0
         steps = self.times.to_step(window[0], axis), self.times.to_step(window[1], axis)
-        shown, raw = self._of(column, beta, curve).bands(curve, steps, columns)
+        raw = decimate(curve.steps, curve.values, self._extremes_of(column, curve), steps, columns)
+        smoothed = None
+        if beta:
+            smooth = self._smooth(column, beta, curve)
+            smoothed = decimate(curve.steps, smooth.values, smooth.extremes, steps, columns)
         best = best_of(column, curve)
         in_view = best is not None and steps[0] <= best[0] <= steps[1] and not log_y
 
@@ -179,8 +176,8 @@ class RunSeries:
         bad = self.tail.table.not_finite(column)
         return ChartLine(
             letter,
-            convert(shown),
-            convert(raw) if raw is not None else None,
+            convert(raw if smoothed is None else smoothed),
+            None if smoothed is None else convert(raw),
             best=(self.times.to_axis(best[0], axis), best[1]) if best and in_view else None,
             bad=tuple(self.times.to_axis(step, axis) for step in bad[:1]),
             gaps=tuple(self.times.to_axis(step, axis) for step in _first_of_stretches(bad, curve.steps)),
@@ -200,18 +197,31 @@ class RunSeries:
             self._system_curves[column, axis] = known
         return known
 
-    def _of(self, column: str, beta: float, curve: Series) -> _Smoothed:
-        if self._epoch != self.tail.epoch:
-            self._epoch = self.tail.epoch
-            self._smoothed.clear()
+    def _extremes_of(self, column: str, curve: Series) -> Extremes:
+        self._forget_what_was_rewritten()
+        extremes = self._extremes.setdefault(column, Extremes())
+        extremes.extend(curve.values)
+        return extremes
+
+    def _smooth(self, column: str, beta: float, curve: Series) -> _Smoothed:
+        self._forget_what_was_rewritten()
         smoothed = self._smoothed.setdefault((column, beta), _Smoothed(beta))
-        smoothed.extend(curve)
+        smoothed.extend(curve.values)
         return smoothed
 
-    def forget_all_but(self, shown: Iterable[tuple[str, float]]) -> None:
-        """Keep the smoothed curves of these columns only."""
-        keep = set(shown)
-        self._smoothed = {key: value for key, value in self._smoothed.items() if key in keep}
+    def _forget_what_was_rewritten(self) -> None:
+        if self._epoch != self.tail.epoch:
+            self._epoch = self.tail.epoch
+            self._extremes.clear()
+            self._smoothed.clear()
+
+    def forget_all_but(self, columns: Iterable[str], beta: float) -> None:
+        """Keep what was computed for these columns and this smoothing only."""
+        keep = set(columns)
+        self._extremes = {column: one for column, one in self._extremes.items() if column in keep}
+        self._smoothed = {
+            key: one for key, one in self._smoothed.items() if key[0] in keep and key[1] == beta
+        }
 
 
 def _first_of_stretches(bad: Sequence[int], good: Sequence[int]) -> list[int]:
