@@ -25,6 +25,7 @@ from diffbev_tui.leaving import leave, leave_on_signals
 from diffbev_tui.main_screen import MainScreen
 from diffbev_tui.messages import (
     Copy,
+    FollowCommand,
     GpusRead,
     OfferFixes,
     OpenWorkspace,
@@ -289,6 +290,10 @@ class DiffBEVApp(RunInThread, App[None]):
     def on_run_fix(self, message: RunFix) -> None:
         """Preview it."""
         self._commands.ask(message.fix)
+
+    def on_follow_command(self, message: FollowCommand) -> None:
+        """Show its progress."""
+        self._commands.follow(message.process)
 
     def on_offer_fixes(self, message: OfferFixes) -> None:
         """Look for them."""

@@ -18,7 +18,8 @@ from diffbev_tui.lines import say
 
 _RESUME = (PROGRAM, "runs", "resume")
 _RUN_STEP = (PROGRAM, "runbook", "run")
-_MOST_NAMED = 3
+_GROUPS = ("runs", "runbook")
+"""Commands with subcommands."""
 
 
 class FixKind(Enum):
@@ -132,7 +133,8 @@ def resume_command(run: str | Path, overrides: Iterable[str], environment: Mappi
 
 
 def command_name(argv: tuple[str, ...]) -> str:
-    """``memory lss_swin_demo``: the subcommand and what it is about; also names its log."""
+    """``memory lss_swin_demo``: the subcommand and the one thing that it is about; also names its log."""
+    count = 2 if argv[0] in _GROUPS else 1
     options = (at for at, word in enumerate(argv) if word.startswith("-"))
-    words = argv[: min(next(options, len(argv)), _MOST_NAMED)]
-    return " ".join(Path(word).stem for word in words)
+    about = argv[count : next(options, len(argv))]
+    return " ".join([*argv[:count], *(Path(word).stem for word in about if len(about) == 1)])

@@ -10,6 +10,7 @@ from textual.message import Message
 
 from diffbev_engine.core.gpu.reading import GpuReading
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
+from diffbev_tui.detached_process import DetachedProcess
 from diffbev_tui.fixes import Fix
 from diffbev_tui.snapshot import Snapshot
 
@@ -49,6 +50,13 @@ class RunFix(Message):
     """Preview a fix or a command; then run it, or copy it where this program cannot."""
 
     fix: Fix
+
+
+@dataclass
+class FollowCommand(Message):
+    """Show the progress of a command on every screen; the one that started it tells how it ended."""
+
+    process: DetachedProcess
 
 
 @dataclass

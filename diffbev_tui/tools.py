@@ -1,5 +1,6 @@
 """Engine commands that the palette offers, and each step of the runbook that needs them. No Textual."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from diffbev_tui.snapshot import Snapshot
 
 _METHODS = (("Baseline", BASELINE_CONFIG, BASELINE_RUN), ("DiffBEV", DIFFBEV_CONFIG, DIFFBEV_RUN))
 _OUTPUT = "reports/palette"
+_NAMED = re.compile(r"diffbev-engine ([a-z]+(?:-[a-z]+)*)")
 _NEED_A_GPU = ("memory", "visualize")
 
 
@@ -23,7 +25,7 @@ def tools(snapshot: Snapshot) -> list[Fix]:
     """Every command that can be run in this workspace now."""
     if snapshot.roots is None:
         return []
-    found = [prepare(snapshot.roots)]
+    found = [prepare(snapshot.roots), _preview(snapshot.roots)]
     for method, config, run in _METHODS:
         if (snapshot.roots.workspace / config).is_file():
             found += _checks(method, config, run)
@@ -36,7 +38,7 @@ def tools_of(step: Step, snapshot: Snapshot) -> list[Fix]:
         return []
     files, found = (*step.inputs, *step.outputs), []
     if any("{data_root}" in name for name in files) and not step.run_dir:
-        found.append(prepare(snapshot.roots))
+        found += [prepare(snapshot.roots), _preview(snapshot.roots)]
     configs = [Path(name) for name in step.inputs if name.endswith(".py")]
     if step.run_dir and len(configs) == 1:
         found += _checks(Path(step.run_dir).name, configs[0], Path(step.run_dir))
@@ -45,6 +47,12 @@ def tools_of(step: Step, snapshot: Snapshot) -> list[Fix]:
     if any("best_mIoU.pth" in name or "vis_comparison" in name for name in files) and not step.run_dir:
         found += _pictures(snapshot.roots)
     return [_sharing(one, snapshot) for one in found]
+
+
+def tools_named(text: str, snapshot: Snapshot) -> list[Fix]:
+    """Those that an advice names; only the name is taken from it, as it may come from a file of a run."""
+    names = set(_NAMED.findall(text))
+    return [fix for fix in tools(snapshot) if fix.argv[0] in names]
 
 
 def diagnosed_with(step: Step, snapshot: Snapshot) -> RunReport | None:
@@ -60,6 +68,11 @@ def prepare(roots: WorkspacePaths) -> Fix:
     """Images and labels of nuScenes."""
     options = ("--nuscenes-root", str(roots.nuscenes_root), "--output-dir", str(roots.data_root))
     return command_fix(tr("app.tool_prepare"), (PROGRAM, "prepare", *options))
+
+
+def _preview(roots: WorkspacePaths) -> Fix:
+    argv = (PROGRAM, "preview-labels", "--data-root", str(roots.data_root), "--out", f"{_OUTPUT}/labels")
+    return command_fix(tr("app.tool_labels"), argv)
 
 
 def _checks(method: str, config: Path, run: Path) -> Iterator[Fix]:

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Static
 
+from diffbev_engine.core.plain_text import plain
 from diffbev_tui.classes.actions import DIAGNOSE, DiagnoseWork, DiagnosisPolled, DiagnosisStarted
 from diffbev_tui.classes.diagnosis import Diagnosis, find_diagnosis
 from diffbev_tui.classes.runs import ClassRuns
@@ -18,10 +19,14 @@ from diffbev_tui.classes.samples import Sample, find_samples
 from diffbev_tui.classes.state import ClassScore, ClassTable, class_table
 from diffbev_tui.classes.text import TableLook, class_rows, heading, sample_line, verdict
 from diffbev_tui.detached_process import DetachedProcess
+from diffbev_tui.fixes import Fix, FixKind
 from diffbev_tui.format import duration
-from diffbev_tui.i18n import tr
+from diffbev_tui.i18n import language, tr
+from diffbev_tui.messages import FollowCommand
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.threads import JobFailed
+from diffbev_tui.tools import tools_named
+from diffbev_tui.widgets.choose_fix import choose_fix
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainVertical, PlainVerticalScroll
 
@@ -54,6 +59,7 @@ class ClassesPane(Pane):
         Binding("c", "compare", "classes.key_compare"),
         Binding("o", "other_run", "classes.key_run"),
         Binding("D", "diagnose", "classes.key_diagnose"),
+        Binding("f", "fix", "classes.key_fix"),
         Binding("down,j", "scroll_page(1)", "classes.key_down", show=False),
         Binding("up,k", "scroll_page(-1)", "classes.key_up", show=False),
     ]
@@ -135,6 +141,7 @@ class ClassesPane(Pane):
     def on_diagnosis_started(self, message: DiagnosisStarted) -> None:
         """Follow it."""
         self._work.follow(message.run, message.process)
+        self.ask_app(FollowCommand(message.process))
 
     def on_diagnosis_polled(self, message: DiagnosisPolled) -> None:
         """Another screen is in view; how it ended is said there too."""
@@ -238,6 +245,17 @@ class ClassesPane(Pane):
     def action_diagnose(self) -> None:
         """Diagnose the run shown, after a question."""
         self._work.ask(self._runs.shown(self.snapshot))
+
+    def action_fix(self) -> None:
+        """The commands that the diagnosis advises."""
+        diagnosis = self._seen.diagnosis if self._seen is not None else None
+        if diagnosis is None or diagnosis.action is None:
+            self.say(tr("classes.no_advice"))
+            return
+        advice = Fix(FixKind.COPY, plain(diagnosis.action[language()]))
+        fixes = (*tools_named(diagnosis.action.en, self.snapshot), advice)
+        title = plain(diagnosis.title[language()])
+        choose_fix(self.app, title, fixes, read_only=self.read_only)
 
     def action_scroll_page(self, direction: int) -> None:
         """What does not fit."""

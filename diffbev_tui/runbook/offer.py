@@ -12,7 +12,7 @@ from diffbev_tui.i18n import tr
 from diffbev_tui.lines import say
 from diffbev_tui.runbook.rows import PROBLEM
 from diffbev_tui.runbook.selection import Facts
-from diffbev_tui.tools import diagnosed_with, tools_of
+from diffbev_tui.tools import diagnosed_with, tools_named, tools_of
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def _of_step(one: StepView, facts: Facts) -> Offer:
         mine = next((each for each in facts.looks.of(one).findings if each.id == name), None)
         fixes += _of_problem(problem, mine or facts.finding(problem), facts)
     each_once: dict[str, Fix] = {}
-    for fix in (*fixes, *tools_of(one.step, facts.snapshot)):
+    reason = one.record.reason.en if failed and one.record.reason else ""
+    for fix in (*fixes, *tools_named(reason, facts.snapshot), *tools_of(one.step, facts.snapshot)):
         each_once.setdefault(fix.copied, fix)
     run = diagnosed_with(one.step, facts.snapshot)
     title = tr("runbook.offer_step", step=one.step.id, title=say(one.step.title, roots))

@@ -20,11 +20,14 @@ from diffbev_tui.i18n import language, tr
 from diffbev_tui.messages import Copy, PollNow, Say, ShowScreen
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.threads import JobFailed, RunInThread
+from diffbev_tui.tools import tools_named
 from diffbev_tui.widgets.choose_fix import choose_fix
 from diffbev_tui.widgets.dialogs import Choice
 from diffbev_tui.widgets.line import Line
 
 _POLL_S = 1.0
+_TOLD_BY_ITS_SCREEN = "diagnose_"
+"""Logs of commands of which the Classes screen tells what they found."""
 _NOTIFY_WITHIN_S = 120.0
 
 
@@ -116,8 +119,12 @@ class CommandStrip(RunInThread, Line):
         report = next((one for one in self.snapshot.runs if one.path == run), None)
         roots = self.snapshot.roots
         if report is not None and roots is not None:
-            answer = partial(self.FixesFound, Path(run).name)
-            self.run_in_thread("fixes", partial(fixes_of_run, report, roots), answer)
+            named = tools_named(report.reason, self.snapshot)
+            self.run_in_thread(
+                "fixes",
+                partial(fixes_of_run, report, roots),
+                lambda fixes: self.FixesFound(Path(run).name, (*fixes, *named)),
+            )
 
     def on_command_strip_fixes_found(self, message: FixesFound) -> None:
         """Let one be chosen."""
@@ -159,8 +166,12 @@ class CommandStrip(RunInThread, Line):
     def on_command_strip_begun(self, message: Begun) -> None:
         """Follow it."""
         process = message.process
-        self._followed = [one for one in self._followed if one.log != process.log] + [process]
+        self.follow(process)
         self.post_message(Say(tr("app.tool_started", command=process.log.stem, log=process.log)))
+
+    def follow(self, process: DetachedProcess) -> None:
+        """Show its progress."""
+        self._followed = [one for one in self._followed if one.log != process.log] + [process]
         self._poll()
 
     def on_command_strip_resumed(self, message: Resumed) -> None:
@@ -184,7 +195,8 @@ class CommandStrip(RunInThread, Line):
         ended = [one for one in message.commands if one.ended and one.process in self._followed]
         for one in ended:
             self._followed.remove(one.process)
-            self.post_message(_ending(one))
+            if not one.name.startswith(_TOLD_BY_ITS_SCREEN):
+                self.post_message(_ending(one))
         if ended:
             self.post_message(PollNow())
         running = [one for one in message.commands if one.process in self._followed]

@@ -1,3 +1,4 @@
+import json
 import sys
 
 import pytest
@@ -6,6 +7,7 @@ from textual.widgets import Static
 from diffbev_engine.runs.metrics.file import read_metrics
 from diffbev_tui.classes import diagnose_start
 from diffbev_tui.classes.state import class_table, evaluations
+from diffbev_tui.widgets.choose_one import ChooseOne
 from tests.tui.app import run_app, until
 from tests.tui.classes.class_files import write_diagnosis, write_evaluated_run, write_sample
 from tests.tui.monitor.run_files import write_run
@@ -171,6 +173,24 @@ async def test_without_a_run_it_says_what_will_appear(lang, words, workspace):
         assert len(app.screen_stack) == 1
 
 
+async def test_what_a_diagnosis_advises_can_be_run_by_name_only(workspace):
+    run = write_evaluated_run(workspace, "b", [(200, 0.25)])
+    write_diagnosis(run / "diagnose", run / "best_mIoU.pth", iteration=200)
+    summary = run / "diagnose" / "summary.json"
+    advice = "Run `diffbev-engine prepare --nuscenes-root /somewhere/else` again"
+    told = json.loads(summary.read_text())
+    told["findings"][0]["action"] = {"zh": advice, "en": advice}
+    summary.write_text(json.dumps(told))
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await _open(app, pilot)
+        await until(pilot, lambda: advice in _text(app, "verdict"))
+        await pilot.press("f")
+        await until(pilot, lambda: isinstance(app.screen, ChooseOne))
+        [first, last] = [words for _, words in app.screen._options]
+        assert f"$ diffbev-engine prepare --nuscenes-root {app.roots.nuscenes_root} " in first
+        assert last == f"copy: {advice}"
+
+
 async def test_without_pictures_and_diagnosis_it_says_how_to_get_them(workspace):
     write_evaluated_run(workspace, "b", [(200, 0.25)])
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
@@ -229,6 +249,7 @@ async def _diagnose(app, pilot):
     await pilot.pause()
     await pilot.press("y")
     await until(pilot, lambda: "● diagnosing b" in _text(app, "verdict"))
+    await until(pilot, lambda: "labels: 20/50" in str(app.query_one("#commands", Static).content))
 
 
 async def test_a_diagnosis_outlives_the_ui_and_the_next_one_says_how_it_ended(workspace, finish):

@@ -107,6 +107,8 @@ def test_a_remedy_is_run_resumed_with_or_copied(workspace):
     one = fix_of(Remedy(same("by hand"), shell="sudo ldconfig"), roots)
     assert (one.kind, one.copied) == (FixKind.COPY, "sudo ldconfig")
     assert command_name(("memory", "configs/a.py", "--max-batch", "2")) == "memory a"
+    assert command_name(("runs", "stop", "/x/baseline")) == "runs stop baseline"
+    assert command_name(("plot-metrics", "a", "b", "--output-dir", "c")) == "plot-metrics"
 
 
 async def test_tools_are_offered_where_they_help(workspace):
