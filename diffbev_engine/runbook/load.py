@@ -94,7 +94,7 @@ def _validate(runbook: Runbook, place: Place) -> None:
                 raise here.error(f"names the kind of failure {kind!r}, which does not exist")
     for step in runbook.steps:
         here = place.inside(f"step {step.id}")
-        for name in (*step.after, *filter(None, [step.put_off_until])):
+        for name in (*step.after, *filter(None, [step.deferred_until])):
             if name not in counts:
                 raise here.error(f"names the step {name!r}, which does not exist")
         for name in step.problems:

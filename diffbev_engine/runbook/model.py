@@ -61,8 +61,8 @@ class Step:
     """Whether later steps run in the shell that this one leaves: an environment, a variable."""
     after: tuple[str, ...] = ()
     """Steps that must have passed before."""
-    put_off_until: str = ""
-    """A step that makes what this one looks for: until it has run, a failure only puts this one off."""
+    deferred_until: str = ""
+    """A step that makes what this one looks for: until it has run, a failure only defers this one."""
     inputs: tuple[str, ...] = ()
     """Files, directories and globs that the result depends on: when one changes, the result is stale.
     A configuration changes with its settings, its bases included, not with its text."""

@@ -175,6 +175,8 @@ def _step(table: Table, place: Place) -> Step:
     if not given["commands"]:
         raise here.error('no command: write run = "…", or [[phase.step.command]] with run = "…"')
     rest = dict(_without(table, "command", "checks", "equivalent", "run"))
+    if "put_off_until" in rest:  # its name in older files
+        rest.setdefault("deferred_until", rest.pop("put_off_until"))
     rest.setdefault("criterion", {"zh": "全部检查通过", "en": "every check holds"})
     return build(Step, rest, here, given)
 

@@ -138,7 +138,8 @@ def step_json(step: Step, roots: WorkspacePaths) -> dict[str, Any]:
             for check in step.checks
         ],
         "after": list(step.after),
-        "put_off_until": step.put_off_until or None,
+        "deferred_until": step.deferred_until or None,
+        "put_off_until": step.deferred_until or None,
         "inputs": [roots.fill(path) for path in step.inputs],
         "outputs": [roots.fill(path) for path in step.outputs],
         "problems": list(step.problems),

@@ -55,8 +55,10 @@ class StepRecord:
     interrupted: bool = False
     adopted: bool = False
     """Whether the results were found as they are, and nothing was run."""
-    put_off: bool = False
+    deferred: bool = False
     """Whether it was skipped only until a later step has run."""
+    put_off: bool = False
+    """``deferred`` in files of older versions; ``StateStore`` reads and writes it."""
     command: str = ""
     """What ran, with the roots filled in."""
     chosen: Count | None = None
@@ -77,7 +79,7 @@ class StepRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "state": self.state.value}
+        return {**asdict(self), "state": self.state.value, "put_off": self.deferred}
 
 
 @dataclass(frozen=True)

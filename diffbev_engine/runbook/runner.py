@@ -91,13 +91,13 @@ def run_steps(runbook: Runbook, roots: WorkspacePaths, selection: Selection, rep
                 done = Ran(step, record)
             else:
                 reporter.starts(step, len(ran) + 1, total, one.shown_command)
-                done = one.run(reporter.says, stop, may_put_off=not named)
+                done = one.run(reporter.says, stop, may_defer=not named)
             ran.append(done)
             reporter.ended(done)
             if done.record.state is StepState.FAILED:
                 break
-            put_off = [other for other in _put_off_until(runbook, store, step) if other not in queue]
-            queue, total = put_off + queue, total + len(put_off)
+            deferred = [other for other in _deferred_until(runbook, store, step) if other not in queue]
+            queue, total = deferred + queue, total + len(deferred)
     return ran
 
 
@@ -167,12 +167,12 @@ def _refuse_early(view: RunbookView, step: Step) -> None:
         )
 
 
-def _put_off_until(runbook: Runbook, store: StateStore, done: Step) -> list[Step]:
+def _deferred_until(runbook: Runbook, store: StateStore, done: Step) -> list[Step]:
     records = store.read()
     return [
         step
         for step in runbook.steps
-        if step.put_off_until == done.id and step.id in records and records[step.id].put_off
+        if step.deferred_until == done.id and step.id in records and records[step.id].deferred
     ]
 
 
@@ -209,7 +209,7 @@ class _OneStep:
             self._commands = [Command(step.resume)]
         self.shown_command = "\n".join(roots.command(command.run) for command in self._commands)
 
-    def run(self, say: Callable[[str], None], stop: Callable[[], int], *, may_put_off: bool) -> Ran:
+    def run(self, say: Callable[[str], None], stop: Callable[[], int], *, may_defer: bool) -> Ran:
         step, roots = self._step, self._roots
         started = time.time()
         log = log_path(self._store.logs, step.id, started)
@@ -240,8 +240,8 @@ class _OneStep:
                 findings = find_problem(self._runbook, step, roots, outcome, record)
                 cause = named(findings)
                 record = replace(record, problem=cause.id if cause else None)
-                if may_put_off and self._may_wait():
-                    record = self._put_off(record)
+                if may_defer and self._may_wait():
+                    record = self._defer(record)
         except BaseException:
             reason = Bilingual("运行器出错", "the runner itself failed")
             record = replace(record, state=StepState.FAILED, reason=reason, finished=time.time())
@@ -291,13 +291,13 @@ class _OneStep:
         )
 
     def _may_wait(self) -> bool:
-        later = self._store.read().get(self._step.put_off_until)
-        return bool(self._step.put_off_until) and (later is None or later.state is not StepState.PASSED)
+        later = self._store.read().get(self._step.deferred_until)
+        return bool(self._step.deferred_until) and (later is None or later.state is not StepState.PASSED)
 
-    def _put_off(self, record: StepRecord) -> StepRecord:
-        later = self._step.put_off_until
+    def _defer(self, record: StepRecord) -> StepRecord:
+        later = self._step.deferred_until
         reason = Bilingual(
             f"暂缓至 {later} 之后：{later} 会生成缺失的文件",
             f"deferred until {later}, which creates the missing files",
         )
-        return replace(record, state=StepState.SKIPPED, put_off=True, reason=reason)
+        return replace(record, state=StepState.SKIPPED, deferred=True, reason=reason)

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
@@ -44,7 +45,8 @@ class StateStore:
                 f"{found.problem} (in {self._folder}). Move it away; all steps become pending again. "
                 "Then `diffbev-engine runbook run --adopt` accepts the existing results."
             )
-        return found.value.steps if found.value else {}
+        records = found.value.steps if found.value else {}
+        return {name: _with_new_name(record) for name, record in records.items()}
 
     def change(self, step: str, change: Callable[[StepRecord], StepRecord]) -> StepRecord:
         """Replace the record of a step by what ``change`` makes of the newest one.
@@ -84,6 +86,10 @@ class StateStore:
             yield
         finally:
             os.close(descriptor)
+
+
+def _with_new_name(record: StepRecord) -> StepRecord:
+    return replace(record, deferred=True, put_off=False) if record.put_off else record
 
 
 def refuse_if_running(name: str, record: StepRecord) -> None:

@@ -97,11 +97,11 @@ def _as_it_stands(
         )
         record = replace(record, state=StepState.FAILED, reason=reason, interrupted=True)
     record = as_its_run_stands(step, record, roots)
-    if record.state is StepState.SKIPPED and record.put_off:
-        later = seen.get(step.put_off_until)
+    if record.state is StepState.SKIPPED and record.deferred:
+        later = seen.get(step.deferred_until)
         if later and later.state is StepState.PASSED and (later.finished or 0) > (record.finished or 0):
             reason = Bilingual(
-                f"{step.put_off_until} 已完成，可以检查", f"{step.put_off_until} is done, ready to check"
+                f"{step.deferred_until} 已完成，可以检查", f"{step.deferred_until} is done, ready to check"
             )
             return replace(record, state=StepState.STALE, reason=reason)
     if record.state is not StepState.PASSED:
@@ -127,7 +127,7 @@ def _why_stale(
         other, makes = seen[name], runbook.step(name).outputs
         if step.run_dir and not makes:  # it only looked: that it should look again costs no training
             continue
-        if other.state is StepState.STALE and not other.put_off:
+        if other.state is StepState.STALE and not other.deferred:
             return Bilingual(f"{name} 已过期", f"{name} is stale")
         if other.state is StepState.FAILED:
             return Bilingual(f"{name} 之后失败", f"{name} has failed since")
@@ -151,7 +151,7 @@ def _by_dependency(steps: Sequence[Step]) -> list[Step]:
     def visit(step: Step, path: frozenset[str]) -> None:
         if step.id in order or step.id in path:
             return
-        for name in (*step.after, *filter(None, [step.put_off_until])):
+        for name in (*step.after, *filter(None, [step.deferred_until])):
             visit(by_id[name], path | {step.id})
         order[step.id] = step
 

@@ -175,7 +175,7 @@ class StepActions:
         if self._pane.refused():
             return
         name = one.step.id
-        if one.state is StepState.SKIPPED and not one.record.put_off:
+        if one.state is StepState.SKIPPED and not one.record.deferred:
             self._unskip(name)
         elif one.state is StepState.RUNNING:
             self._pane.say(tr("runbook.skip_running", step=name), "warning")

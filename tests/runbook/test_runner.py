@@ -168,11 +168,11 @@ def test_the_equivalent_stands_in_where_no_command_is_available(with_steps):
     assert (record.reason.en, record.lines) == ("not here", ("instead",))
 
 
-PUT_OFF = """
+DEFERRED = """
 [[phase.step]]
 id = "9.1"
 title = "look"
-put_off_until = "9.2"
+deferred_until = "9.2"
 run = "ls made.txt"
 
 [[phase.step]]
@@ -182,11 +182,23 @@ run = "touch made.txt"
 """
 
 
-def test_a_step_can_be_put_off_until_another_has_run(with_steps):
-    roots = with_steps(PUT_OFF)
+@pytest.mark.parametrize("key", ["deferred_until", "put_off_until"])  # the second: of older files
+def test_a_step_can_be_deferred_until_another_has_run(with_steps, key):
+    roots = with_steps(DEFERRED.replace("deferred_until", key))
     assert _run(roots) == [("9.1", "skipped"), ("9.2", "passed"), ("9.1", "passed")]
     (roots.workspace / "made.txt").unlink()
     assert _run(roots, steps=("9.1",)) == [("9.1", "failed")]
+
+
+def test_a_deferred_step_in_a_state_file_of_an_older_version_is_deferred_still(with_steps):
+    roots = with_steps(DEFERRED)
+    store = StateStore(roots)
+    store.path.parent.mkdir(exist_ok=True)
+    store.path.write_text(json.dumps({"version": 1, "steps": {"9.1": {"state": "skipped", "put_off": True}}}))
+    assert store.read()["9.1"].deferred
+    assert _run(roots) == [("9.2", "passed"), ("9.1", "passed")], "checked once there is what it looks for"
+    written = json.loads(store.path.read_text())["steps"]["9.1"]
+    assert (written["deferred"], written["put_off"]) == (False, False)
 
 
 def test_what_is_left_out_is_said(with_steps):
