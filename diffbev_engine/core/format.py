@@ -100,6 +100,16 @@ def progress(step: int | None, steps: int | None) -> str:
     return UNKNOWN if step is None else f"{step:,}/{count(steps)}"
 
 
+def step_label(step: float | None) -> str:
+    """An iteration in little room, on axes and in tables: ``300``, ``4k``, ``41.35k``, ``1.2M``."""
+    if step is None:
+        return UNKNOWN
+    for size, unit in ((1e6, "M"), (1e3, "k")):
+        if abs(step) >= size:
+            return f"{step / size:.6g}{unit}"
+    return f"{step:.6g}"
+
+
 def with_unit(number: str, unit: str) -> str:
     """``41%``, ``12.6 GiB``, ``0.3`` without a unit."""
     return f"{number}{'' if unit in ('', '%') else ' '}{unit}"

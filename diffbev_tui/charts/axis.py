@@ -6,8 +6,8 @@ Imports nothing heavy.
 from datetime import datetime
 from enum import Enum
 
-from diffbev_engine.core.format import with_unit
-from diffbev_tui.charts.ticks import axis_labels, linear_ticks, log_label, log_ticks, step_label
+from diffbev_engine.core.format import step_label, with_unit
+from diffbev_tui.charts.ticks import axis_labels, linear_ticks, log_label, log_ticks
 
 _LEAST = 3
 _SECONDS = (1, 2, 5, 10, 15, 30)

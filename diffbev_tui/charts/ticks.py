@@ -69,11 +69,3 @@ def axis_labels(values: Sequence[float]) -> list[str]:
     if round(gap * 10**decimals) != round(gap * 10**decimals, 6):
         decimals += 1
     return [f"{value:.{decimals}f}" for value in values]
-
-
-def step_label(step: float) -> str:
-    """``0``, ``500``, ``50k``, ``1.2M``."""
-    for size, unit in ((1e6, "M"), (1e3, "k")):
-        if abs(step) >= size:
-            return f"{step / size:.6g}{unit}"
-    return f"{step:.6g}"

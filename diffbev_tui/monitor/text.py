@@ -8,14 +8,14 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
-from diffbev_engine.core.format import UNKNOWN, percent, points, progress
+from diffbev_engine.core.format import UNKNOWN, percent, points, progress, step_label
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_engine.runs.metrics.tail import Notice
 from diffbev_engine.runs.system_figures import is_system
 from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.chart import too_small
 from diffbev_tui.charts.panel import run_colours
-from diffbev_tui.charts.ticks import number, step_label
+from diffbev_tui.charts.ticks import number
 from diffbev_tui.charts.units import label_of, unit_in_words
 from diffbev_tui.format import age, bar, clock, duration
 from diffbev_tui.i18n import language, tr

@@ -6,13 +6,14 @@ from pathlib import Path
 from rich.cells import cell_len
 from rich.text import Text
 
+from diffbev_engine.core.format import step_label
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.report.plot_data import Plot, PlotChart, PlotRun
 from diffbev_tui.charts.bars import BarsSpec
 from diffbev_tui.charts.chart import ChartFigure, ChartLine, ChartSpec, too_small
 from diffbev_tui.charts.panel import run_colours
 from diffbev_tui.charts.series import Band, on_log_scale
-from diffbev_tui.charts.ticks import number, step_label
+from diffbev_tui.charts.ticks import number
 from diffbev_tui.charts.units import label_of, unit_in_words, unit_of
 from diffbev_tui.format import clock
 from diffbev_tui.i18n import tr

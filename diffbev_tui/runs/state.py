@@ -8,7 +8,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from diffbev_engine.core.changes import changes
-from diffbev_engine.core.format import UNKNOWN, points
+from diffbev_engine.core.format import UNKNOWN, points, step_label
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.format import clock, duration
@@ -165,11 +165,11 @@ def _row(run: RunReport, snapshot: Snapshot, shown: Sequence[str]) -> RunRow:
     book = snapshot.book
     labels = book.labels(run.path)
     mark = "●" if run.path in shown else "★" if run.path == book.pinned else " "
-    best = f"{points(run.best_miou)} @ {_steps(run.best_step)}" if run.best_miou is not None else UNKNOWN
+    best = f"{points(run.best_miou)} @ {step_label(run.best_step)}" if run.best_miou is not None else UNKNOWN
     cells = (
         f"{mark} {labels.letter or ' '} {plain(Path(run.path).name)}",
         run_state(run),
-        f"{_steps(run.step)}/{_steps(run.max_iters)}" if run.step is not None else UNKNOWN,
+        f"{step_label(run.step)}/{step_label(run.max_iters)}" if run.step is not None else UNKNOWN,
         best,
         points(run.last_miou),
         f"{run.it_per_s:.3g} it/s" if run.it_per_s is not None else UNKNOWN,
@@ -187,12 +187,6 @@ def _delta(run: RunReport, snapshot: Snapshot) -> str:
     if pinned is None or pinned.best_miou is None or run.best_miou is None or pinned.path == run.path:
         return ""
     return points(run.best_miou - pinned.best_miou, signed=True)
-
-
-def _steps(step: int | None) -> str:
-    if step is None:
-        return UNKNOWN
-    return f"{step / 1000:.4g}k" if step >= 10_000 else str(step)
 
 
 def differences(run: str, other: str, book: BookPage) -> tuple[list[str], int]:

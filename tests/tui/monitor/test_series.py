@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from diffbev_engine.core.format import step_label
 from diffbev_engine.runs.metrics.smoothing import Smoother
 from diffbev_tui.charts.series import Band, Extremes, decimate, on_log_scale, value_range
-from diffbev_tui.charts.ticks import axis_labels, linear_ticks, log_ticks, number, step_label
+from diffbev_tui.charts.ticks import axis_labels, linear_ticks, log_ticks, number
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
 values = st.lists(finite, min_size=1, max_size=400)

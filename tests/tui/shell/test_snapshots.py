@@ -98,7 +98,7 @@ async def _at_rest(app: DiffBEVApp, pilot, place: Path) -> str:
         if idle and idle % 3 == 0:
             before, seen = seen, shown(app)
         rounds += 1
-        assert rounds < 300, seen
+        assert rounds < 1000, seen
     return seen.replace(place.name, "w" * len(place.name))
 
 
