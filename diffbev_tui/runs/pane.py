@@ -42,6 +42,12 @@ _CELLS_EVERY_S = 5.0
 """A table is slow to repaint; what changes from second to second stands below it."""
 
 
+class RunsTable(DataTable[Text]):
+    """Says in the words of the screen what enter does."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "select_cursor", "runs.key_open")]
+
+
 class RunsPane(Pane, can_focus=False):
     """The table keeps its order while it is used; new runs are announced, not inserted."""
 
@@ -105,7 +111,7 @@ class RunsPane(Pane, can_focus=False):
     def compose(self) -> ComposeResult:
         """How it is sorted, the table, the chosen run."""
         yield Static(id="runs-head", markup=False)
-        yield DataTable(id="runs-table", cursor_type="row", zebra_stripes=False)
+        yield RunsTable(id="runs-table", cursor_type="row", zebra_stripes=False)
         line = Input(id="runs-filter", compact=True)
         line.display = False
         yield line

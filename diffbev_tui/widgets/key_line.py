@@ -54,12 +54,12 @@ def keys_of(screen: Screen[object], *, all_keys: bool = False) -> list[tuple[str
     owners: dict[tuple[str, str], str] = {}
     for active in screen.active_bindings.values():
         binding: Binding = active.binding
-        if not binding.description or not (binding.show or all_keys) or _refused(active.node, binding):
+        if not _words(binding) or not (binding.show or all_keys) or _refused(active.node, binding):
             continue
-        entry = (binding.action, binding.description)
+        entry = (binding.action, _words(binding))
         found.setdefault(entry, []).append(key_name(binding.key))
         owners[entry] = type(active.node).__name__
-    return [(" ".join(keys), _words(entry[1]), owners[entry]) for entry, keys in found.items()]
+    return [(" ".join(keys), entry[1], owners[entry]) for entry, keys in found.items()]
 
 
 def _refused(node: DOMNode, binding: Binding) -> bool:
@@ -73,15 +73,18 @@ def commands_of(screen: Screen[object]) -> list[tuple[str, str, str, DOMNode]]:
     found: dict[str, tuple[str, str, str, DOMNode]] = {}
     for active in screen.active_bindings.values():
         binding = active.binding
-        if binding.description and not _refused(active.node, binding):
-            words = _words(binding.description)
+        words = _words(binding)
+        if words and not _refused(active.node, binding):
             words = words[:1].upper() + words[1:]
             found.setdefault(binding.action, (words, key_name(binding.key), binding.action, active.node))
     return list(found.values())
 
 
-def _words(description: str) -> str:
-    return tr_if_key(_WORDS_OF_TEXTUAL.get(description, description))
+def _words(binding: Binding) -> str:
+    """What a key does; "" for keys of Textual's widgets that need no words, such as the arrows."""
+    key = _WORDS_OF_TEXTUAL.get(binding.description, binding.description)
+    words = tr_if_key(key)
+    return words if words != key else ""
 
 
 class KeyLine(Line):

@@ -1,5 +1,6 @@
 import asyncio
 import json
+import re
 import time
 
 from textual.widgets import Static
@@ -11,6 +12,7 @@ from diffbev_tui.places import clip_file, settings_file
 from diffbev_tui.screen_text import text_of
 from diffbev_tui.widgets.dialogs import Choice
 from diffbev_tui.widgets.help import Help
+from diffbev_tui.widgets.key_line import keys_of
 from diffbev_tui.widgets.status_line import StatusLine
 from diffbev_tui.widgets.tab_line import TabLine
 from diffbev_tui.workspace_lock import WorkspaceLock
@@ -103,6 +105,17 @@ async def test_help_lists_the_keys_of_the_screen(workspace):
         await until(pilot, lambda: isinstance(app.screen, Help))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, Help))
+
+
+async def test_keys_are_described_in_the_language_of_the_screen(workspace):
+    _running_run(workspace)
+    async with run_app(workspace, lang="zh") as (app, pilot):
+        await until(pilot, lambda: app.snapshot.current is not None)
+        for name in PANES:
+            await app.show_pane(name)
+            await pilot.pause()
+            for key, what, _ in keys_of(app.screen, all_keys=True):
+                assert what == "GPU" or re.search("[\u4e00-\u9fff]", what), (name, key, what)
 
 
 async def test_a_second_app_watches_and_takes_over(workspace):
