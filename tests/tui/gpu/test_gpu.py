@@ -159,4 +159,5 @@ def test_the_machine_over_the_whole_run_keeps_its_peaks(tmp_path):
     assert "10–30 GiB" in text
     assert "2–2 GiB" in text
     assert "power" not in text, "the driver did not say"
-    assert history_block(read_system(tmp_path / "none"), "baseline", 100).plain.startswith("No history")
+    empty = history_block(read_system(tmp_path / "none"), "baseline", 100).plain
+    assert empty.startswith("No system history")

@@ -145,7 +145,7 @@ async def test_a_log_that_is_begun_anew_is_shown_anew(workspace):
         await _open(app, pilot, 2)
         path.write_text("again\n")
         await until(pilot, lambda: list(app.query_one(Log).lines) == ["again"])
-        assert "file restarted" in _name(app)
+        assert "log restarted" in _name(app)
 
 
 @pytest.fixture

@@ -158,7 +158,7 @@ def test_a_kill_that_the_kernel_did_not_count_is_not_put_down_to_memory(workspac
     case = memory_case(inspect_run(folder.path))
     assert (case.kind, case.remedies) == ("killed", ())
     page = calm_page(case).plain
-    assert "Nothing shows that memory ran out" in page
+    assert "no sign that memory ran out" in page
     assert "host memory" not in page
 
 

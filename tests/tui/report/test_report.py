@@ -139,7 +139,7 @@ async def test_reports_are_rendered_pictures_shown_and_broken_ones_named(workspa
         await _to_plot(app, pilot)
         assert _names(app) == ["Reports", "summary.md", "Plots", "broken", "mIoU_comparison"]
         assert app.query_one(".picture").region.height > 5
-        assert any("holds no numbers" in text for text in _statics(app))
+        assert any("contains no data" in text for text in _statics(app))
         assert app.pane.copy_text() == str(folder / "plots/mIoU_comparison.png")
 
 

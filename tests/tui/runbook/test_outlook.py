@@ -59,7 +59,7 @@ def test_a_launch_shows_time_disk_memory_and_what_preflight_finds(roots, monkeyp
 def test_what_is_not_known_is_left_out(roots, monkeypatch):
     _answers(monkeypatch, "error: something else")
     lines = outlook(_step(roots), roots, []).lines
-    assert lines[0] == "300 iterations; no earlier run shows how fast they are"
-    assert lines[-1] == "preflight gave no answer"
+    assert lines[0] == "300 iterations; no earlier run to estimate the duration from"
+    assert lines[-1] == "preflight returned no result"
     old = write_run(roots.workspace / "runs" / "old", state=RunState.FINISHED, started=time.time() - 9e5)
     assert outlook(_step(roots), roots, [inspect_run(old.path)]).lines[0] == lines[0], "it has no speed"
