@@ -127,8 +127,12 @@ def _sound(plot: Plot) -> bool:
                 return False
             if curve.best is not None and not _drawable(curve.best):
                 return False
+            if any(not chart.steps[0] <= step <= chart.steps[1] for step in curve.steps):
+                return False  # to draw a line to far outside takes for ever
     scores = [value for bar in plot.bars for value in bar.values if value is not None]
-    return _drawable(scores) and all(len(bar.values) == len(plot.classes) for bar in plot.bars)
+    return all(0 <= score <= 100 for score in scores) and all(
+        len(bar.values) == len(plot.classes) for bar in plot.bars
+    )
 
 
 def _drawable(values: Sequence[float]) -> bool:

@@ -37,7 +37,7 @@ def column_plot(runs: Sequence[Experiment], column: str, plots: Path, *, log_y: 
             mean = smooth(series)
             windows.add(mean.window)
             spread = (_rounded(mean.low), _rounded(mean.high)) if mean.window > 1 else None
-            curves.append(PlotCurve(name, _rounded(mean.steps), _rounded(mean.mean), spread=spread))
+            curves.append(PlotCurve(name, tuple(mean.steps.tolist()), _rounded(mean.mean), spread=spread))
         else:
             curves.append(reduced(name, series.steps, _in_points(column, series.values), column))
     last = max((run.metrics.last_step for run in runs if len(run.metrics.series(column))), default=0)
@@ -86,7 +86,7 @@ def reduced(
         best = (float(steps[row]), _round(values[row]))
     return PlotCurve(
         run,
-        _rounded(np.asarray(steps, np.float64)[first]),
+        tuple(float(steps[row]) for row in first),
         low,
         () if low == high else high,
         None if smoothed is None else _ranges(values, first),

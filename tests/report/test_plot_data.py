@@ -50,6 +50,7 @@ def test_a_picture_without_numbers_is_just_a_picture(tmp_path):
             {**plot, "classes": ["car"], "bars": [{"run": {"name": "a"}, "step": 1, "values": []}]}
         ),
         lambda plot: json.dumps({**plot, "runs": []}),
+        lambda plot: json.dumps(plot).replace('[0.0, 2.0], "log_y"', '[0.0, 1.0], "log_y"'),
         lambda plot: json.dumps({**plot, "more": "x" * 950_000}),
     ],
 )
@@ -61,8 +62,10 @@ def test_damaged_numbers_are_one_message(tmp_path, damage):
 def test_a_long_curve_keeps_its_spikes_in_few_places():
     values = [0.5] * 40_000
     values[31_337], values[7] = 9.0, -9.0
-    curve = reduced(PlotRun("a"), range(40_000), values, "lr", smoothed=[0.5] * 40_000)
+    steps = range(1_234_567, 1_274_567)
+    curve = reduced(PlotRun("a"), steps, values, "lr", smoothed=[0.5] * 40_000)
     assert len(curve.steps) <= 300
+    assert (curve.steps[0], curve.steps[-1] <= steps[-1]) == (1_234_567.0, True)
     assert (set(curve.low), curve.high) == ({0.5}, ())
     assert (min(curve.spread[0]), max(curve.spread[1])) == (-9.0, 9.0)
 

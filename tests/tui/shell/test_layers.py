@@ -75,3 +75,12 @@ def test_work_off_the_ui_thread_has_one_owner():
         if path.name not in ("threads.py", "chart_worker.py", "leaving.py"):  # the last ends the process
             for other in ("threading.Thread(", "thread=True", "to_thread(", "call_from_thread("):
                 assert other not in path.read_text(), f"{path.relative_to(TUI)}: {other}"
+
+
+def test_libraries_are_used_by_their_public_names():
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = (*node.module.split("."), *(alias.name for alias in node.names))
+                private = [name for name in names if name.startswith("_") and not name.startswith("__")]
+                assert not private, f"{path.relative_to(TUI)}: {private} of {node.module}"
