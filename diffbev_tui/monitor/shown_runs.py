@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 
 from diffbev_engine.runs.inspect import RunReport
+from diffbev_tui.monitor.text import run_steps
 from diffbev_tui.run_book import MOST, short_names
+from diffbev_tui.run_state import run_state
 from diffbev_tui.snapshot import Snapshot
 
 _FIRST = 4
@@ -33,6 +35,14 @@ class ShownRuns:
     def names(self) -> dict[str, str]:
         """A short name by letter; with its folder where two would be the same."""
         return dict(zip(self.letters, short_names(list(self.letters.values())), strict=True))
+
+    def choices(self, snapshot: Snapshot) -> list[tuple[str, str]]:
+        """All runs by path, with the words to choose them by."""
+        names = short_names([run.path for run in snapshot.runs])
+        return [
+            (run.path, f"{snapshot.book.letter(run.path)} {name}  {run_state(run)}  {run_steps(run)}")
+            for run, name in zip(snapshot.runs, names, strict=True)
+        ]
 
     def focused(self, snapshot: Snapshot) -> RunReport | None:
         """The run whose figures are shown: the one that was asked for, else the current one."""

@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -136,7 +137,7 @@ async def test_the_cursor_reads_the_runs_off(workspace):
         assert loss.title.plain.endswith("B –")  # it has not been there yet
         await pilot.press("left")
         assert 7800 < pane.request.cursor < 8000
-        pane._change(cursor=3000.0)
+        pane._show(replace(pane.options, cursor=3000.0))
         await until(pilot, lambda: answered(pane) and not loss.title.plain.endswith("–"))
         await pilot.press("x")
         assert pane.request.cursor is None

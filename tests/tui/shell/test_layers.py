@@ -19,6 +19,7 @@ LAYERS = [
 ]
 WITH_TEXTUAL = {
     *("pane", "actions", "checking", "drawing", "choose_runs", "lines", "panel", "sample_view"),
+    "chart_grid",
     *("step_detail", "step_dialogs", "step_find", "step_tabs", "plot_view"),
 }
 """Modules of a screen or of the charts that are widgets or use them; the others hold facts and texts."""
