@@ -19,7 +19,8 @@ MOST_MATCHES = 500_000
 KEPT = 10_000
 """Newest matching lines whose text is kept."""
 KEPT_CHARACTERS = 4 << 20
-_BLOCK = LONGEST_LINE
+_BLOCK = 1 << 18
+"""Bytes; searching more at once would keep the UI waiting for the interpreter."""
 _STEP_S = 0.1
 _SIDE = 1 << 19
 """Bytes that are shown of a file before and after a place in it."""
@@ -35,8 +36,9 @@ class FileScan:
     """The lines of a file that are wanted.
 
     Each call of ``step`` reads for about a tenth of a second; a scan is cancelled by not calling it again.
-    Memory, whatever the size of the file: while it reads, a block of 1 MiB, a few copies of it and its lines;
+    Memory, whatever the size of the file: while it reads, a block of 256 KiB, copies of it and its lines;
     8 bytes for each of at most 1,000,000 matches; with ``keep`` 10,000 lines of 4 Mi characters together.
+    A line that is longer than a block is searched in pieces.
     """
 
     def __init__(self, path: Path, wanted: Wanted, *, keep: bool = False) -> None:
