@@ -417,4 +417,4 @@ class DiffBEVApp(RunInThread, App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """For the command palette."""
-        yield from palette_commands(self, screen, self.snapshot, read_only=self.read_only)
+        yield from palette_commands(self, screen, self._commands, self.snapshot, read_only=self.read_only)

@@ -1,9 +1,12 @@
 """Engine commands that keep running after the UI exits and can be reattached."""
 
 import json
+import os
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +37,12 @@ class DetachedProcess:
     def exit_code(self) -> int | None:
         """How it ended; ``None`` while it runs, and where only its own UI could have known."""
         return self.process.poll() if self.process else None
+
+    def interrupt(self) -> None:
+        """Ask it and its children to end, as Ctrl+C does; nothing happens where it has ended."""
+        if not self.ended:
+            with suppress(ProcessLookupError):
+                os.killpg(self.identity.pid, signal.SIGINT)  # it leads a session of its own
 
     @property
     def last_line(self) -> str:

@@ -8,19 +8,24 @@ from textual.app import App, SystemCommand
 from textual.message import Message
 from textual.screen import Screen
 
+from diffbev_tui.i18n import tr
 from diffbev_tui.messages import Overlay, RunFix, SendTestNotification, ShowScreen
 from diffbev_tui.palette import Entry, entries
 from diffbev_tui.snapshot import Snapshot
+from diffbev_tui.widgets.command_strip import CommandStrip
 from diffbev_tui.widgets.key_line import commands_of
 
 
 def palette_commands(
-    app: App[Any], screen: Screen[Any], snapshot: Snapshot, *, read_only: bool
+    app: App[Any], screen: Screen[Any], strip: CommandStrip, snapshot: Snapshot, *, read_only: bool
 ) -> Iterator[SystemCommand]:
     """What keys do, by name and with its key; steps, runs, commands of the engine."""
     for what, key, action, node in commands_of(screen):
         run = partial(app.run_action, action, default_namespace=node)
         yield SystemCommand(f"{what}  ({key})", "", lambda run=run: app.run_worker(run()))
+    for process in strip.running:
+        manage = tr("app.tool_manage", command=process.log.stem)
+        yield SystemCommand(manage, "", partial(strip.manage, process))
     for entry in entries(snapshot, read_only=read_only):
         yield SystemCommand(entry.title, "", partial(_post, app, _messages(entry)))
 

@@ -31,6 +31,9 @@ from diffbev_tui.widgets.pane import Pane
 if TYPE_CHECKING:
     from diffbev_tui.runbook.process import Started
 
+_SILENT_S = 1.0
+"""Preflight takes some seconds before a training: after this long it is said."""
+
 
 @dataclass
 class Planned(Message):
@@ -100,6 +103,11 @@ class StepActions:
         if not self._pane.refused() and not self._pane.busy_seconds("plan"):
             job = partial(plan, snapshot.view, snapshot.roots, snapshot.runs)
             self._pane.run_in_thread("plan", job, Planned)
+            self._pane.set_timer(_SILENT_S, self._say_planning)
+
+    def _say_planning(self) -> None:
+        if self._pane.busy_seconds("plan"):
+            self._pane.say(tr("runbook.planning"))
 
     def planned(self, plan: plans.Plan) -> None:
         """Start what was planned, after a question where it has consequences."""
@@ -117,14 +125,12 @@ class StepActions:
             first = "resume" if "resume" in ways else "no"
             self._pane.app.push_screen(
                 Choice(plan.question, plan.consequence, answers, first),
-                lambda answer: self._answered(answer, ways, plan.question, fixes),
+                lambda answer: self._answered(answer, ways, fixes),
             )
 
-    def _answered(
-        self, answer: str | None, ways: Mapping[str, plans.Way], question: str, fixes: Sequence[Fix]
-    ) -> None:
+    def _answered(self, answer: str | None, ways: Mapping[str, plans.Way], fixes: Sequence[Fix]) -> None:
         if answer == "fix":
-            choose_fix(self._pane.app, question, fixes, read_only=self._pane.read_only)
+            choose_fix(self._pane.app, tr("runbook.way_fix"), fixes, read_only=self._pane.read_only)
         elif answer is not None and answer in ways:
             self._start(ways[answer])
 

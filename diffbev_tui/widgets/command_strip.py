@@ -204,9 +204,31 @@ class CommandStrip(RunInThread, Line):
         if running:
             self.put(_line(running))
 
+    @property
+    def running(self) -> tuple[DetachedProcess, ...]:
+        """What runs now."""
+        return tuple(self._followed)
+
+    def manage(self, process: DetachedProcess) -> None:
+        """Ask whether to show its output or to stop it."""
+        answers = {name: tr(f"app.tool_{name}") for name in ("show_output", "stop")}
+        if self.snapshot.read_only:
+            del answers["stop"]
+        answers["no"] = tr("app.fix_answer_no")
+        question = tr("app.tool_running", command=process.log.stem)
+        told = tr("app.tool_stop_consequence", log=process.log)
+        self.app.push_screen(Choice(question, told, answers, "show_output"), partial(self._managed, process))
+
+    def _managed(self, process: DetachedProcess, answer: str | None) -> None:
+        if answer == "show_output":
+            self.post_message(ShowScreen("log"))
+        elif answer == "stop":
+            self.run_in_thread("stop", process.interrupt, lambda _: Say(tr("app.tool_stopping")))
+
     def on_click(self) -> None:
-        """To the log."""
-        self.post_message(ShowScreen("log"))
+        """Show its output, or stop it."""
+        if self._followed:
+            self.manage(self._followed[0])
 
 
 def _logs(snapshot: Snapshot) -> Path:
