@@ -132,6 +132,9 @@ def _hang(line: str) -> int:
     inside = len(line) - len(line.lstrip())
     if line[inside : inside + 2] == "$ ":
         return inside + 4
+    name, blanks, _ = line.partition("  ")
+    if blanks and name and " " not in name:  # of a step, its title behind it
+        return len(name) + 2
     return inside + 2 if inside or line[1:2] == " " else 0
 
 
@@ -153,6 +156,8 @@ def _place_to_break(text: str, most: int, least: int) -> int:
     for end in range(most, least, -1):
         if text[end] == " " or text[end - 1] == " ":
             return end
-        if get_character_cell_size(text[end]) == 2 and text[end] not in "，。；：！？、）":
+        wide = get_character_cell_size(text[end]) == 2
+        if wide and text[end] not in "，。；：！？、）" and text[end - 1] != "（":
             return end
-    return max(most, least + 1)
+    slash = text.rfind("/", least + (most - least) // 2, most)  # of a long path
+    return slash + 1 if slash > 0 else max(most, least + 1)

@@ -162,7 +162,12 @@ def _heading(one: StepView, snapshot: Snapshot) -> Piece:
         parts.append(duration(snapshot.taken - record.started if record.started else None))
     elif record.finished and one.state is not StepState.PENDING:
         parts += [short_time(record.seconds), ago(record.finished, snapshot.taken)]
-    return "   ".join(part for part in parts if part), "bold"
+    title, *rest = parts
+    return "   ".join([title, *(_unbroken(part) for part in rest if part)]), "bold"
+
+
+def _unbroken(text: str) -> str:
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _commands(one: StepView, roots: WorkspacePaths) -> Block:

@@ -68,7 +68,7 @@ class RunbookDrawing:
 
     def draw_next(self, snapshot: Snapshot, starting: tuple[str, ...], key: str) -> None:
         """Show the lines at the top, which are there before the runbook is."""
-        self._put("#runbook-next", next_line(snapshot, starting, key))
+        self._put("#runbook-next", next_line(snapshot, starting, key, self._pane.room.width))
         self._put(
             "#runbook-timeline", timeline_line(snapshot.timeline, self._pane.room.width, snapshot.taken)
         )

@@ -2,22 +2,27 @@
 
 from collections.abc import Sequence
 
+from rich.cells import cell_len
+
 from diffbev_engine.core.format import percent, progress
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.run_of_step import run_of
 from diffbev_engine.runbook.view import DONE, StepView
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.format import duration
-from diffbev_tui.i18n import tr
-from diffbev_tui.lines import Line, Tone, say
+from diffbev_tui.i18n import language, tr
+from diffbev_tui.lines import Line, Tone, cut, say, width_of
 from diffbev_tui.run_state import run_state
 from diffbev_tui.snapshot import Snapshot
+
+_LEAST_TITLE = 5
 
 
 def next_line(
     snapshot: Snapshot,
     starting: Sequence[str] = (),
     chosen: str = "",
+    width: int = 400,
 ) -> Line:
     """What to do now: wait, fix, run, or read the report.
 
@@ -25,6 +30,7 @@ def next_line(
         snapshot: the newest.
         starting: steps that were started and have not said so themselves yet.
         chosen: the step that keys act on.
+        width: cells of the line; a long title gives way to what follows it where that is enough.
     """
     view = snapshot.view
     if view is None or snapshot.roots is None:
@@ -36,11 +42,18 @@ def next_line(
         return (_head("accent"), (tr("runbook.next_starting", steps=", ".join(starting[:3])), ""))
     if one is None:
         return (_head("good"), (tr("runbook.next_done"), ""))
-    words, tone = _words(one, snapshot)
+    title = say(one.step.title, snapshot.roots)
+    words, tone = _words(one, snapshot, title)
+    over = width_of((_head(tone), (words, tone))) - width
+    if 0 < over <= cell_len(title) - _LEAST_TITLE:
+        words, tone = _words(one, snapshot, cut(title, cell_len(title) - over))
     rest = sum(other.state is StepState.FAILED for other in view.steps if other is not one)
     more: Line = ((f"   {tr('runbook.next_failed_too', count=rest)}", "bad"),) if rest else ()
     key = "runbook.next_elsewhere" if one.step.id != chosen else f"runbook.next_here_{one.state.value}"
-    return (_head(tone), (words, ""), (f"   {tr(key)}", "dim"), *more)
+    line: Line = (_head(tone), (words, ""), (f"   {tr(key)}", "dim"), *more)
+    while len(line) > 2 and width_of(line) > width:
+        line = line[:-1]
+    return line
 
 
 def next_step(snapshot: Snapshot) -> str:
@@ -58,10 +71,10 @@ def wait_words(run: RunReport | None, since: float | None, now: float) -> str:
     return "  ".join(parts)
 
 
-def _words(one: StepView, snapshot: Snapshot) -> tuple[str, Tone]:
+def _words(one: StepView, snapshot: Snapshot, title: str) -> tuple[str, Tone]:
     roots = snapshot.roots
     assert roots is not None
-    named = {"step": one.step.id, "title": say(one.step.title, roots)}
+    named = {"step": one.step.id, "title": title}
     run = run_of(one.step, roots, snapshot.runs)
     outside = run is not None and run.state is RunCondition.RUNNING
     if one.state is StepState.RUNNING or (outside and one.state not in DONE):
@@ -84,4 +97,4 @@ def _fix(one: StepView, snapshot: Snapshot) -> str:
 
 
 def _head(tone: Tone) -> tuple[str, Tone]:
-    return f" {tr('runbook.next')} ", tone
+    return f" {tr('runbook.next')}" + ("" if language() == "zh" else " "), tone

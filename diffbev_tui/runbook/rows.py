@@ -26,6 +26,7 @@ PROBLEM = "!"
 """What keys of problems begin with: steps may have the same ids."""
 _WIDE = 84
 _TOOK, _AGE = 10, 17
+"""Cells of these columns, at least."""
 _LONGEST_ID = 7
 
 
@@ -185,28 +186,40 @@ def lay_out(lines: Sequence[StepLine], width: int) -> list[Row]:
     ids = min(max(max(cell_len(line.id) for line in lines), 3), _LONGEST_ID)
     room = width - 2 - word - 1 - ids - 1
     times = width >= _WIDE and any(line.took or line.age for line in lines)
-    room -= _TOOK + _AGE if times else 0
+    took_width = max(_TOOK, *(cell_len(line.took) + 2 for line in lines))
+    room -= took_width + _AGE if times else 0
     longest = max(cell_len(line.title) for line in lines)
-    notes = max((cell_len(line.note) for line in lines), default=0)
-    title = max(min(longest, room - min(notes + 2, room * 2 // 5)), 8)
+    notes = [_note(line, times) for line in lines]
+    title = max(min(longest, room - min(max(map(cell_len, notes)) + 2, room * 2 // 5)), 8)
     rows = []
-    for line in lines:
+    for line, note in zip(lines, notes, strict=True):
         head: list[Piece] = [
             (f"{line.glyph} ", line.tone),
             (fit(line.word, word) + " ", line.tone),
             (fit(line.id, ids) + " ", "dim"),
         ]
-        note = line.note
-        if not times and line.age and line.tone == "good":
-            note = f"{line.took}  {line.age}".strip()
         if note:
-            head += [(fit(line.title, title) + "  ", ""), (fit(note, room - title - 2), line.note_tone)]
+            shown = _shortened(note, room - title - 2)
+            head += [(fit(line.title, title) + "  ", ""), (shown, line.note_tone)]
         else:
             head.append((fit(line.title, room), ""))
         if times:
-            head += [(_right(line.took, _TOOK), "dim"), (_right(line.age, _AGE), "dim")]
+            head += [(_right(line.took, took_width), "dim"), (_right(line.age, _AGE), "dim")]
         rows.append(Row(line.key, tuple(head)))
     return rows
+
+
+def _note(line: StepLine, times: bool) -> str:
+    """Without columns for them, times take the place of what a step that passed has shown."""
+    of_times = not times and line.age and line.tone == "good"
+    return f"{line.took}  {line.age}".strip() if of_times else line.note
+
+
+def _shortened(note: str, width: int) -> str:
+    """A note in ``width`` cells; of parts with two blanks between them, the last ones give way."""
+    while cell_len(note) > width and "  " in note:
+        note = note.rpartition("  ")[0].rstrip()
+    return fit(note, width)
 
 
 def _right(text: str, width: int) -> str:
@@ -220,4 +233,4 @@ def _progress(one: StepView, snapshot: Snapshot, output: Sequence[str]) -> str:
     if run is None or run.state is not RunCondition.RUNNING or run.step is None or not run.max_iters:
         return next((line.strip() for line in reversed(output) if line.strip()), "")
     share = run.step / run.max_iters
-    return f"{percent(share)}  {run_state(run) if run.stalled else bar(share)}"
+    return f"{run_state(run)}  {percent(share)}" if run.stalled else f"{percent(share)}  {bar(share)}"

@@ -40,6 +40,7 @@ _FORMS = (
     _Form("current"),
     _Form("none"),
     _Form("none", bar=5),
+    _Form("none", bar=0),
     _Form("none", bar=5, only_current=True),
     _Form("none", bar=0, only_current=True),
 )

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from diffbev_engine.core.format import gib, percent, points, progress
@@ -20,7 +21,7 @@ _WIDE = 100
 
 
 class StatusLine(Line):
-    """One line, cut from the right; the state comes first."""
+    """One line that leaves out its last pieces where there is no room; the state comes first."""
 
     def show(self, snapshot: Snapshot, *, read_only: bool, behind_s: float) -> None:
         """Show a snapshot.
@@ -36,26 +37,40 @@ class StatusLine(Line):
             line.append(f" {tr('app.read_only_mark')} ", "reverse")
         if behind_s > 5:
             line.append(f" ! {tr('app.behind', age=duration(behind_s))} ", "bold red")
-        wide = self.app.size.width >= _WIDE
+        width = self.size.width or self.app.size.width
+        wide = width >= _WIDE
         if snapshot.roots is not None and wide:
             line.append(f" {_short(snapshot.roots.workspace)} ", "dim")
         if snapshot.current is not None:
-            _append_run(line, snapshot.current, with_speed=wide)
+            current = _run(snapshot.current, with_step=True, with_speed=wide)
+            if line.cell_len + current.cell_len > width:
+                current = _run(snapshot.current, with_step=False, with_speed=wide)
+            line.append_text(current)
         elif snapshot.roots is not None:
             line.append(f"  {tr('app.no_run')}", "dim")
         for run in snapshot.runs:
             if run.stalled and run is not snapshot.current:
                 line.append(f"  ! {plain(Path(run.path).name)}: {run_state(run)}", "bold red")
         _append_gpus(line, snapshot.gpus)
-        self.put(line)
+        self.put(_whole_pieces(line, width))
 
 
-def _append_run(line: Text, run: RunReport, *, with_speed: bool) -> None:
+def _whole_pieces(line: Text, width: int) -> Text:
+    """The line without the last of its pieces, with two blanks before each, that have no room."""
+    text = line.plain
+    while cell_len(text) > width and "  " in text.strip():
+        text = text.rpartition("  ")[0].rstrip()
+    return line[: len(text)]
+
+
+def _run(run: RunReport, *, with_step: bool, with_speed: bool) -> Text:
+    line = Text()
     line.append(f"  {run_state(run)}", "bold red" if run.stalled else _STYLES.get(run.state, "bold red"))
     line.append(f" {plain(Path(run.path).name)}")
     if run.step is None or run.max_iters is None:
-        return
-    line.append(f"  {progress(run.step, run.max_iters)}")
+        return line
+    if with_step:
+        line.append(f"  {progress(run.step, run.max_iters)}")
     if run.max_iters:
         line.append(f"  {percent(run.step / run.max_iters)}")
     if run.state is RunCondition.RUNNING:
@@ -65,6 +80,7 @@ def _append_run(line: Text, run: RunReport, *, with_speed: bool) -> None:
             line.append(f"  {tr('app.eta')} {duration(run.eta_s)}")
     elif run.best_miou is not None:
         line.append(f"  mIoU {points(run.best_miou)}")
+    return line
 
 
 def _append_gpus(line: Text, reading: GpuReading) -> None:

@@ -1,5 +1,6 @@
 """The line of screens: numbers that switch between them."""
 
+from rich.cells import cell_len
 from rich.text import Text
 from textual import events
 from textual.message import Message
@@ -26,14 +27,29 @@ class TabLine(Line):
     def show(self, shown: str) -> None:
         """Mark ``shown``."""
         line, self._spans = Text(" ", no_wrap=True), []
-        for number, name in enumerate(self._names, start=1):
+        for name, text in self._texts(shown).items():
             start = line.cell_len
-            text = f" {number} {tr('app.pane_' + name)} "
             line.append(text, "reverse" if name == shown else "")
             self._spans.append((start, line.cell_len, name))
-        here = "EN" if language() == "en" else "中文"
-        line.append(f"   L: {here}", "dim")
+        here = f"   L: {'EN' if language() == 'en' else '中文'}"
+        if line.cell_len + cell_len(here) <= self._width:
+            line.append(here, "dim")
         self.put(line)
+
+    @property
+    def _width(self) -> int:
+        return self.size.width or self.app.size.width
+
+    def _texts(self, shown: str) -> dict[str, str]:
+        """Number and name of each; where there is no room for all names, the last ones go first."""
+        texts = {
+            name: f" {number} {tr('app.pane_' + name)} " for number, name in enumerate(self._names, start=1)
+        }
+        room = self._width - 1
+        for number, name in reversed(list(enumerate(self._names, start=1))):
+            if sum(map(cell_len, texts.values())) > room and name != shown:
+                texts[name] = f" {number} "
+        return texts
 
     def on_click(self, event: events.Click) -> None:
         """Switch to the tab under the mouse."""

@@ -160,9 +160,8 @@ class FilesAtLeast(Check):
 
     def _describe(self, roots: WorkspacePaths) -> Bilingual:
         shown = roots.short(roots.path(self.pattern))
-        return Bilingual(
-            f"至少 {self.count} 个文件匹配 {shown}", f"at least {self.count} files match {shown}"
-        )
+        match = "file matches" if self.count == 1 else "files match"
+        return Bilingual(f"至少 {self.count} 个文件匹配 {shown}", f"at least {self.count} {match} {shown}")
 
     def _look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:  # noqa: ARG002
         found = count_matches(roots, self.pattern)

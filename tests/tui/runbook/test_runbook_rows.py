@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import pytest
 from rich.cells import cell_len
@@ -50,6 +51,18 @@ def test_rows_fill_their_width_exactly(trial, language, width):
         assert width_of(row.line) == width, row
     for row in phase_rows(shot.view, problems, None, 36):
         assert width_of(row.line) == 36
+
+
+def test_on_a_narrow_screen_parts_give_way_and_no_word_is_cut(trial):
+    _run(trial, "9.1")
+    shot = _snapshot(trial)
+    lines = [step_line(shot.view["9.1"], shot, starting=False, stopping=False)]
+    lines[0] = replace(lines[0], title="A title of more than thirty characters", age="yesterday 21:04")
+    assert "yesterday 21:04" in _text([lay_out(lines, 80)[0].line])
+    narrow = _text([lay_out(lines, 50)[0].line])
+    assert narrow.rstrip().endswith(lines[0].took)
+    line = _text([next_line(shot, width=30)])
+    assert line == " Next: run 0.1 Go to the proj…"
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
@@ -113,6 +126,8 @@ def test_text_is_cut_and_wrapped_by_cells():
     ]
     assert all(cell_len(row) <= 9 for row in wrap("检查数据目录是否存在，然后继续", 9))
     assert "".join(wrap("x" * 50, 20)) == "x" * 50
+    assert wrap("$ ls /data/work/runs/baseline", 18) == ["$ ls", "    /data/work/", "    runs/baseline"]
+    assert wrap("3.2  Run the training", 16) == ["3.2  Run the", "     training"]
 
 
 def test_age_is_said_as_people_do():
