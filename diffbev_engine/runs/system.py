@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from diffbev_engine.core.files import write_text
+from diffbev_engine.core.files import file_stamp, write_text
 from diffbev_engine.core.gpu.reading import Gpu, GpuReading
 from diffbev_engine.runs.host import HostReading
 
@@ -139,6 +139,23 @@ def read_system(path: Path) -> SystemHistory:
     numbers = [row for row in numbers if not math.isnan(row[at])]
     found = {name: [row[place] for row in numbers] for place, name in enumerate(columns)}
     return SystemHistory(found.pop("time"), found)
+
+
+class SystemTail:
+    """Follows a ``system.csv``: a long one takes a tenth of a second to read, and grows every ten seconds."""
+
+    def __init__(self, path: Path) -> None:
+        """Nothing is read yet."""
+        self.path = path
+        self._history = SystemHistory()
+        self._stamp: object = None
+
+    def look(self) -> SystemHistory:
+        """The history; the same object while the file has not changed."""
+        stamp = file_stamp(self.path)
+        if stamp != self._stamp:
+            self._stamp, self._history = stamp, read_system(self.path)
+        return self._history
 
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:

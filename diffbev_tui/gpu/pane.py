@@ -9,10 +9,11 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.widgets import Static
 
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.host import HostReading, read_host
 from diffbev_engine.runs.inspect import RunCondition, RunReport
-from diffbev_engine.runs.system import SystemHistory, read_system
+from diffbev_engine.runs.system import SystemHistory, SystemTail
 from diffbev_tui.gpu.text import gpu_block, history_block, host_block
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.snapshot import Snapshot
@@ -28,8 +29,9 @@ class GpuPane(Pane):
 
     @dataclass
     class SystemRead(Message):
-        """What was recorded of the machine over the run."""
+        """What was recorded of the machine over a run."""
 
+        run: str
         history: SystemHistory
 
     @dataclass
@@ -41,9 +43,12 @@ class GpuPane(Pane):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self._family: frozenset[int] = frozenset()
+        self._system: SystemTail | None = None
+        self._drawn: object = None
 
     def compose(self) -> ComposeResult:
         """GPUs above the host."""
+        self._drawn = None
         with PlainVerticalScroll():
             yield Static(id="gpu-gpus")
             yield Static(id="gpu-host")
@@ -67,18 +72,24 @@ class GpuPane(Pane):
         run = snapshot.current
         folder = Path(run.path) if run else snapshot.roots.workspace if snapshot.roots else Path.cwd()
         if run is not None:
-            self.run_in_thread(
-                "system", partial(read_system, RunFolder(Path(run.path)).system), self.SystemRead
-            )
+            self._read_system(RunFolder(Path(run.path)))
         self.run_in_thread("host", partial(read_host, folder, _training(run)), self.HostRead)
+
+    def _read_system(self, folder: RunFolder) -> None:
+        if self._system is None or self._system.path != folder.system:
+            self._system = SystemTail(folder.system)
+        name = plain(folder.path.name)
+        self.run_in_thread("system", self._system.look, partial(self.SystemRead, name))
 
     def on_gpu_pane_system_read(self, message: SystemRead) -> None:
         """Show how it went over the whole run."""
         if self.ready:
-            run = self.snapshot.current
-            name = Path(run.path).name if run else ""
             width = (self.size.width or self.app.size.width) - _MARGINS
-            self.query_one("#gpu-run", Static).update(history_block(message.history, name, width))
+            shown = (message.run, message.history, width, language())
+            if shown != self._drawn:  # thousands of samples become text only when there are new ones
+                self._drawn = shown
+                block = history_block(message.history, message.run, width)
+                self.query_one("#gpu-run", Static).update(block)
 
     def on_gpu_pane_host_read(self, message: HostRead) -> None:
         """Show the host."""

@@ -6,8 +6,9 @@ Imports nothing heavy.
 from bisect import bisect_right
 from itertools import pairwise
 
+from diffbev_engine.core.files import file_stamp
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.system import SystemHistory, read_system, system_columns
+from diffbev_engine.runs.system import SystemHistory, SystemTail, system_columns
 from diffbev_engine.runs.system_figures import SystemFigure, figures_in
 from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.series import Band, Extremes, decimate
@@ -22,7 +23,7 @@ class RunSystem:
 
     def __init__(self, folder: RunFolder) -> None:
         """Nothing is read yet."""
-        self._path = folder.system
+        self._tail = SystemTail(folder.system)
         self._stamp: object = None
         self._wanted = False
         self.names: tuple[str, ...] = ()
@@ -33,22 +34,18 @@ class RunSystem:
     def want(self) -> None:
         """Read the samples too, from now on."""
         if not self._wanted:
-            self._wanted, self._stamp = True, None
+            self._wanted = True
             self.look()
 
     def look(self) -> None:
         """Read the file if it has changed."""
-        try:
-            stat = self._path.stat()
-            stamp: object = (stat.st_ino, stat.st_size, stat.st_mtime_ns)
-        except OSError:
-            stamp = "missing"
-        if stamp == self._stamp:
-            return
-        self._stamp = stamp
-        self.names = tuple(figure.name for figure in figures_in(system_columns(self._path)))
-        if self._wanted:
-            self.history = read_system(self._path)
+        stamp = file_stamp(self._tail.path)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self.names = tuple(figure.name for figure in figures_in(system_columns(self._tail.path)))
+        history = self._tail.look() if self._wanted else self.history
+        if history is not self.history:
+            self.history = history
             self.version += 1
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from math import isnan
 from pathlib import Path
 
+from diffbev_engine.core.files import file_stamp
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.manifest import read_manifest
 from diffbev_tui.charts.axis import Axis
@@ -26,6 +27,8 @@ class StepTimes:
     def __init__(self, folder: RunFolder, system: RunSystem) -> None:
         self._folder, self._system = folder, system
         self._stamp: object = None
+        self._system_version = -1
+        self._recorded: list[tuple[float, float]] = []
         self.steps: Sequence[float] = ()
         self.times: Sequence[float] = ()
         self.version = 0
@@ -33,12 +36,14 @@ class StepTimes:
     def look(self) -> None:
         """Read what has changed."""
         self._system.want()
-        logs = sorted(self._folder.path.glob("train_*.log"))
-        stamp = (self._system.version, *map(_size, logs))
+        if self._system.version != self._system_version:
+            self._system_version, self._recorded = self._system.version, self._of_system()
+        logs = [] if self._recorded else sorted(self._folder.path.glob("train_*.log"))
+        stamp = (self._system_version, *map(file_stamp, logs))
         if stamp == self._stamp:
             return
         self._stamp = stamp
-        found = self._of_system() or self._of_logs(logs)
+        found = self._recorded or self._of_logs(logs)
         kept = found[:: max(1, len(found) // _MOST_KNOTS)] + found[-1:]
         knots = _rising(kept)
         self.steps, self.times = [step for step, _ in knots], [time for _, time in knots]
@@ -113,11 +118,3 @@ def _between(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
     at = min(max(at - 1, 0), len(xs) - 2)
     run = xs[at + 1] - xs[at]
     return ys[at] + (x - xs[at]) * (ys[at + 1] - ys[at]) / run if run else ys[at + 1]
-
-
-def _size(path: Path) -> object:
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return path.name, stat.st_size

@@ -7,7 +7,7 @@ from diffbev_engine.core.gpu.reading import Gpu, GpuReading
 from diffbev_engine.core.host_memory import HostMemory
 from diffbev_engine.runs import system
 from diffbev_engine.runs.host import HostReading
-from diffbev_engine.runs.system import SystemWriter, read_system, sample
+from diffbev_engine.runs.system import SystemTail, SystemWriter, read_system, sample
 from diffbev_engine.runs.system_figures import figures_in
 
 HOST = HostReading(HostMemory(1000.0, 400.0, 64.0, 8.0, False), None, (2**30, 2**40), 12.5, (4, 310.0))
@@ -75,3 +75,12 @@ def test_it_is_a_plain_table(tmp_path):
     [row] = csv.DictReader(path.open())
     assert row["step"] == ""
     assert row["gpu1_used_mib"] == "51"
+
+
+def test_a_file_that_has_not_changed_is_not_read_again(tmp_path):
+    tail = SystemTail(tmp_path / "system.csv")
+    assert tail.look().times == ()
+    SystemWriter(tail.path).write(sample(1000.0, 1, HOST, gpus(0)))
+    history = tail.look()
+    assert history.times == [1000]
+    assert tail.look() is history
