@@ -221,7 +221,7 @@ class LogPane(Pane, can_focus=False):
         view, lines = self._view, self._log
         if view is None or not view.lines:
             return
-        row = view.rows_of(min(view.line_from(offset), len(view.lines) - 1)).start
+        row = view.rows_of(view.line_near(offset)).start
         height = lines.size.height
         y = {"top": row, "middle": row - height // 3, "above": row - height, "below": row + 1}[place]
         lines.scroll_to(y=max(y, 0), animate=False, immediate=True)
@@ -253,7 +253,7 @@ class LogPane(Pane, can_focus=False):
         log, view = self._open, self._view
         if log is None or view is None:
             return
-        if place == "middle" and view.has(offset):
+        if place == "middle" and view.line_with(offset) is not None:
             self._put_line(offset, place)
         elif log.end_has(offset):
             if log.window is not None:
@@ -416,20 +416,23 @@ class LogPane(Pane, can_focus=False):
 
     def _mark(self) -> None:
         """Make the match that was gone to stand out."""
-        view, here = self._view, range(0)
-        if view is not None and self._hit is not None and view.has(self._hit):
-            here = view.rows_of(view.line_from(self._hit))
-        self._log.here = here
+        line = self._hit_line
+        self._log.here = self._view.rows_of(line) if self._view is not None and line is not None else range(0)
         self._log.refresh()
+
+    @property
+    def _hit_line(self) -> int | None:
+        """The line that was gone to, if it is shown."""
+        return self._view.line_with(self._hit) if self._view is not None and self._hit is not None else None
 
     def copy_text(self) -> str | None:
         """The found line, else what is on the screen."""
         view = self._view
         if view is None:
             return None
-        if self._hit is not None and view.has(self._hit):
-            return view.lines[view.line_from(self._hit)]
-        first, last = view.line_from(self._top), view.line_from(self._bottom)
+        if self._hit_line is not None:
+            return view.lines[self._hit_line]
+        first, last = view.line_near(self._top), view.line_near(self._bottom)
         return "\n".join(view.lines[first : last + 1]) or None
 
 

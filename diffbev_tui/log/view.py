@@ -1,6 +1,6 @@
 """Lines of a log as a screen shows them, folded to its width. No Textual."""
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 
 from rich.cells import chop_cells
@@ -53,14 +53,15 @@ class LogView:
         """The line that a row is of."""
         return max(bisect_right(self._firsts, row) - 1, 0)
 
-    def line_from(self, offset: int) -> int:
-        """The first line that begins at this byte of the file or behind it."""
-        return bisect_left(self.offsets, offset)
+    def line_with(self, offset: int) -> int | None:
+        """The line in which this byte of the file is; ``None`` where that is not known."""
+        line = bisect_right(self.offsets, offset) - 1
+        beyond = line == len(self.offsets) - 1 and self.offsets and self.offsets[line] != offset
+        return None if line < 0 or beyond else line
 
-    def has(self, offset: int) -> bool:
-        """Whether a line begins at this byte of the file."""
-        line = self.line_from(offset)
-        return line < len(self.offsets) and self.offsets[line] == offset
+    def line_near(self, offset: int) -> int:
+        """That line, else the first or the last."""
+        return max(bisect_right(self.offsets, offset) - 1, 0)
 
 
 def folded(line: str, width: int) -> list[str]:

@@ -27,9 +27,8 @@ def test_rows_lines_and_bytes_of_the_file_know_each_other():
     assert rows == ["b" * 10, "bb"]
     assert [list(view.rows_of(line)) for line in range(4)] == [[0, 1, 2], [3], [4], [5, 6]]
     assert [view.line_at(row) for row in range(7)] == [0, 0, 0, 1, 2, 3, 3]
-    assert [view.line_from(offset) for offset in (0, 1, 27, 33, 99)] == [0, 1, 2, 3, 4]
-    assert view.has(27)
-    assert not view.has(28)
+    assert [view.line_with(offset) for offset in (-1, 0, 1, 27, 33, 99)] == [None, 0, 0, 2, 3, None]
+    assert [view.line_near(offset) for offset in (-1, 0, 1, 27, 33, 99)] == [0, 0, 0, 2, 3, 3]
 
 
 def test_levels_include_what_is_louder():
