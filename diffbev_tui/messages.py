@@ -38,7 +38,7 @@ class ShowScreen(Message):
 
     name: str
     run: str = ""
-    """Path of its directory; the current one by default."""
+    """Path of its directory, on the log screen also of a log; the current one by default."""
     step: str = ""
     """To choose there."""
     action: str = ""

@@ -321,6 +321,11 @@ class LogPane(Pane, can_focus=False):
         options = [(str(path), _described(path, now)) for path in self._logs]
         self.app.push_screen(ChooseOne(tr("log.choose"), options), self._log_chosen)
 
+    def go_to_run(self, run: str) -> None:
+        """Follow the log that is meant; of a run it is the newest that is followed anyway."""
+        if run.endswith(".log"):
+            self._chosen = Path(run)
+
     def _log_chosen(self, path: str | None) -> None:
         if path:
             self._chosen = Path(path)

@@ -11,6 +11,7 @@ from rich.text import Text
 from textual.message import Message
 from textual.reactive import var
 
+from diffbev_engine.core.errors import ExitCode
 from diffbev_engine.core.plain_text import plain
 from diffbev_tui.detached_process import DetachedProcess, find_running, start_or_find
 from diffbev_tui.engine import ask_engine, engine_command
@@ -221,7 +222,7 @@ class CommandStrip(RunInThread, Line):
 
     def _managed(self, process: DetachedProcess, answer: str | None) -> None:
         if answer == "show_output":
-            self.post_message(ShowScreen("log"))
+            self.post_message(ShowScreen("log", str(process.log)))
         elif answer == "stop":
             self.run_in_thread("stop", process.interrupt, lambda _: Say(tr("app.tool_stopping")))
 
@@ -268,6 +269,8 @@ def _ending(one: CommandSeen) -> Say:
     facts = {"command": one.name, "took": duration(time.time() - one.process.since), "line": one.last_line}
     if code is None:
         return Say(tr("app.tool_ended", **facts))
+    if code == ExitCode.INTERRUPTED or code < 0:
+        return Say(tr("app.tool_interrupted", **facts), "warning")
     if code:
         why = one.last_line.removeprefix("error: ")
         return Say(tr("app.tool_failed", **{**facts, "line": why}, code=code), "error")
