@@ -51,6 +51,7 @@ class StepRecord:
     started: UnixTime | None = None
     finished: UnixTime | None = None
     seconds: Seconds | None = None
+    """Of this start and those that it continued; while it runs, of the latter."""
     exit_code: int | None = None
     interrupted: bool = False
     adopted: bool = False

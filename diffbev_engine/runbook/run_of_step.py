@@ -30,7 +30,10 @@ def as_its_run_stands(step: Step, record: StepRecord, roots: WorkspacePaths) -> 
     if run is None or (run.started or 0.0) <= (record.finished or record.started or 0.0):
         return record
     if run.state is RunCondition.FINISHED:
-        return _finished(step, replace(record, finished=run.ended or record.finished), roots)
+        more = run.ended - run.started if run.ended and run.started else None
+        seconds = None if record.seconds is None or more is None else record.seconds + more
+        record = replace(record, finished=run.ended or record.finished, seconds=seconds)
+        return _finished(step, record, roots)
     if run.state in _FAILED:
         return replace(record, interrupted=False, problem=None, reason=same(run.reason))
     if run.state is RunCondition.RUNNING:

@@ -152,7 +152,8 @@ def settle(runbook: Runbook, roots: WorkspacePaths, store: StateStore) -> None:
         outcome = Outcome(read_output(roots.workspace / record.log), code)
         judged = judge(step, roots, outcome, replace(record, process=None, runner=None))
         finished = (roots.workspace / (record.log + ".exit")).stat().st_mtime
-        judged = replace(judged, finished=finished, seconds=finished - (record.started or finished))
+        seconds = finished - (record.started or finished) + (record.seconds or 0.0)
+        judged = replace(judged, finished=finished, seconds=seconds)
         store.change(step.id, lambda old, judged=judged: old if is_alive(old) else judged)  # type: ignore[misc]
 
 
@@ -205,8 +206,10 @@ class _OneStep:
         self._stands_in = not usable
         if self._stands_in and step.equivalent:
             self._commands = [Command(step.equivalent.run)]
+        self._seconds_before: float | None = None
         if not anew and _was_cut_short(step, store, roots):
             self._commands = [Command(step.resume)]
+            self._seconds_before = store.read()[step.id].seconds
         self.shown_command = "\n".join(roots.command(command.run) for command in self._commands)
 
     def run(self, say: Callable[[str], None], stop: Callable[[], int], *, may_defer: bool) -> Ran:
@@ -216,6 +219,7 @@ class _OneStep:
         begun = StepRecord(
             StepState.RUNNING,
             started=started,
+            seconds=self._seconds_before,
             command=self.shown_command,
             chosen=self._chosen,
             log=roots.short(log),
@@ -232,7 +236,8 @@ class _OneStep:
         findings: list[Finding] = []
         try:
             outcome = self._shell(log, say, stop, begun)
-            ended = {"finished": time.time(), "seconds": time.time() - started}
+            now = time.time()
+            ended = {"finished": now, "seconds": now - started + (self._seconds_before or 0.0)}
             record = judge(step, roots, outcome, replace(record, **ended), stopped=bool(stop()))  # type: ignore[arg-type]
             if self._stands_in and not stop():
                 record = self._stood_in(record, outcome)

@@ -31,7 +31,9 @@ def trained(with_steps):
     folder = RunFolder(roots.workspace / "runs/a")
     folder.path.mkdir(parents=True)
     now = time.time()
-    interrupted = StepRecord(StepState.FAILED, started=now - 90, finished=now - 60, interrupted=True)
+    interrupted = StepRecord(
+        StepState.FAILED, started=now - 90, finished=now - 60, seconds=30, interrupted=True
+    )
     StateStore(roots).change("9.1", lambda _: interrupted)
 
     def trained(state, *, started=now - 30, process=ENDED, **status):
@@ -54,6 +56,7 @@ def test_a_run_that_finished_elsewhere_passes_by_its_files(trained):
     trained.folder.best.touch()
     one = trained(RunState.FINISHED)
     assert (one.state, one.record.exit_code) == (StepState.PASSED, 0)
+    assert one.record.seconds == pytest.approx(60), "of both starts"
 
 
 def test_a_run_that_goes_on_or_was_stopped_again_is_not_failed(trained):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -294,8 +295,10 @@ def test_a_training_that_was_cut_short_goes_on(with_steps):
     latest.parent.mkdir(parents=True)
     latest.touch()
     assert _run(roots, again=True) == [("9.1", "failed")]
+    StateStore(roots).change("9.1", lambda old: replace(old, seconds=3600.0))
     assert _run(roots) == [("9.1", "passed")]
     assert (roots.workspace / "resumed").read_text() == "resumed\n"
+    assert 3600 < StateStore(roots).read()["9.1"].seconds < 3660, "of both starts"
 
 
 def test_a_step_outlives_its_runner_and_is_judged_later(with_steps):
