@@ -168,7 +168,7 @@ class LogPane(Pane, can_focus=False):
         log, scan = self._open, message.scan
         if not self.ready or log is None or scan not in (log.only, log.search):
             return
-        if not scan.finished:
+        if not scan.finished and self.display:  # else when this screen is shown again
             self._scan()
         if scan is log.only and log.window is None:
             self._show_end(complete=scan.finished)
