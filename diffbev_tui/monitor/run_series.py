@@ -125,7 +125,7 @@ class RunSeries:
     def value(self, column: str, beta: float, cursor: float | None, axis: Axis) -> tuple[float, float]:
         """(step, value) of the newest row, or of the last one up to the cursor; NaN where it has not been."""
         at = None if cursor is None else self.times.to_step(cursor, axis)
-        ahead = at is not None and at > self.tail.table.last_step + 0.5
+        ahead = cursor is not None and cursor > self._end_on(axis) + 0.5
         if is_system(column):
             found = None if ahead and axis is Axis.STEP else self._system_curve(column, axis).at(cursor)
             return (self.times.to_step(found[0], axis), found[1]) if found else (nan, nan)
@@ -135,6 +135,11 @@ class RunSeries:
             return nan, nan
         shown = self._smooth(column, beta, curve).values if beta else curve.values
         return float(curve.steps[place]), clamped(shown[place])
+
+    def _end_on(self, axis: Axis) -> float:
+        """The place of the last row; by time that at which the run was last seen, as in an evaluation."""
+        last = self.times.to_axis(self.tail.table.last_step, axis)
+        return last if axis is Axis.STEP else max(last, self.times.last_on(axis))
 
     def on(self, axis: Axis) -> bool:
         """Whether the run can be shown on an axis; reads its times where they are needed."""

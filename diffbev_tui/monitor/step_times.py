@@ -75,6 +75,11 @@ class StepTimes:
         """Where the relative axis begins; Unix time."""
         return self.times[0] if self.times else 0.0
 
+    def last_on(self, axis: Axis) -> float:
+        """The place of the last moment at which the run was seen, on an axis of time."""
+        last = self.times[-1] if self.times else 0.0
+        return last - self.start if axis is Axis.RELATIVE else last
+
     def to_axis(self, step: float, axis: Axis) -> float:
         """The place of an iteration on an axis."""
         if axis is Axis.STEP or len(self.steps) < 2:

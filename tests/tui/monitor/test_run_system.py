@@ -1,5 +1,6 @@
 """The machine next to the loss: on every axis, as recorded, of several runs."""
 
+import math
 import time
 
 import pytest
@@ -79,6 +80,11 @@ def test_by_time_the_machine_goes_on_after_the_last_row_and_stops_are_gaps(run):
     series.times.look()
     assert series.span_on(Axis.RELATIVE, ["loss"])[1] == 7300
     assert series.span_on(Axis.RELATIVE, [LOAD])[1] == 9000
+    newest, at_the_end, later = (
+        series.value("loss", 0.0, cursor, Axis.RELATIVE) for cursor in (None, 9000.0, 9100.0)
+    )
+    assert newest == at_the_end
+    assert math.isnan(later[1]), "the run was not seen then"
 
 
 def test_runs_lie_over_each_other_and_one_without_the_file_is_left_out(run, tmp_path):
