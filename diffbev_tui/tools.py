@@ -12,7 +12,7 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_engine.workspace.workspace import BASELINE_CONFIG, BASELINE_RUN, DIFFBEV_CONFIG, DIFFBEV_RUN
 from diffbev_tui.fixes import Fix, command_fix
-from diffbev_tui.i18n import tr
+from diffbev_tui.i18n import language, tr
 from diffbev_tui.snapshot import Snapshot
 
 _METHODS = (("Baseline", BASELINE_CONFIG, BASELINE_RUN), ("DiffBEV", DIFFBEV_CONFIG, DIFFBEV_RUN))
@@ -77,7 +77,9 @@ def _preview(roots: WorkspacePaths) -> Fix:
 
 def _checks(method: str, config: Path, run: Path) -> Iterator[Fix]:
     options = (str(config), "--work-dir", str(run))
-    yield command_fix(tr("app.tool_preflight", method=method), (PROGRAM, "preflight", *options))
+    yield command_fix(
+        tr("app.tool_preflight", method=method), (PROGRAM, "preflight", *options, "--lang", language())
+    )
     yield command_fix(tr("app.tool_memory", method=method), (PROGRAM, "memory", *options))
 
 
