@@ -227,12 +227,13 @@ def time_line(times: Timeline | PhaseTime, language: Language) -> str:
     if times.took_s:
         took = duration(times.took_s, language, tenths=True)
         words.append({"zh": f"用时 {took}", "en": f"took {took}"}[language])
-    left = times.left.words(language)
+    total = isinstance(times, Timeline)
+    left = times.left.words_at_most(language) if total else times.left.words(language)
     if times.left != TimeLeft() and left != UNKNOWN:
         words.append({"zh": f"剩余 {left}", "en": f"{left} left"}[language])
     if isinstance(times, Timeline) and times.ends:
         ends = clock(times.ends)
-        words.append({"zh": f"{ends} 全部完成", "en": f"all done {ends}"}[language])
+        words.append({"zh": f"{ends} 前全部完成", "en": f"all done by {ends}"}[language])
     return {"zh": "，", "en": ", "}[language].join(words)
 
 

@@ -31,8 +31,16 @@ class TimeLeft:
         unknown = self.unknown or other.unknown
         return TimeLeft(self.known_s + other.known_s, self.short + other.short, unknown)
 
+    @property
+    def most_s(self) -> float | None:
+        """An upper bound; ``None`` where nothing is known of some step."""
+        return None if self.unknown else self.known_s + _MINUTE_S * self.short
+
     def words(self, language: Language) -> str:
-        """``9 h 12 min``, ``at least 9 h 12 min``, ``< 4 min``; a dash where nothing is known."""
+        """``9 h 12 min``, ``at least 9 h 12 min``, ``< 4 min``; a dash where nothing is known.
+
+        Short steps are left out where others take longer.
+        """
         if self.unknown:
             at_least = {"zh": "至少 ", "en": "at least "}[language]
             return at_least + duration(self.known_s, language) if self.known_s >= 1 else UNKNOWN
@@ -40,6 +48,12 @@ class TimeLeft:
             minutes = self.short + (self.known_s > 0)
             return {"zh": f"< {minutes} 分钟", "en": f"< {minutes} min"}[language]
         return duration(self.known_s, language)
+
+    def words_at_most(self, language: Language) -> str:
+        """The same with the short steps in it: ``< 9 h 25 min``."""
+        if self.most_s is None or not self.short or self.known_s < _MINUTE_S:
+            return self.words(language)
+        return f"< {duration(self.most_s, language)}"
 
 
 @dataclass(frozen=True)
@@ -57,7 +71,7 @@ class PhaseTime:
     """Whether its training in progress makes no progress."""
 
     def to_json(self) -> dict[str, Any]:
-        """The numbers; ``left_s`` is a lower bound where ``left_complete`` is false."""
+        """The numbers; ``left_s`` is without short steps, and at least that where there is no upper bound."""
         return {"took_s": self.took_s, "share": self.share, **_left_json(self.left)}
 
 
@@ -68,7 +82,7 @@ class Timeline:
     phases: tuple[PhaseTime, ...]
     left: TimeLeft
     ends: float | None
-    """Unix time at which everything is done; ``None`` unless a training makes progress and all is known."""
+    """Unix time by which everything is done; ``None`` unless a training makes progress and all is known."""
 
     @property
     def took_s(self) -> float | None:
@@ -106,7 +120,7 @@ def timeline(
     waiting = _sum(left[one.step.id] for one in view.steps if one.step.id not in running)
     every = longest + waiting + TimeLeft(unknown=unknown)
     ages = [run.age_s or 0.0 for run in training.values() if run and run.eta_s is not None]
-    ends = now - max(ages) + every.known_s if ages and not every.unknown else None
+    ends = now - max(ages) + every.most_s if ages and every.most_s is not None else None
     return Timeline(phases, every, ends)
 
 
@@ -157,4 +171,4 @@ def _sum(parts: Iterable[TimeLeft]) -> TimeLeft:
 
 def _left_json(left: TimeLeft) -> dict[str, Any]:
     known = left.known_s or not (left.unknown or left.short)
-    return {"left_s": left.known_s if known else None, "left_complete": not left.unknown}
+    return {"left_s": left.known_s if known else None, "left_at_most_s": left.most_s}

@@ -67,10 +67,10 @@ def with_total(line: Line, times: Timeline, width: int, now: float) -> Line:
 def _total(times: Timeline, now: float) -> str:
     """When all is done where a training makes progress, else how long the rest takes; "" if unknown."""
     if times.ends is not None:
-        return tr("runbook.all_done_at", clock=clock(times.ends, now))
+        return tr("runbook.all_done_by", clock=clock(times.ends, now))
     if times.left == TimeLeft():
         return tr("runbook.all_took", took=duration(times.took_s)) if times.took_s is not None else ""
-    left = times.left.words(language())
+    left = times.left.words_at_most(language())
     return "" if left == UNKNOWN else tr("runbook.time_left", left=left)
 
 

@@ -70,7 +70,7 @@ def test_a_training_in_progress_gives_the_end_unless_it_stalls(roots):
     four = _phase(times, "4")
     assert (four.state, four.share, four.took_s) == (StepState.RUNNING, 100 / 300, 100.0)
     assert four.left.known_s == pytest.approx(200 / 7.6)
-    assert times.ends == pytest.approx(NOW + 200 / 7.6, abs=30)
+    assert times.ends == pytest.approx(NOW + 200 / 7.6 + 60 * times.left.short, abs=30), "at the latest"
     stalled = replace(inspect_run(run.path), stalled=True, eta_s=None)
     for now in (NOW, NOW + 600):
         frozen = timeline(view, roots, [stalled], {}, now)
@@ -90,6 +90,7 @@ def test_an_interrupted_training_is_predicted_from_its_checkpoint(roots):
 
 def test_time_left_is_said_with_what_is_not_known():
     assert TimeLeft(5400.0, 3).words("en") == "1 h 30 min"
+    assert TimeLeft(5400.0, 3).words_at_most("en") == "< 1 h 33 min"
     assert TimeLeft(5400.0, unknown=True).words("en") == "at least 1 h 30 min"
     assert TimeLeft(5400.0, unknown=True).words("zh") == "至少 1 小时 30 分"
     assert TimeLeft(short=4).words("zh") == "< 4 分钟"

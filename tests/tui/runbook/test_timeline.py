@@ -47,10 +47,10 @@ def test_the_line_says_what_the_width_has_room_for(running):
     wide, short = _text(times, 200), _text(times, 60)
     assert "✓ 3 passed 8 min 20 s │" in _text(times, 240)
     assert "✓ 3 8 min 20 s │ ● 4 running 50.0% ▰▰▰▰▰▱▱▱▱▱ 1 d 2 h left │ ○ 5 < 4 min │" in wide
-    assert wide.endswith("  all done Sat 14:30")
+    assert wide.endswith("  all done by Sat 14:44")
     assert "✓ 0–3 " in _text(times, 110)
     assert short.startswith(" ● 4 50.0% ▰▰▱▱▱")
-    assert short.endswith("all done Sat 14:30")
+    assert short.endswith("all done by Sat 14:44")
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
