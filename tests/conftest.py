@@ -1,9 +1,12 @@
+import gc
 import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in parallel processes already
+
+gc.set_threshold(50_000, 20, 100)  # torch, Textual and the rest stay; looking through them takes long
 
 import cv2
 import hypothesis
@@ -49,6 +52,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         items += [*piece, *others[:rest]]
         del others[:rest]
     items += others
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays; no collection has to look through it again."""
+    gc.collect()
+    gc.freeze()
 
 
 Program = Callable[..., tuple[int, str]]

@@ -192,7 +192,7 @@ def test_autocast_gives_about_the_same_output():
     assert (rounded - exact).abs().max() < 0.1 * exact.std() + 0.05 * exact.abs().max()
 
 
-@pytest.mark.slow(35)
+@pytest.mark.slow(25)
 def test_overfits_one_sample():
     """All terms fall on one image: the segmentation to nothing, the noise well below its variance."""
     torch.manual_seed(0)
@@ -203,9 +203,9 @@ def test_overfits_one_sample():
     classes = torch.zeros(1, 14, 196, 200, dtype=torch.bool)
     classes[0, 0, :120] = classes[0, 4, 40:80, 90:120] = True
     visible, known = torch.ones(1, 196, 200, dtype=torch.bool), torch.ones(1, 14, dtype=torch.bool)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=8e-3)
     history = []
-    for iteration in range(105):
+    for iteration in range(70):
         drawn = model.diffusion.training_draws(1, seeded_generator("cpu", iteration))
         output = model(*inputs(1), drawn)
         lwce = loss(output.logits, classes, visible, known)
@@ -215,7 +215,7 @@ def test_overfits_one_sample():
         history.append((lwce.item(), output.noise_error.item()))
     lwce, ldiff = torch.tensor(history).T
     assert lwce[-10:].mean() < 0.2 * lwce[0]
-    assert ldiff[-30:].mean() < 0.6 * ldiff[:5].mean()
+    assert ldiff[-20:].mean() < 0.6 * ldiff[:5].mean()
     drawn = model.eval().diffusion.evaluation_draws(["a"], 0, torch.device("cpu"))
     predicted = model(*inputs(1), drawn).logits > 0
     for index in (0, 4):

@@ -1,7 +1,7 @@
 """Settings that one CPU core trains in seconds; only sizes and counts, appended as a user would."""
 
-ITERATIONS = 100
-DIFFBEV_ITERATIONS = 30
+ITERATIONS = 40
+DIFFBEV_ITERATIONS = 12
 
 SMALL_BASELINE = f"""
 data = dict(samples_per_gpu=1, workers_per_gpu=0, image_size=(64, 96))
