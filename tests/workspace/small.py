@@ -1,12 +1,12 @@
 """Settings that one CPU core trains in seconds; only sizes and counts, appended as a user would."""
 
-ITERATIONS = 40
+ITERATIONS = 50
 DIFFBEV_ITERATIONS = 12
 
 SMALL_BASELINE = f"""
 data = dict(samples_per_gpu=1, workers_per_gpu=0, image_size=(64, 96))
 runner = dict(max_iters={ITERATIONS})
-checkpoint_config = dict(interval={ITERATIONS // 2})
+checkpoint_config = dict(interval={ITERATIONS})
 evaluation = dict(interval={ITERATIONS})
 log_config = dict(interval=10)
 model = dict(
@@ -20,6 +20,7 @@ SMALL_DIFFBEV = f"""
 runner = dict(max_iters={DIFFBEV_ITERATIONS})
 checkpoint_config = dict(interval={DIFFBEV_ITERATIONS // 3})
 evaluation = dict(interval={DIFFBEV_ITERATIONS})
+log_config = dict(interval=2)
 model = dict(
     depth_loss=dict(form="bce_mean", weight=10.0),
     diffusion=dict(widths=(8, 8, 8), blocks=1, groups=4, fusion=dict(heads=2, key_stride=8)),

@@ -104,7 +104,7 @@ def test_the_smoke_test_of_the_demo_lives_through_what_happens_to_it(tmp_path, t
     terminal.open(workspace, "--lang", "en", size=(140, 44))
     terminal.shows("training baseline_smoke", seconds=120)
     os.kill(training.pid, signal.SIGSTOP)
-    for key in "12348":  # whatever is shown, the line above tells
+    for key in "12345678":  # whatever is shown, the line above tells
         terminal.keys(key)
         terminal.shows("! stalled", seconds=75)
     terminal.keys("!")
