@@ -1,6 +1,6 @@
 """Settings that one CPU core trains in seconds; only sizes and counts, appended as a user would."""
 
-ITERATIONS = 50
+ITERATIONS = 100
 DIFFBEV_ITERATIONS = 12
 
 SMALL_BASELINE = f"""
