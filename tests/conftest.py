@@ -6,8 +6,6 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the suite runs in parallel processes already
 
-gc.set_threshold(50_000, 20, 100)  # torch, Textual and the rest stay; looking through them takes long
-
 import cv2
 import hypothesis
 import numpy as np
@@ -16,6 +14,8 @@ import pytest
 from diffbev_engine.cli.main import main
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.prepare.encoding import encode_label, write_label
+
+gc.set_threshold(50_000, 20, 100)  # torch, Textual and the rest stay; looking through them takes long
 
 # The same few examples on every machine and in every run; `HYPOTHESIS_PROFILE=thorough` looks for new ones.
 hypothesis.settings.register_profile("few", max_examples=25, deadline=None, derandomize=True)
