@@ -42,7 +42,7 @@ class Snapshot:
     runs: tuple[RunReport, ...] = ()
     """The newest start first."""
     timeline: Timeline | None = None
-    """The campaign in time; not yet in the first snapshot, which is not to wait for configurations."""
+    """The timeline; not yet in the first snapshot, which is not to wait for configurations."""
     gpus: GpuReading = field(default_factory=GpuReading)
     gpu_history: GpuHistory = field(default_factory=GpuHistory, compare=False)
     book: BookPage = field(default_factory=BookPage)

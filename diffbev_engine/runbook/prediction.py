@@ -66,7 +66,7 @@ def predict(step: Step, roots: WorkspacePaths, runs: Sequence[RunReport]) -> Pre
 def predicted_seconds(
     view: RunbookView, roots: WorkspacePaths, runs: Sequence[RunReport]
 ) -> dict[str, float]:
-    """The trainings that have not run to their end, by step, as long as a start of each would take now."""
+    """Training runs that are not finished, by step: how long each would take if started now."""
     found: dict[str, float] = {}
     if not any(run.status and run.status.it_per_s for run in runs):
         return found  # and reads no configuration

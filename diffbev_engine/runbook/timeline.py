@@ -102,7 +102,7 @@ def timeline(
     predicted: Mapping[str, float],
     now: float,
 ) -> Timeline:
-    """The campaign in time.
+    """The runbook in time.
 
     Args:
         view: the runbook as it stands.

@@ -1,4 +1,4 @@
-"""What the runbook screen reads beside the snapshot: criteria, known problems, the end of a log."""
+"""What the runbook screen reads in addition to the snapshot: criteria, known problems, the end of a log."""
 
 from dataclasses import dataclass, replace
 from functools import partial

@@ -52,7 +52,7 @@ class RunbookPane(Pane, can_focus=False):
         self._drawing = RunbookDrawing(self)
 
     def compose(self) -> ComposeResult:
-        """What to do next; the campaign in time; phases; the steps of one of them; one step in detail."""
+        """What to do next; the timeline; phases; the steps of one of them; one step in detail."""
         yield Static(id="runbook-next")
         yield Static(id="runbook-timeline")
         yield StepTabs(id="runbook-tabs")

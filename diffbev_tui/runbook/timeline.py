@@ -1,4 +1,4 @@
-"""The campaign as one line: each phase with the time it took or still takes, and when all is done."""
+"""The runbook as one line: each phase with the time it took or still takes, and when all is done."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class _Form:
     words: Literal["all", "current", "none"] = "none"
     """Which phases have the word of their state next to its glyph."""
     merged: bool = True
-    """Whether neighbours that are done, or have not begun, are one."""
+    """Whether neighbours that are done, or pending, are one."""
     bar: int = 10
     only_current: bool = False
     """Only current phases: neither done nor pending."""
