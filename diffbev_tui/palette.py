@@ -42,7 +42,7 @@ def entries(snapshot: Snapshot, *, read_only: bool) -> list[Entry]:
         ]
     if snapshot.roots is not None and not read_only:
         found += [
-            Entry(tr("app.tool_diagnose", method=names[run.path]), "diagnose", (run.path,))
+            Entry(f"{tr('app.tool_diagnose', method=names[run.path])}  (5 D)", "diagnose", (run.path,))
             for run in snapshot.runs
             if run.last_checkpoint
         ]

@@ -261,7 +261,7 @@ def _send_test(workspace: Path) -> Say:
     if not line.startswith("{"):
         return Say(line.removeprefix("error: "), "error")
     told = json.loads(line)
-    return Say(plain(told["message"][language()]), "information" if told["ok"] else "error")
+    return Say(plain(told["message"][language()], keep="\n"), "information" if told["ok"] else "error")
 
 
 def _ending(one: CommandSeen) -> Say:

@@ -1,6 +1,7 @@
 """Notifications, to a real receiver on this machine; what is secret stays secret."""
 
 import json
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -11,7 +12,7 @@ from diffbev_engine.cli.main import cli
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.runs import notify
 from diffbev_engine.runs.alerts import Alert, AlertKind, alert_words, append_alerts, read_alerts
-from diffbev_engine.runs.notify import Notifier, NotifySettings, notify_settings
+from diffbev_engine.runs.notify import Notifier, NotifySettings, notify_settings, send_test
 
 
 @pytest.fixture
@@ -112,6 +113,15 @@ def test_the_test_tells_which_service_refused(receiver, tmp_path):
     assert (told["ok"], told["accepted"], told["refused"]) == (False, ["json"], ["json"])
     assert told["message"]["en"].startswith("sent to json; not accepted by json: check")
     assert "token-123" not in result.output
+
+
+def test_the_test_tells_what_to_install(tmp_path, monkeypatch):
+    _workspace(tmp_path, '[notify]\nurls = ["ntfy://token-123"]\n')
+    monkeypatch.setitem(sys.modules, "apprise", None)
+    sent = send_test(tmp_path)
+    assert 'pip install "diffbev[notify]"' in sent.words.en
+    assert 'pip install "diffbev[notify]"' in sent.words.zh
+    assert not sent.to_json()["ok"]
 
 
 def test_nobody_is_told_without_a_table_and_the_command_says_how(tmp_path):

@@ -37,6 +37,11 @@ def stand_in(monkeypatch):
     monkeypatch.setattr(command_strip, "engine_command", lambda *_: [sys.executable, "-c", TOOL])
 
 
+def _end(workspace, code):
+    (workspace / "code").write_text(str(code))
+    (workspace / "code").rename(workspace / "go")  # never there without its content
+
+
 def _said(app):
     return "\n".join(notification.message for notification in app._notifications)
 
@@ -59,7 +64,7 @@ async def test_a_fix_is_previewed_followed_and_its_end_is_told(workspace, code, 
         strip = app.screen_stack[0].query_one(CommandStrip)
         await until(pilot, lambda: strip.display and "half done" in str(strip.content))
         assert "● prepare" in str(strip.content)
-        (workspace / "go").write_text(str(code))
+        _end(workspace, code)
         await until(pilot, lambda: words in _said(app))
         assert not strip.display
         assert "all done" in (workspace / ".diffbev" / "logs" / "prepare.log").read_text()
@@ -75,7 +80,7 @@ async def test_a_command_goes_on_without_the_ui_and_is_found_by_the_next(workspa
         await until(pilot, lambda: app.screen_stack[0].query_one(CommandStrip).display)
     async with run_app(workspace) as (app, pilot):
         await until(pilot, lambda: app.query_one(CommandStrip).display)
-        (workspace / "go").write_text("0")
+        _end(workspace, 0)
         await until(pilot, lambda: "prepare has ended" in _said(app))
 
 
@@ -142,7 +147,7 @@ async def test_an_alert_offers_the_fixes_of_its_run(workspace):
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        ('{"ok": true, "message": {"zh": "好", "en": "sent to ntfy"}}', "sent to ntfy"),
+        ('{"ok": true, "message": {"zh": "好", "en": "sent\\nto ntfy"}}', "sent\nto ntfy"),
         ("error: workspace.toml: notify.url is unknown", "workspace.toml: notify.url is unknown"),
     ],
 )

@@ -47,7 +47,7 @@ async def test_it_goes_to_steps_and_runs_and_compares(workspace):
         await until(pilot, lambda: isinstance(app.pane, MonitorPane) and app.pane.run.path == baseline)
         said = []
         app.say = lambda text, *_: said.append(text)
-        _choose(app, "Diagnose the best checkpoint of baseline (diagnose)")
+        _choose(app, "Diagnose the best checkpoint of baseline (diagnose)  (5 D)")
         await until(pilot, lambda: isinstance(app.pane, ClassesPane))
         # this run does not say how it was started: the refusal is that of the key
         await until(pilot, lambda: any("does not say with which configuration" in text for text in said))
