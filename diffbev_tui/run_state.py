@@ -34,3 +34,12 @@ def run_state(run: RunReport) -> str:
     return f"{'!' if run.stalled else GLYPHS[run.state]} {word}" + (
         f" {duration(run.age_s)}" if quiet else ""
     )
+
+
+def why_not_well(run: RunReport) -> str:
+    """Why it stalls, in the language of the screen; or how it ended, in the engine's words as in its log."""
+    if not run.stalled:
+        return run.message
+    if run.suspended or run.age_s is None:
+        return run.reason
+    return tr("app.why_stalled", age=duration(run.age_s))

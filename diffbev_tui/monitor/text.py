@@ -21,7 +21,7 @@ from diffbev_tui.format import age, bar, clock, duration
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.monitor.chart_pages import ChartPages
 from diffbev_tui.monitor.chart_worker import ChartRequest, ChartResult, ChartView, RunFacts
-from diffbev_tui.run_state import is_well, run_state
+from diffbev_tui.run_state import is_well, run_state, why_not_well
 
 _GAP = "   "
 
@@ -148,9 +148,9 @@ def run_text(
     lines.add(run_state(run), "" if is_well(run) else "bold reverse")
     for words in _speed(run, now):
         lines.add(words)
-    if run.message and not is_well(run):
+    if not is_well(run) and (why := why_not_well(run)):
         lines.start()
-        lines.add(run.message, "bold")
+        lines.add(why, "bold")
     if facts is not None:
         lines.start()
         for words, loud in _health(run, facts, now):

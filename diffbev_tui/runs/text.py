@@ -16,6 +16,7 @@ from diffbev_tui.format import age, duration, spark
 from diffbev_tui.i18n import tr
 from diffbev_tui.lines import Line, flow
 from diffbev_tui.run_book import BookPage
+from diffbev_tui.run_state import why_not_well
 from diffbev_tui.runs.state import differences
 
 _SPARK = 32
@@ -66,8 +67,8 @@ def detail(
     parts = [flow([((plain(name), "bold"),), *_compared(run, book, names)], width)]
     facts: list[Line] = [((fact, ""),) for fact in (*hidden, *_facts(run, now))]
     parts.append(flow([*_course(course if course and course.run == run.path else None), *facts], width))
-    if run.reason:
-        parts.append(flow([((run.reason, "bold"),)], width))
+    if run.reason and (why := why_not_well(run)):
+        parts.append(flow([((why, "bold"),)], width))
     if labels.note:
         parts.append(flow([((tr("runs.note", note=plain(labels.note)), ""),)], width))
     rows = [Text.assemble(*line) for part in parts for line in part]
