@@ -11,7 +11,12 @@ from diffbev_engine.core.files import write_text
 from diffbev_engine.core.gpu.reading import Gpu
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MEMORY_FILE, read_curve
-from diffbev_engine.findings.memory.remedies import Circumstances, other_processes, rank_remedies
+from diffbev_engine.findings.memory.remedies import (
+    ALLOCATOR_VARIABLES,
+    Circumstances,
+    other_processes,
+    rank_remedies,
+)
 from diffbev_engine.findings.oom_message import parse_oom
 from diffbev_engine.runs.folder import RunFolder
 
@@ -82,14 +87,17 @@ def _remedy(data: Mapping[str, Any]) -> Remedy:
         text = text if isinstance(text, dict) else {}
         return Bilingual(str(text.get("zh", "")), str(text.get("en", "")))
 
-    overrides, environment = data.get("overrides"), data.get("environment")
+    overrides, variables = data.get("overrides"), data.get("environment")
+    given = variables if isinstance(variables, dict) else {}
+    # The file may be somebody else's: of its variables only those that a remedy of this program sets.
+    environment = {name: str(given[name]) for name in ALLOCATOR_VARIABLES if name in given}
     return Remedy(
         id=str(data.get("id", "")),
         text=words("title"),
         saving=words("saving"),
         changes=words("cost"),
         overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
-        environment={str(k): str(v) for k, v in environment.items()} if isinstance(environment, dict) else {},
+        environment=environment,
     )
 
 

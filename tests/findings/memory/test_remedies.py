@@ -157,3 +157,5 @@ def test_a_report_gives_back_its_remedies_whatever_else_it_holds():
         (each.id, each.overrides, dict(each.environment)) for each in found
     ]
     assert remedies_of({"remedies": "none"}) == ()
+    [hostile] = remedies_of({"remedies": [{"environment": {"LD_PRELOAD": "/tmp/x.so"}}]})
+    assert hostile.environment == {}, "another user's file starts nothing with variables of its own"
