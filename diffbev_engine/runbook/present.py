@@ -1,7 +1,7 @@
 """Steps, checks and states as plain values and as lines: what the command line and reports show."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +82,20 @@ def filled(remedy: Remedy, roots: WorkspacePaths) -> Remedy:
         argv, shell = (), " ".join(argv)
     changes = remedy.changes or changes_of(argv)
     return replace(remedy, text=roots.words(remedy.text), argv=argv, shell=shell, changes=changes)
+
+
+def names_of_step(runbook: Runbook, step: Step, roots: WorkspacePaths) -> dict[str, str]:
+    """What ``RUN_DIR`` and ``TRAINING_STEP`` stand for, for a step that is about one run."""
+    folders = {name for file in (step.run_dir, *step.inputs) if (name := "/".join(file.split("/")[:2]))}
+    trainings = [one for one in runbook.steps if one.run_dir and one.run_dir in folders]
+    if len(trainings) != 1:
+        return {}
+    return {"RUN_DIR": str(roots.workspace / trainings[0].run_dir), "TRAINING_STEP": trainings[0].id}
+
+
+def with_names(remedy: Remedy, names: Mapping[str, str]) -> Remedy:
+    """With what is known filled in."""
+    return replace(remedy, argv=tuple(names.get(argument, argument) for argument in remedy.argv))
 
 
 def fix_of(step: Step, roots: WorkspacePaths) -> Remedy | None:

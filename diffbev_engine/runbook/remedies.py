@@ -11,7 +11,7 @@ from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.oom_report import remedies_of
 from diffbev_engine.findings.oom_message import OutOfMemory
 from diffbev_engine.runbook.model import Problem, Runbook
-from diffbev_engine.runbook.present import NO_ROOTS, filled
+from diffbev_engine.runbook.present import NO_ROOTS, filled, with_names
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.manifest import read_manifest
@@ -54,7 +54,7 @@ def _has_already(override: str, context: FailureContext) -> bool:
 
 def _for_the_run(remedy: Remedy, context: FailureContext, names: dict[str, str]) -> Remedy:
     """With the run that it is about; settings become the command that resumes it with them."""
-    argv = tuple(names.get(argument, argument) for argument in remedy.argv)
+    argv = with_names(remedy, names).argv
     if remedy.overrides and not argv and context.run and context.run.resumable and "RUN_DIR" in names:
         argv = (*_RESUME, names["RUN_DIR"])
         argv += tuple(part for override in remedy.overrides for part in ("--set", override))

@@ -1,10 +1,13 @@
 """What the screen offers to do about a step or a known problem. No Textual."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from diffbev_engine.findings.finding import Finding
 from diffbev_engine.runbook.model import Problem
 from diffbev_engine.runbook.present import fix_of as fix_of_step
+from diffbev_engine.runbook.present import names_of_step, with_names
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.view import StepView
 from diffbev_tui.fixes import Fix, fix_of, fixes_of
@@ -45,7 +48,8 @@ def _of_step(one: StepView, facts: Facts) -> Offer:
     fixes: tuple[Fix, ...] = (fix_of(own, roots),) if own else ()
     if problem is not None:
         mine = next((each for each in facts.looks.of(one).findings if each.id == name), None)
-        fixes += _of_problem(problem, mine or facts.finding(problem), facts)
+        names = names_of_step(facts.view.runbook, one.step, roots)
+        fixes += _of_problem(problem, mine or facts.finding(problem), facts, names)
     each_once: dict[str, Fix] = {}
     reason = one.record.reason.en if failed and one.record.reason else ""
     for fix in (*fixes, *tools_named(reason, facts.snapshot), *tools_of(one.step, facts.snapshot)):
@@ -55,6 +59,8 @@ def _of_step(one: StepView, facts: Facts) -> Offer:
     return Offer(title, tuple(each_once.values()), problem, run.path if run else "")
 
 
-def _of_problem(problem: Problem, finding: Finding | None, facts: Facts) -> tuple[Fix, ...]:
-    remedies = finding.remedies if finding else problem.remedies
+def _of_problem(
+    problem: Problem, finding: Finding | None, facts: Facts, names: Mapping[str, str] = MappingProxyType({})
+) -> tuple[Fix, ...]:
+    remedies = [with_names(one, names) for one in (finding.remedies if finding else problem.remedies)]
     return fixes_of(remedies, facts.roots, finding.where if finding else "")
