@@ -15,6 +15,7 @@ from diffbev_engine.runs.system_figures import figures_in
 from diffbev_tui.format import bar, duration, left
 from diffbev_tui.gpu_history import GpuHistory, Track, sparkline
 from diffbev_tui.i18n import language, tr
+from diffbev_tui.lines import cut
 from diffbev_tui.system_labels import figure_label
 
 _LABEL, _VALUE = 14, 22
@@ -120,7 +121,7 @@ def _processes(
         row = f"  {process.pid:<9}{'':2}{left((process.user or UNKNOWN)[:11], 12)}{gib(process.mib):>7}  "
         room = max(10, width - cell_len(row) - cell_len(mark))
         lines.append(row + mark, "bold" if ours else "")
-        lines.append(f"{command[:room]}\n", "bold" if ours else "dim")
+        lines.append(f"{cut(command, room)}\n", "bold" if ours else "dim")
 
 
 def _line(lines: Text, name: str, words: str, *, loud: bool = False) -> None:

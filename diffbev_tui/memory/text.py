@@ -1,9 +1,10 @@
 """The words and bars of the memory screen."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -87,19 +88,12 @@ def bar_of(parts: Sequence[Part], total: float, width: int) -> list[tuple[str, i
 
 
 def _head(page: Text, case: MemoryCase) -> None:
-    report = case.report
-    batch = (report.get("batch") or {}).get("samples_per_gpu") or UNKNOWN
-    compiled = report.get("compile")
-    facts = {
-        "run": Path(case.run.path).name,
-        "step": f"{report['step']:,}" if "step" in report else UNKNOWN,
-        "phase": report.get("phase") or UNKNOWN,
-        "batch": batch,
-        "precision": report.get("precision") or UNKNOWN,
-        "compile": tr("memory.compiled", what=compiled) if compiled not in (None, "off") else "eager",
-    }
+    report, run = case.report, Path(case.run.path).name
+    happened = tr("memory.crashed", run=run)
+    if "step" in report:
+        happened = tr("memory.crashed_at", run=run, step=f"{report['step']:,}")
     page.append("! ", "bold red")
-    page.append(tr("memory.crashed", **facts) + "\n", "bold")
+    page.append(f"{happened}{_circumstances(report)}\n", "bold")
     if case.parsed is not None:
         asked, free, total = case.parsed.requested, case.parsed.free, case.parsed.capacity
         page.append(
@@ -108,6 +102,21 @@ def _head(page: Text, case: MemoryCase) -> None:
         if case.parsed.spilled:
             page.append(tr("memory.spilled") + "\n", "bold")
     page.append("\n")
+
+
+def _circumstances(report: Mapping[str, Any]) -> str:
+    """Phase, batch size, precision and compilation, as far as they are known."""
+    facts, compiled = [], report.get("compile")
+    if phase := report.get("phase"):
+        facts.append(tr("memory.in_phase", phase=phase))
+    if batch := (report.get("batch") or {}).get("samples_per_gpu"):
+        facts.append(tr("memory.with_batch", batch=batch))
+    if precision := report.get("precision"):
+        facts.append(str(precision))
+    if compiled is not None:
+        facts.append("eager" if compiled == "off" else tr("memory.compiled", what=compiled))
+    colon, comma = ("：", "，") if language() == "zh" else (": ", ", ")
+    return colon + comma.join(facts) if facts else ""
 
 
 def _memory_bar(page: Text, parts: list[Part], total: float | None, width: int) -> None:

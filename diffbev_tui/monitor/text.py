@@ -1,7 +1,7 @@
 """The words around the charts: titles, the line above them, the run below them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, nan
 from pathlib import Path
 
@@ -29,11 +29,13 @@ _GAP = "   "
 def chart_title(chart: ChartView, cursor: float | None, *, dark: bool) -> Text:
     """``loss smoothed  A 0.412 (raw 0.398)``, ``mIoU points  B 21.4   best B 21.4 @ 40k``.
 
-    What does not fit is left out whole: first the best values, then the raw ones.
+    What does not fit is left out whole: first the best values, then the raw ones, then all, for a warning.
     """
-    title = Text()
-    for best, raw in ((cursor is None, True), (False, True), (False, False)):
-        title = _chart_title(chart, best=best, raw=raw, colours=run_colours(dark))
+    title, warns = Text(), bool(chart.bad or chart.figure.clipped)
+    forms = [(cursor is None, True, True), (False, True, True), (False, False, True)]
+    for best, raw, values in [*forms, (False, False, False)] if warns else forms:
+        shown = chart if values else replace(chart, now=())
+        title = _chart_title(shown, best=best, raw=raw, colours=run_colours(dark))
         if title.cell_len < chart.figure.size[0]:  # the first cell is the mark of the focus
             break
     title.truncate(max(chart.figure.size[0] - 1, 1), overflow="ellipsis")

@@ -27,3 +27,7 @@ def test_what_does_not_fit_above_a_chart_is_left_out_whole():
 
 def test_a_value_that_is_not_a_number_is_said_before_the_best_one():
     assert title(60, last=math.nan).endswith("! NaN A @ 300")
+
+
+def test_in_little_room_a_warning_is_said_instead_of_values():
+    assert title(36, last=math.nan) == "loss smoothed   ! NaN A @ 300"
