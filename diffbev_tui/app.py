@@ -43,7 +43,6 @@ from diffbev_tui.places import keep_clip, settings_file
 from diffbev_tui.plain_console import terminal_filters
 from diffbev_tui.poller import WorkspacePoller
 from diffbev_tui.preferences import Preferences, read_preferences, write_preferences
-from diffbev_tui.screen_text import text_of
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.switcher import PANES, STYLES, PaneSwitcher
 from diffbev_tui.themes import begin_with_theme
@@ -345,6 +344,8 @@ class DiffBEVApp(RunInThread, App[None]):
 
     def action_copy_screen(self) -> None:
         """Copy all that is on the screen, as text."""
+        from diffbev_tui.screen_text import text_of  # not at the start of the UI
+
         self.copy(text_of(self.export_screenshot()))
 
     def action_alerts(self) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,7 +21,7 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
     ``durable`` the content reaches the disk before the rename and the name after it, so that a
     power cut leaves the old file or, once this has returned, the new one; never an empty one.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
         yield temporary
         if durable:

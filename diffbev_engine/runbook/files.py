@@ -4,7 +4,6 @@ import glob
 import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -118,6 +117,8 @@ def _of_one(path: Path) -> str:
 
 def _large(path: Path) -> str:
     """The digest of a large file; of a checkpoint, of the checksums that it carries."""
+    import zipfile  # which the first screen does not wait for
+
     with suppress(zipfile.BadZipFile, ValueError, NotImplementedError), zipfile.ZipFile(path) as archive:
         return f"crc:{_digest(repr([(entry.CRC, entry.file_size) for entry in archive.infolist()]).encode())}"
     digest = hashlib.sha256()

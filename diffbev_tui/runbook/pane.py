@@ -75,8 +75,11 @@ class RunbookPane(Pane, can_focus=False):
         if snapshot.view is None and not snapshot.trouble:
             return
         self._actions.watch(snapshot)
-        self._checks.look_closer(self._selection.key)
+        self.call_after_refresh(self._look_closer)  # what is on the screen comes first
         self.draw()
+
+    def _look_closer(self) -> None:
+        self._checks.look_closer(self._selection.key)
 
     def _facts(self) -> Facts | None:
         snapshot, actions, looks = self.snapshot, self._actions, self._checks.looks
