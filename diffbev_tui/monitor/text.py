@@ -1,7 +1,7 @@
 """The words around the charts: titles, the line above them, the run below them."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
 
@@ -29,20 +29,21 @@ _GAP = "   "
 def chart_title(chart: ChartView, cursor: float | None, *, dark: bool) -> Text:
     """``loss smoothed  A 0.412 (raw 0.398)``, ``mIoU points  B 21.4   best B 21.4 @ 40k``.
 
-    What does not fit is left out whole: first the best values, then the raw ones, then all, for a warning.
+    What does not fit is left out whole, never cut: first the best values, then the raw ones, then the last.
     """
-    title, warns = Text(), bool(chart.bad or chart.figure.clipped)
-    forms = [(cursor is None, True, True), (False, True, True), (False, False, True)]
-    for best, raw, values in [*forms, (False, False, False)] if warns else forms:
-        shown = chart if values else replace(chart, now=())
-        title = _chart_title(shown, best=best, raw=raw, colours=run_colours(dark))
-        if title.cell_len < chart.figure.size[0]:  # the first cell is the mark of the focus
+    colours, width = run_colours(dark), chart.figure.size[0]  # the first cell is the mark of the focus
+    forms = [(cursor is None, True, len(chart.now)), (False, True, len(chart.now))]
+    forms += [(False, False, count) for count in range(len(chart.now), -1, -1)]
+    title = Text()
+    for best, raw, values in forms:
+        title = _chart_title(chart, best=best, raw=raw, values=values, colours=colours)
+        if title.cell_len < width:
             break
-    title.truncate(max(chart.figure.size[0] - 1, 1), overflow="ellipsis")
+    title.truncate(max(width - 1, 1), overflow="ellipsis")
     return title
 
 
-def _chart_title(chart: ChartView, *, best: bool, raw: bool, colours: dict[str, str]) -> Text:
+def _chart_title(chart: ChartView, *, best: bool, raw: bool, values: int, colours: dict[str, str]) -> Text:
     title = Text(no_wrap=True)
     title.append(label_of(chart.column), "bold")
     for mark in (unit_in_words(chart.column), tr("monitor.log_mark") if chart.log_y else ""):
@@ -50,12 +51,14 @@ def _chart_title(chart: ChartView, *, best: bool, raw: bool, colours: dict[str, 
     if chart.smoothing:
         title.append(f" {tr('monitor.smoothed_mark')}", "dim")
     unsmoothed = {one.letter: one.value for one in chart.raw} if raw else {}
-    for one in chart.now:
+    for one in chart.now[:values]:
         title.append("  ")
         title.append(f"{one.letter} ", f"bold {colours[one.letter]}")
         title.append(number(one.value) if isfinite(one.value) else UNKNOWN)
         if isfinite(unsmoothed.get(one.letter, nan)):
             title.append(f" ({tr('monitor.raw_value', value=number(unsmoothed[one.letter]))})", "dim")
+    if values < len(chart.now):
+        title.append("  …", "dim")
     for one in chart.bad:
         title.append(_GAP)
         title.append(tr("monitor.bad", letter=one.letter, step=f"{one.step:,.0f}"), "bold reverse")

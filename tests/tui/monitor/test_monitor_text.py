@@ -22,7 +22,9 @@ def test_what_does_not_fit_above_a_chart_is_left_out_whole():
     assert title(90) == "loss smoothed  A 0.104 (raw 0.0941)  B 0.110 (raw 0.0947)   best A 0.0900 @ 250"
     assert title(70) == "loss smoothed  A 0.104 (raw 0.0941)  B 0.110 (raw 0.0947)"
     assert title(50) == "loss smoothed  A 0.104  B 0.110"
-    assert title(20).endswith("…")
+    assert title(30) == "loss smoothed  A 0.104  …"
+    assert title(20) == "loss smoothed  …"
+    assert title(10).endswith("…")
 
 
 def test_a_value_that_is_not_a_number_is_said_before_the_best_one():
@@ -30,4 +32,4 @@ def test_a_value_that_is_not_a_number_is_said_before_the_best_one():
 
 
 def test_in_little_room_a_warning_is_said_instead_of_values():
-    assert title(36, last=math.nan) == "loss smoothed   ! NaN A @ 300"
+    assert title(36, last=math.nan) == "loss smoothed  …   ! NaN A @ 300"
