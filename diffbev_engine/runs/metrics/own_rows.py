@@ -7,6 +7,7 @@ fast as splitting lines and calling ``float``; the numbers are the same to the l
 import re
 from collections.abc import Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any, Literal
 
 import msgspec
@@ -29,19 +30,19 @@ Numbers = Sequence[float | None]
 
 
 class OwnRows:
-    """The columns of some rows."""
+    """The columns of some rows, each taken from them when it is asked for: most charts need a few."""
 
-    def __init__(self, columns: Sequence[Sequence[Any]]) -> None:
-        self._columns = columns
-
-    @property
-    def steps(self) -> Sequence[int]:
+    def __init__(self, rows: Sequence[Sequence[Any]]) -> None:
+        self._rows = rows
+        self.steps: Sequence[int] = self._column(0)
         """Not checked: may go back."""
-        return self._columns[0]
 
     def values(self, name: str) -> Numbers:
         """A column that is no score; ``None`` for a blank cell."""
-        return self._columns[_PLACES[name]]
+        return self._column(_PLACES[name])
+
+    def _column(self, place: int) -> list[Any]:
+        return list(map(itemgetter(place), self._rows))
 
 
 def own_rows(text: str) -> OwnRows | None:
@@ -61,7 +62,7 @@ def own_rows(text: str) -> OwnRows | None:
             decoded = _decode(found.replace(",,", ",null,").replace(",,", ",null,").replace(",]", ",null]"))
         except msgspec.MsgspecError:
             return None
-    return OwnRows(list(zip(*decoded, strict=True)))
+    return OwnRows(decoded)
 
 
 def _decode(rows: str) -> list[tuple[Any, ...]]:

@@ -17,12 +17,12 @@ GOOD = f"50,train,train,0.5,0.25,,,1e-05{BLANK},4,30.5,"
 
 def test_numbers_and_blank_cells():
     found = own_rows(f"{GOOD}\n100,train,train,18400,-0.0,0.1,2,3{BLANK},,30,5e-324")
-    assert found.steps == (50, 100)
-    assert found.values("loss") == (0.5, 18400.0)
-    assert found.values("Ldepth") == (None, 0.1)
-    assert found.values("lr") == (1e-05, 3.0)
-    assert found.values("grad_norm") == (4.0, None)
-    assert found.values("gpu_mem_mb") == (None, 5e-324)
+    assert found.steps == [50, 100]
+    assert found.values("loss") == [0.5, 18400.0]
+    assert found.values("Ldepth") == [None, 0.1]
+    assert found.values("lr") == [1e-05, 3.0]
+    assert found.values("grad_norm") == [4.0, None]
+    assert found.values("gpu_mem_mb") == [None, 5e-324]
 
 
 @pytest.mark.parametrize(
