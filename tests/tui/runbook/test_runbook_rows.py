@@ -126,7 +126,7 @@ def test_text_is_cut_and_wrapped_by_cells():
     ]
     assert all(cell_len(row) <= 9 for row in wrap("检查数据目录是否存在，然后继续", 9))
     assert "".join(wrap("x" * 50, 20)) == "x" * 50
-    assert wrap("$ ls /data/work/runs/baseline", 18) == ["$ ls", "    /data/work/", "    runs/baseline"]
+    assert wrap("$ ls /data/disk/runs/baseline", 18) == ["$ ls", "    /data/disk/", "    runs/baseline"]
     assert wrap("3.2  Run the training", 16) == ["3.2  Run the", "     training"]
 
 
