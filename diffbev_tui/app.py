@@ -38,7 +38,6 @@ from diffbev_tui.messages import (
     ShowScreen,
     SnapshotTaken,
 )
-from diffbev_tui.palette_commands import palette_commands
 from diffbev_tui.places import keep_clip, settings_file
 from diffbev_tui.plain_console import terminal_filters
 from diffbev_tui.poller import WorkspacePoller
@@ -418,4 +417,6 @@ class DiffBEVApp(RunInThread, App[None]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """For the command palette."""
+        from diffbev_tui.palette_commands import palette_commands
+
         yield from palette_commands(self, screen, self._commands, self.snapshot, read_only=self.read_only)

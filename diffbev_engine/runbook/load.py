@@ -1,19 +1,24 @@
 """The runbook of a workspace: the packaged one, and what the workspace adds to it."""
 
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from diffbev_engine.core.toml import read_toml
-from diffbev_engine.findings.catalogue import kinds
-from diffbev_engine.runbook.model import Phase, Runbook, Step
+from diffbev_engine.runbook.model import Phase, Problem, Runbook, Step
 from diffbev_engine.runbook.parse import Place, Table, parse_loose_steps, parse_phases, parse_problems
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 USER_FILE = "runbook.toml"
 _DATA = Path(__file__).parent / "data"
+_PHASES = "[0-9]*.toml"
+_PROBLEMS = "problems*.toml"
 _KEYS = ("phase", "step", "problem")
+
+T = TypeVar("T")
 
 
 def load_runbook(roots: WorkspacePaths | None = None) -> Runbook:
@@ -30,16 +35,23 @@ def load_runbook(roots: WorkspacePaths | None = None) -> Runbook:
 
 @cache
 def packaged_runbook() -> Runbook:
-    """Phases 0 to 6, the final checklist and the known problems."""
-    phases, problems = [], []
-    for file in sorted(_DATA.glob("*.toml")):
+    """Phases 0 to 6, the final checklist and the known problems.
+
+    That its references hold is a test's business, not that of every start.
+    """
+    return Runbook(tuple(_each(_PHASES, parse_phases)), _packaged_problems)
+
+
+@cache
+def _packaged_problems() -> tuple[Problem, ...]:
+    return tuple(_each(_PROBLEMS, parse_problems))
+
+
+def _each(pattern: str, parse: Callable[[Table, Place], list[T]]) -> Iterator[T]:
+    for file in sorted(_DATA.glob(pattern)):
         content, place = read_toml(file), Place(file.name, packaged=True)
         _refuse_unknown(content, place)
-        phases += parse_phases(content, place)
-        problems += parse_problems(content, place)
-    runbook = Runbook(tuple(phases), tuple(problems))
-    _validate(runbook, Place("the packaged runbook"))
-    return runbook
+        yield from parse(content, place)
 
 
 def _extended(runbook: Runbook, file: Path) -> Runbook:
@@ -59,8 +71,9 @@ def _extended(runbook: Runbook, file: Path) -> Runbook:
         phases = _with_step(phases, name, step, place)
     # Last of all stays last: the final checklist of the runbook.
     phases.sort(key=lambda phase: phase.id == "final")
-    result = Runbook(tuple(phases), (*runbook.problems, *parse_problems(content, place)))
-    _validate(result, place)
+    problems = (*runbook.problems, *parse_problems(content, place))
+    result = Runbook(tuple(phases), lambda: problems)
+    validate(result, place)
     return result
 
 
@@ -78,8 +91,14 @@ def _refuse_unknown(content: Table, place: Place) -> None:
             raise place.error(f"unknown key {key!r}; a runbook file has [[phase]], [[step]] and [[problem]]")
 
 
-def _validate(runbook: Runbook, place: Place) -> None:
-    """Ids are unique, and every step named by another exists and does not wait for itself."""
+def validate(runbook: Runbook, place: Place) -> None:
+    """Ids are unique, and every step named by another exists and does not wait for itself.
+
+    Raises:
+        UsageError: it is not so; the message names file and key.
+    """
+    from diffbev_engine.findings.catalogue import kinds  # read from its file, which few starts need
+
     counts = Counter(step.id for step in runbook.steps)
     for name, count in counts.items():
         if count > 1:

@@ -1,8 +1,8 @@
 """What a runbook is: phases of steps, and known problems. Nothing here runs or reads anything."""
 
 import difflib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -128,7 +128,13 @@ class Runbook:
     """All of it."""
 
     phases: tuple[Phase, ...]
-    problems: tuple[Problem, ...]
+    read_problems: Callable[[], tuple[Problem, ...]] = field(repr=False, compare=False)
+    """Reads the known problems: half of the packaged runbook, which few of its users look at."""
+
+    @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """The known problems."""
+        return self.read_problems()
 
     @cached_property
     def steps(self) -> tuple[Step, ...]:

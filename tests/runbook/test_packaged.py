@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from diffbev_engine.findings.catalogue import kinds
-from diffbev_engine.runbook.load import packaged_runbook
+from diffbev_engine.runbook.load import packaged_runbook, validate
+from diffbev_engine.runbook.parse import Place
 from diffbev_engine.runbook.workspace_paths import PLACEHOLDERS, WorkspacePaths, placeholders_of
 from tests.workspace.runbook_text import runbook_text
 
@@ -23,6 +24,10 @@ def spec() -> str:
 
 def _blocks(spec: str) -> list[str]:
     return [block.strip("\n") for block in re.findall(r"```bash\n(.*?)```", spec, re.DOTALL)]
+
+
+def test_its_references_hold():
+    validate(RUNBOOK, Place("the packaged runbook"))
 
 
 def test_every_command_is_a_block_of_the_runbook(spec):
