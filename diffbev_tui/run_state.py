@@ -2,7 +2,7 @@
 
 from diffbev_engine.runs.inspect import RunCondition, RunReport
 from diffbev_tui.format import duration
-from diffbev_tui.i18n import tr
+from diffbev_tui.i18n import language, tr
 
 GLYPHS = {
     RunCondition.RUNNING: "●",
@@ -38,8 +38,4 @@ def run_state(run: RunReport) -> str:
 
 def why_not_well(run: RunReport) -> str:
     """Why it stalls, in the language of the screen; or how it ended, in the engine's words as in its log."""
-    if not run.stalled:
-        return run.message
-    if run.suspended or run.age_s is None:
-        return run.reason
-    return tr("app.why_stalled", age=duration(run.age_s))
+    return run.stall[language()] if run.stall else run.message

@@ -241,14 +241,18 @@ def time_line(times: Timeline | PhaseTime, language: Language) -> str:
     if times.took_s:
         took = duration(times.took_s, language, tenths=True)
         words.append({"zh": f"用时 {took}", "en": f"took {took}"}[language])
-    total = isinstance(times, Timeline)
-    left = times.left.words_at_most(language) if total else times.left.words(language)
-    if times.left != TimeLeft() and left != UNKNOWN:
+    left = times.left_words(language) if isinstance(times, Timeline) else _left_words(times.left, language)
+    if left:
         words.append({"zh": f"剩余 {left}", "en": f"{left} left"}[language])
     if isinstance(times, Timeline) and times.ends:
         ends = clock(times.ends)
         words.append({"zh": f"{ends} 前全部完成", "en": f"all done by {ends}"}[language])
     return {"zh": "，", "en": ", "}[language].join(words)
+
+
+def _left_words(left: TimeLeft, language: Language) -> str:
+    words = left.words(language)
+    return "" if words == UNKNOWN or left == TimeLeft() else words
 
 
 def clock(when: float) -> str:

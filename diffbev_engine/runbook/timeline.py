@@ -90,6 +90,16 @@ class Timeline:
         known = [phase.took_s for phase in self.phases if phase.took_s is not None]
         return sum(known) if len(known) == len(self.phases) else None
 
+    def left_words(self, language: Language) -> str:
+        """How long all of it still takes; "" where nothing is left or known, or while a training stalls.
+
+        A sum of the rest would then look like an answer.
+        """
+        if self.left == TimeLeft() or any(phase.stalled for phase in self.phases):
+            return ""
+        words = self.left.words_at_most(language)
+        return "" if words == UNKNOWN else words
+
     def to_json(self) -> dict[str, Any]:
         """The sums; the phases have their own."""
         return {"took_s": self.took_s, "ends": self.ends, **_left_json(self.left)}

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.format import age, ago
 from diffbev_engine.core.plain_text import plain
@@ -95,6 +96,8 @@ class RunReport:
     """Why it failed, was ended or stalled: its own words, else the signal, else the last error logged."""
     stalled: bool = False
     """Whether it runs without progress; also while it is asked to stop."""
+    stall: Bilingual | None = None
+    """Why it stalls, where it does; ``reason`` has the English words."""
     suspended: bool = False
     """Whether its process was stopped by SIGSTOP: it is stalled, too."""
     age_s: float | None = None
@@ -209,8 +212,9 @@ def _with_activity(report: RunReport, evidence: Evidence) -> RunReport:
         activity="stopping" if stopping else STALLED if why else activity,
         stalled=bool(why),
         suspended=process is not None and process.suspended,
-        reason=why,
-        message=f"{why}; {report.message}" if why else report.message,
+        stall=why or None,
+        reason=why.en,
+        message=f"{why.en}; {report.message}" if why else report.message,
         age_s=None if ended_before or status is None else no_progress_for(status),
     )
     if why or ended_before or status is None:

@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from statistics import median
 
+from diffbev_engine.runs.stall import longest_iteration_s
+
 _RECENT = 51
 
 
 class StepClock:
-    """Host-side time between log steps, without evaluations and checkpoints."""
+    """Host-side time between log steps, without evaluations, checkpoints and stalls."""
 
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._last = time.perf_counter()
+        self._iterations = self._images = 0
+        self._waited = self._waited_before = 0.0
         self._restart()
 
     @contextmanager
@@ -36,8 +40,14 @@ class StepClock:
     def count(self, images: int) -> None:
         """Count one iteration over ``images`` images."""
         now = time.perf_counter()
-        self._recent.append(now - self._last)
-        self._last = now
+        took = now - self._last
+        if self._recent and took > longest_iteration_s(usual := self.usual_s()):
+            # A suspended process, a disk that hung: no speed, from which the time left could be told.
+            self._started += took - usual
+            self._waited = min(self._waited, self._waited_before + usual)
+            took = usual
+        self._recent.append(took)
+        self._last, self._waited_before = now, self._waited
         self._iterations += 1
         self._images += images
 
@@ -59,5 +69,6 @@ class StepClock:
     def _restart(self) -> None:
         self._started = time.perf_counter()
         self._waited = 0.0
+        self._waited_before = 0.0
         self._iterations = 0
         self._images = 0

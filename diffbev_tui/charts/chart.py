@@ -56,7 +56,7 @@ class ChartLine:
     bad: Sequence[float] = ()
     """Where NaN or infinity begins, on the x axis."""
     gaps: Sequence[float] = ()
-    """Where the curve is not connected: something between was not finite."""
+    """Where the curve is not connected: between is a value that is not finite, or a stop."""
     resumes: Sequence[float] = ()
 
 

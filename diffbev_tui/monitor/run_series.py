@@ -179,13 +179,14 @@ class RunSeries:
             return Band([self.times.to_axis(x, axis) for x in band.x], band.low, band.high)
 
         bad = self.tail.table.not_finite(column)
+        bad_places = (self.times.to_axis(step, axis) for step in _first_of_stretches(bad, curve.steps))
         return ChartLine(
             letter,
             convert(raw if smoothed is None else smoothed),
             None if smoothed is None else convert(raw),
             best=(self.times.to_axis(best[0], axis), best[1]) if best and in_view else None,
             bad=tuple(self.times.to_axis(step, axis) for step in bad[:1]),
-            gaps=tuple(self.times.to_axis(step, axis) for step in _first_of_stretches(bad, curve.steps)),
+            gaps=tuple(sorted([*bad_places, *self.times.pauses_on(axis)])),
             resumes=resumes,
         )
 

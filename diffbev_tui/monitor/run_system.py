@@ -4,6 +4,7 @@ Imports nothing heavy.
 """
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import pairwise
 
 from diffbev_engine.core.files import file_stamp
@@ -59,7 +60,7 @@ class SystemCurve:
         xs, self._values = figure.over_time(history) if self._by_time else figure.over_iterations(history)
         zero = start if axis is Axis.RELATIVE else 0.0
         self._xs = [x - zero for x in xs] if zero else xs
-        self.gaps = _gaps(self._xs) if self._by_time else ()
+        self.gaps = pauses(self._xs) if self._by_time else ()
         """Places on the axis at which nothing was recorded for a while."""
 
     @property
@@ -79,8 +80,11 @@ class SystemCurve:
         return self._xs[place], self._values[place]
 
 
-def _gaps(times: list[float]) -> tuple[float, ...]:
-    """Where samples are much further apart than those next to them; by thinning it is twice at most."""
+def pauses(times: Sequence[float]) -> tuple[float, ...]:
+    """Moments at which nothing was recorded for a while.
+
+    There samples are much further apart than those next to them; by thinning it is twice at most.
+    """
     lengths = [later - earlier for earlier, later in pairwise(times)]
     found = []
     for place, length in enumerate(lengths):

@@ -14,7 +14,7 @@ from diffbev_engine.core.files import file_stamp
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.manifest import read_manifest
 from diffbev_tui.charts.axis import Axis
-from diffbev_tui.monitor.run_system import RunSystem
+from diffbev_tui.monitor.run_system import RunSystem, pauses
 
 _LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\S* I iter (\d+)/", re.MULTILINE)
 _LARGEST = 4 << 20
@@ -31,6 +31,7 @@ class StepTimes:
         self._recorded: list[tuple[float, float]] = []
         self.steps: Sequence[float] = ()
         self.times: Sequence[float] = ()
+        self._pauses: tuple[float, ...] = ()
         self.version = 0
 
     def look(self) -> None:
@@ -46,6 +47,7 @@ class StepTimes:
         found = self._recorded or self._of_logs(logs)
         kept = found[:: max(1, len(found) // _MOST_KNOTS)] + found[-1:]
         knots = _rising(kept)
+        self._pauses = pauses([time for _, time in self._recorded])
         self.steps, self.times = [step for step, _ in knots], [time for _, time in knots]
         self.version += 1
 
@@ -93,6 +95,12 @@ class StepTimes:
             return place
         moment = place + self.start if axis is Axis.RELATIVE else place
         return _between(moment, self.times, self.steps)
+
+    def pauses_on(self, axis: Axis) -> tuple[float, ...]:
+        """Places on an axis of time at which the run did not run, as between a stop and a resume."""
+        if axis is Axis.STEP:
+            return ()
+        return tuple(moment - (self.start if axis is Axis.RELATIVE else 0.0) for moment in self._pauses)
 
     def knows(self, axis: Axis) -> bool:
         """Whether the run can be shown on an axis."""

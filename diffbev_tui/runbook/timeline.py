@@ -68,12 +68,10 @@ def _total(times: Timeline, now: float) -> str:
     """When all is done where a training makes progress, else how long the rest takes; "" if unknown."""
     if times.ends is not None:
         return tr("runbook.all_done_by", clock=clock(times.ends, now))
-    if any(phase.stalled for phase in times.phases):
-        return ""  # a sum of the rest would look like an answer
     if times.left == TimeLeft():
         return tr("runbook.all_took", took=duration(times.took_s)) if times.took_s is not None else ""
-    left = times.left.words_at_most(language())
-    return "" if left == UNKNOWN else tr("runbook.time_left", left=left)
+    left = times.left_words(language())
+    return tr("runbook.time_left", left=left) if left else ""
 
 
 def _line(phases: list[PhaseTime], form: _Form) -> Line:

@@ -77,6 +77,7 @@ def test_a_training_in_progress_gives_the_end_unless_it_stalls(roots):
         assert frozen.ends is None
         assert frozen.left.unknown
         assert _phase(frozen, "4").stalled
+        assert [frozen.left_words(language) for language in ("zh", "en")] == ["", ""], "no sum of the rest"
 
 
 def test_an_interrupted_training_is_predicted_from_its_checkpoint(roots):

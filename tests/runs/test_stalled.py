@@ -45,6 +45,8 @@ def test_a_minute_without_an_iteration_is_a_stall(folder):
     stalled = _report(folder, idle_s=90)
     assert (stalled.state, stalled.activity, stalled.stalled) == (RunCondition.RUNNING, "stalled", True)
     assert "no iteration for 1 min 30 s" in stalled.reason
+    assert stalled.stall is not None
+    assert "已有 1 分 30 秒没有新的迭代" in stalled.stall.zh
     assert stalled.age_s >= 90
     speeds = stalled.it_per_s, stalled.images_per_s, stalled.data_wait, stalled.eta_s
     assert speeds == (None, None, None, None)

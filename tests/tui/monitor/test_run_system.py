@@ -107,3 +107,19 @@ def test_what_is_not_there_is_said(run):
     assert [words for column, words in choices(result.columns) if column.startswith("system")] == [
         "host memory (GiB)  system.csv"
     ]
+
+
+def test_no_curve_is_drawn_across_a_stop_on_an_axis_of_time(run):
+    record(run, stop=3600.0)
+    series = RunSeries(run.path)
+    series.want(["loss"])
+    while series.advance():
+        pass
+    for axis, start in ((Axis.WALL, STARTED), (Axis.RELATIVE, 0.0)):
+        assert series.on(axis)
+        line = series.line("A", "loss", (start, start + 3700), 60, 0.0, log_y=False, axis=axis)
+        assert [start + 50 < gap < start + 3660 for gap in line.gaps] == [True]
+        _, values = line.curve.line(line.gaps)
+        assert sum(map(math.isnan, values)) == 1
+    line = series.line("A", "loss", (0, 10_000), 60, 0.0, log_y=False, axis=Axis.STEP)
+    assert line.gaps == ()
