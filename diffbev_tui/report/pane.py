@@ -212,6 +212,12 @@ class ReportPane(Pane, can_focus=False):
 
     # keys ----------------------------------------------------------------------------------------
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """Keys that do something for what is shown."""
+        if action == "as_picture":
+            return self._entry in self._reports.plots
+        return action != "zoom" or (self._entry is not None and self._entry.path.suffix == ".png")
+
     def action_move(self, by: int) -> None:
         """The next one, or the one before."""
         options = self.query_one("#report-list", OptionList)

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import ClassVar
 
+from rich.console import Group
+from rich.padding import Padding
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -26,9 +28,15 @@ class ChooseOne(ModalScreen[str]):
         """A title and the list."""
         with Vertical(id="alerts"):
             yield Static(self._title, id="alerts-title", markup=False)
-            lines = (Option(Text(words), id=str(at)) for at, (_, words) in enumerate(self._options))
+            lines = (Option(_indented(words), id=str(at)) for at, (_, words) in enumerate(self._options))
             yield OptionList(*lines, id="alerts-list")
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Answer."""
         self.dismiss(self._options[int(event.option.id or 0)][0])
+
+
+def _indented(words: str) -> Group:
+    """Lines that begin with blanks keep them where they wrap."""
+    lines = [(line.strip(), len(line) - len(line.lstrip())) for line in words.split("\n")]
+    return Group(*(Padding(Text(line), (0, 0, 0, blanks)) for line, blanks in lines))
