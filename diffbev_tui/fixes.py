@@ -12,7 +12,8 @@ from diffbev_engine.findings.command import PROGRAM, changes_of
 from diffbev_engine.findings.finding import Certainty, Remedy
 from diffbev_engine.runbook.present import filled
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.i18n import tr
 from diffbev_tui.lines import say
 

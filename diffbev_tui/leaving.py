@@ -12,7 +12,8 @@ from typing import Any
 
 from textual.app import App
 
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 
 
 def leave_on_signals(app: App[Any], close: Callable[[], None]) -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import file_stamp
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
+from diffbev_engine.runs.inspect import RunReport, inspect_run
+from diffbev_engine.runs.verdict import RunCondition
 
 _CHANGING = (RunCondition.RUNNING, RunCondition.UNKNOWN)
 """What time alone can change: a process ends, a machine falls silent."""

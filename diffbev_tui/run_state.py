@@ -1,6 +1,7 @@
 """The state of a run in a glyph and a word."""
 
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.format import duration
 from diffbev_tui.i18n import language, tr
 

@@ -17,7 +17,8 @@ from diffbev_engine.runbook.timeline import Timeline, timeline
 from diffbev_engine.runbook.view import RunbookView, view_runbook
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.find import find_runs
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.alert_log import AlertLog, RunAlert
 from diffbev_tui.gpu_history import GpuHistory
 from diffbev_tui.run_book import BookPage, RunBook

@@ -9,7 +9,8 @@ from diffbev_engine.findings.command import PROGRAM
 from diffbev_engine.runbook.model import Step
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_engine.workspace.workspace import BASELINE_CONFIG, BASELINE_RUN, DIFFBEV_CONFIG, DIFFBEV_RUN
 from diffbev_tui.fixes import Fix, command_fix
 from diffbev_tui.i18n import language, tr

@@ -14,10 +14,11 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, inspect_run
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.manifest import decode_manifest, read_manifest
 from diffbev_engine.runs.metrics.file import read_metrics
 from diffbev_engine.runs.metrics.table import Row
+from diffbev_engine.runs.verdict import RunCondition
 
 _MAY_DIFFER = ("log_config", "checkpoint_config")
 """Settings that no result depends on; ``data.workers_per_gpu`` is another."""

@@ -19,9 +19,10 @@ from diffbev_engine.core.gpu.reading import read_gpus
 from diffbev_engine.core.state_file import decode_file
 from diffbev_engine.findings.catalogue import LogText
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import Cause, RunCondition, RunReport, inspect_run
+from diffbev_engine.runs.inspect import RunReport, inspect_run
 from diffbev_engine.runs.launch import read_launch
 from diffbev_engine.runs.oom_kills import OomKills
+from diffbev_engine.runs.verdict import Cause, RunCondition
 
 _TAIL = 4 * 1024 * 1024
 _STAMP = re.compile(r"(train|console)_(\d{8}_\d{6})\.log")

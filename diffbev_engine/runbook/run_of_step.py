@@ -11,7 +11,8 @@ from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.failed_start import decode_failed_start
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
+from diffbev_engine.runs.inspect import RunReport, inspect_run
+from diffbev_engine.runs.verdict import RunCondition
 
 _FAILED = (RunCondition.FAILED, RunCondition.OOM, RunCondition.DIVERGED, RunCondition.DEAD)
 

@@ -11,7 +11,8 @@ from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.run_of_step import run_of
 from diffbev_engine.runbook.view import DONE, RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 
 _MINUTE_S = 60.0
 

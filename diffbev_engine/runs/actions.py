@@ -12,13 +12,14 @@ from diffbev_engine.core.changes import changes
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import write_text
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
+from diffbev_engine.runs.inspect import RunReport, inspect_run
 from diffbev_engine.runs.launch import Launch, TrainingArguments, read_launch, start_detached
 from diffbev_engine.runs.lock import read_owner, refuse_if_held
 from diffbev_engine.runs.manifest import Manifest, RecordedArguments, decode_manifest
 from diffbev_engine.runs.process import Liveness, ProcessIdentity
 from diffbev_engine.runs.process_signals import kill_tree, send
 from diffbev_engine.runs.stop_request import asked_to_stop, record_stop_request
+from diffbev_engine.runs.verdict import RunCondition
 
 _POLL_S = 0.1
 _RECORDED_WITHIN_S = 60.0

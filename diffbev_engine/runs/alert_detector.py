@@ -9,8 +9,9 @@ from statistics import median
 from diffbev_engine.core.disk import disk_is_low, free_bytes, size_of
 from diffbev_engine.runs.alerts import Alert, AlertKind
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.metrics.tail import MetricsTail
+from diffbev_engine.runs.verdict import RunCondition
 
 SILENT_EVALUATION_S = 300.0
 """Without an evaluated batch for this long, an evaluation is told like a stall."""

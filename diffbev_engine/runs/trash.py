@@ -7,8 +7,9 @@ from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, inspect_run
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.lock import refuse_if_held
+from diffbev_engine.runs.verdict import RunCondition
 
 TRASH = ".trash"
 

@@ -19,11 +19,12 @@ from diffbev_engine.runs.alert_detector import AlertDetector
 from diffbev_engine.runs.alerts import append_alerts
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.host import read_host
-from diffbev_engine.runs.inspect import RunCondition, RunReport, inspect_run
+from diffbev_engine.runs.inspect import RunReport, inspect_run
 from diffbev_engine.runs.notify import Notifier, notifier_for
 from diffbev_engine.runs.process import ProcessIdentity, identify
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.runs.system import SAMPLE_S, SystemWriter, sample
+from diffbev_engine.runs.verdict import RunCondition
 
 POLL_S = 5.0
 _RECORDED_WITHIN_S = 10.0

@@ -10,7 +10,8 @@ from textual.timer import Timer
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.classes.diagnose_start import DiagnosePlan, going_on, plan_diagnosis, start_diagnosis
 from diffbev_tui.classes.diagnosis import Diagnosis, folder_of, read_diagnosis
 from diffbev_tui.detached_process import DetachedProcess

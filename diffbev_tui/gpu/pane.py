@@ -12,8 +12,9 @@ from textual.widgets import Static
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.host import HostReading, read_host
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.system import SystemHistory, SystemTail
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.gpu.text import gpu_block, history_block, host_block
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.snapshot import Snapshot

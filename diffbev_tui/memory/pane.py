@@ -10,7 +10,8 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Static
 
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.fixes import Fix, command_fix, fix_of
 from diffbev_tui.i18n import tr
 from diffbev_tui.memory.state import MemoryCase, memory_case

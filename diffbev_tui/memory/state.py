@@ -14,8 +14,9 @@ from diffbev_engine.findings.memory.oom_report import remedies_of
 from diffbev_engine.findings.memory.remedies import Circumstances, rank_host_remedies, rank_remedies
 from diffbev_engine.findings.oom_message import OutOfMemory, parse_oom
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import Cause, RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.manifest import Manifest, read_manifest
+from diffbev_engine.runs.verdict import Cause, RunCondition
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from diffbev_engine.core.format import UNKNOWN, percent, points, progress, step_label
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.metrics.tail import Notice
 from diffbev_engine.runs.system_figures import is_system
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.charts.axis import Axis
 from diffbev_tui.charts.chart import too_small
 from diffbev_tui.charts.panel import run_colours

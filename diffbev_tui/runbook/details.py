@@ -13,7 +13,7 @@ from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.run_of_step import run_of
 from diffbev_engine.runbook.view import StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
-from diffbev_engine.runs.inspect import RunCondition
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.format import age, duration
 from diffbev_tui.i18n import tr
 from diffbev_tui.lines import TONES, Line, Piece, Tone, ago, cut, fit, say, wrap

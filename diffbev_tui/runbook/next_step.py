@@ -8,7 +8,8 @@ from diffbev_engine.core.format import percent, progress
 from diffbev_engine.runbook.record import StepState
 from diffbev_engine.runbook.run_of_step import run_of
 from diffbev_engine.runbook.view import DONE, StepView
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.format import duration
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.lines import Line, Tone, cut, say, width_of

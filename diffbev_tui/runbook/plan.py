@@ -11,7 +11,8 @@ from diffbev_engine.runbook.run_of_step import run_of
 from diffbev_engine.runbook.view import DONE, RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.i18n import tr
 from diffbev_tui.lines import say
 

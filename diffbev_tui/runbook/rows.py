@@ -13,7 +13,7 @@ from diffbev_engine.runbook.record import GLYPHS, StepRecord, StepState
 from diffbev_engine.runbook.run_of_step import run_of
 from diffbev_engine.runbook.view import DONE, RunbookView, StepView
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
-from diffbev_engine.runs.inspect import RunCondition
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.format import bar, duration
 from diffbev_tui.i18n import language, tr
 from diffbev_tui.lines import TONES, Piece, Row, Tone, ago, cut, fit, say

@@ -10,7 +10,8 @@ from rich.cells import cell_len
 from diffbev_engine.core.changes import changes
 from diffbev_engine.core.format import UNKNOWN, points, step_label
 from diffbev_engine.core.plain_text import plain
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.format import clock, duration
 from diffbev_tui.run_book import BookPage
 from diffbev_tui.run_state import is_well, run_state

@@ -10,8 +10,9 @@ from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.format import UNKNOWN, mib_size
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.metrics.file import read_metrics
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.format import age, duration, spark
 from diffbev_tui.i18n import tr
 from diffbev_tui.lines import Line, flow

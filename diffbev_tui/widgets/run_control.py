@@ -9,7 +9,8 @@ from textual.message import Message
 from diffbev_engine.core.format import UNKNOWN
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.actions import Started, Stopped, resume_run, stop_run
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.i18n import tr
 from diffbev_tui.run_state import run_state
 from diffbev_tui.widgets.pane import Pane

@@ -8,7 +8,8 @@ from rich.text import Text
 from diffbev_engine.core.format import gib, percent, points, progress
 from diffbev_engine.core.gpu.reading import GpuReading
 from diffbev_engine.core.plain_text import plain
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.format import duration
 from diffbev_tui.i18n import tr
 from diffbev_tui.run_state import run_state

@@ -8,9 +8,10 @@ import pytest
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.actions import kill_run, stop_run
-from diffbev_engine.runs.inspect import Cause, RunCondition, inspect_run
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.launch import start_detached
 from diffbev_engine.runs.status import read_status
+from diffbev_engine.runs.verdict import Cause, RunCondition
 from tests.runs.children import pretend_training, wait_for
 
 

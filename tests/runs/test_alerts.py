@@ -9,9 +9,10 @@ from diffbev_engine.runs import alert_detector
 from diffbev_engine.runs.alert_detector import AlertDetector, divergence
 from diffbev_engine.runs.alerts import Alert, AlertKind, alert_words, append_alerts, read_alerts
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, RunReport
+from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_engine.runs.status import RunState, RunStatus
+from diffbev_engine.runs.verdict import RunCondition
 
 
 def report(path: Path, state=RunCondition.RUNNING, activity="training", **fields) -> RunReport:

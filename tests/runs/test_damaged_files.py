@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from diffbev_engine.cli.runs import command
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.runs.inspect import RunCondition, inspect_run
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.launch import Launch
 from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.status import RunState, RunStatus
+from diffbev_engine.runs.verdict import RunCondition
 
 _ME = asdict(identify())
 _LAUNCH = Launch(

@@ -7,11 +7,12 @@ import sys
 import time
 from dataclasses import asdict, replace
 
-from diffbev_engine.runs.inspect import Cause, RunCondition, inspect_run
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.last_words import last_error
 from diffbev_engine.runs.launch import Launch, read_launch, start_detached, write_launch
 from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.status import RunState, RunStatus
+from diffbev_engine.runs.verdict import Cause, RunCondition
 from tests.runs.children import wait_for
 
 ENDED = replace(identify(), start=1.0)

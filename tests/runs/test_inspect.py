@@ -8,11 +8,12 @@ import pytest
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.find import find_runs
-from diffbev_engine.runs.inspect import SILENT_AFTER_S, Cause, RunCondition, inspect_run
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.launch import Launch, write_launch
 from diffbev_engine.runs.lock import sole_writer, take_lock
 from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.status import RunState, RunStatus, read_status
+from diffbev_engine.runs.verdict import SILENT_AFTER_S, Cause, RunCondition
 
 ENDED = replace(identify(), start=1.0)
 """A process whose pid now belongs to another one, namely to this."""

@@ -11,11 +11,12 @@ import pytest
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs import supervisor
-from diffbev_engine.runs.inspect import Cause, RunCondition, inspect_run
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.launch import TrainingArguments, read_launch, start_detached
 from diffbev_engine.runs.lock import RunHeldError
 from diffbev_engine.runs.oom_kills import OomKills, count_oom_kills
 from diffbev_engine.runs.status import RunState, read_status
+from diffbev_engine.runs.verdict import Cause, RunCondition
 from tests.runs.children import contents, pretend_training, python, wait_for
 
 LAUNCH_AND_WAIT = """

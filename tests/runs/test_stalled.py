@@ -10,10 +10,11 @@ import pytest
 
 from diffbev_engine.runs import status as status_module
 from diffbev_engine.runs.actions import stop_run
-from diffbev_engine.runs.inspect import RunCondition, inspect_run
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.launch import start_detached
 from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.status import Phase, RunState, RunStatus, StatusWriter, read_status
+from diffbev_engine.runs.verdict import RunCondition
 from tests.runs.children import pretend_training, wait_for
 
 

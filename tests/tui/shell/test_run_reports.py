@@ -1,5 +1,5 @@
-from diffbev_engine.runs.inspect import RunCondition
 from diffbev_engine.runs.status import RunState
+from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.run_reports import RunReports
 from tests.tui.monitor.run_files import write_run
 

@@ -7,7 +7,8 @@ import signal
 
 import pytest
 
-from diffbev_engine.runs.inspect import RunCondition, inspect_run
+from diffbev_engine.runs.inspect import inspect_run
+from diffbev_engine.runs.verdict import RunCondition
 from tests.workspace.small import SMALL_BASELINE, SMALL_ENGINE
 
 STEP = """
