@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffbev_engine.core.plain_text import plain_line
+from diffbev_engine.core.regular_file import open_regular, read_end
 
 Line = tuple[int, str]
 """Byte of the file at which a line begins, and the line as it is shown."""
@@ -59,7 +60,7 @@ class LogTail:
     def look(self) -> bool:
         """Read what is new; whether there were new lines. A missing file is an empty one."""
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 size = file.seek(0, 2)
                 inode = self.path.stat().st_ino
                 if self._offset < 0 or size < self._offset or inode != self._inode:
@@ -131,9 +132,7 @@ def shown(line: bytes) -> str:
 def end_of(path: Path) -> str:
     """The last line that says anything; "" where there is none."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - _LAST_WORDS))
-            lines = [shown(line).strip() for line in file.read().split(b"\n")]
+        lines = [shown(line).strip() for line in read_end(path, _LAST_WORDS).split(b"\n")]
     except OSError:
         return ""
     return next((line for line in reversed(lines) if line), "")

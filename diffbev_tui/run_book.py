@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.files import file_stamp, write_text
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.labels import RunLabels, read_labels, write_labels
@@ -85,7 +86,7 @@ class RunBook:
 
     def _read_pinned(self) -> str:
         try:
-            return self._pinned.read_text(encoding="utf-8").strip()[:4096]
+            return read_bounded(self._pinned, 4096).decode().strip()
         except (OSError, ValueError):
             return ""
 

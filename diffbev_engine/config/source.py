@@ -10,6 +10,7 @@ from pathlib import Path
 from diffbev_engine.config.values import Origin
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.core.file_kind import kind_of
+from diffbev_engine.core.regular_file import read_bounded
 
 _MAX_FILE_BYTES = 256 * 1024
 _BYTE_ORDER_MARKS = (  # the longer one first: UTF-32 begins like UTF-16
@@ -36,7 +37,7 @@ def read_text(path: Path) -> str:
                 f"{path}: larger than {_MAX_FILE_BYTES // 1024} kB; "
                 "this does not look like a configuration file."
             )
-        content = path.read_bytes()
+        content = read_bounded(path, _MAX_FILE_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"{path}: cannot be read: {reason}.") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.file_kind import HEAD_BYTES, kind_of
+from diffbev_engine.core.regular_file import open_regular
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
 
@@ -114,7 +115,7 @@ def foreign_content(path: Path) -> str:
     archives that were not extracted, files without content.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return foreign_bytes(file.read(HEAD_BYTES))
     except OSError:
         return ""

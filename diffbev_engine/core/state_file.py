@@ -5,14 +5,14 @@ been written by another version, cut off by a full disk, or edited by hand.
 """
 
 import json
-import os
-import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta
+
+from diffbev_engine.core.regular_file import read_bounded
 
 _LARGEST = 16 << 20
 """Bytes; the largest of these files, a manifest, has some ten thousand."""
@@ -40,11 +40,11 @@ class Decoded(Generic[T]):
 def decode_file(path: Path, kind: type[T]) -> Decoded[T]:
     """Read ``path`` as ``kind``; keys that ``kind`` does not know are ignored."""
     try:
-        content = _read(path)
+        content = read_bounded(path, _LARGEST)
     except (FileNotFoundError, NotADirectoryError):
         return Decoded()
-    except (OSError, ValueError) as error:
-        return Decoded(problem=f"cannot read {path.name}: {getattr(error, 'strerror', None) or error}")
+    except OSError as error:
+        return Decoded(problem=f"cannot read {path.name}: {error.strerror or error}")
     try:
         return Decoded(msgspec.convert(json.loads(content.decode("utf-8-sig")), kind))
     except UnicodeDecodeError:
@@ -62,14 +62,3 @@ def convert(data: object, kind: type[T]) -> T | None:
         return msgspec.convert(data, kind)
     except (msgspec.MsgspecError, ValueError):
         return None
-
-
-def _read(path: Path) -> bytes:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe would wait for its writer
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is not a regular file")
-        if status.st_size > _LARGEST:
-            raise ValueError(f"it is too large ({status.st_size >> 20} MiB)")
-        return file.read(_LARGEST)

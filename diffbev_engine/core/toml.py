@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.regular_file import read_bounded
 
 WORKSPACE_FILE = "workspace.toml"
 """Marks a workspace and holds its settings."""
+_LARGEST = 1 << 18
+"""Bytes."""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -19,11 +22,13 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        content: dict[str, Any] = toml.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = toml.loads(read_bounded(path, _LARGEST).decode("utf-8"))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from error
+    except RecursionError as error:
+        raise UsageError(f"{path} is not valid TOML: nested too deeply.") from error
     except ValueError as error:  # TOMLDecodeError
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
     return content

@@ -5,7 +5,7 @@ Dimension letters: B batch, H W image rows and columns, Z X BEV rows and columns
 
 from __future__ import annotations
 
-import zipfile
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -17,10 +17,12 @@ from torch import Tensor
 
 from diffbev_engine.core.classes import NUM_CLASSES
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.image_header import LARGEST_IMAGE
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.dataset.records import SampleRecord
+from diffbev_engine.prepare.depth import read_depth
 from diffbev_engine.prepare.encoding import IGNORE_BIT, IGNORE_FOV_BIT, read_label
-
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+from diffbev_engine.prepare.image_file import decode_image
 
 
 @dataclass(frozen=True)
@@ -98,19 +100,6 @@ def load_sample(record: SampleRecord, image_size: tuple[int, int], *, with_depth
     )
 
 
-def stored_size(record: SampleRecord) -> tuple[int, int]:
-    """Width and height of the image file.
-
-    Raises:
-        DiffBEVError: it cannot be read.
-    """
-    image = cv2.imdecode(np.frombuffer(_read_bytes(record), np.uint8), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise DiffBEVError(f"{record.image} is not a readable image (sample {record.token}).")
-    height, width = image.shape
-    return width, height
-
-
 def collate(samples: Sequence[Sample]) -> Batch:
     """Stack samples into a batch."""
     depths = [sample.depth for sample in samples if sample.depth is not None]
@@ -127,17 +116,17 @@ def collate(samples: Sequence[Sample]) -> Batch:
 
 def _read_image(record: SampleRecord, image_size: tuple[int, int]) -> tuple[np.ndarray, float, float]:
     height, width = image_size
-    content = _read_bytes(record)
-    # OpenCV returns what it could decode of a truncated JPEG, grey below; the end marker tells.
-    truncated = content.startswith(_JPEG_START) and _JPEG_END not in content[-64:]
-    readable = content and not truncated
-    bgr = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if readable else None
-    if bgr is None:
-        what = "truncated" if truncated else "not a readable image"
+    try:
+        bgr = decode_image(read_bounded(record.image, LARGEST_IMAGE))
+    except OSError as error:
         raise DiffBEVError(
-            f"{record.image} is {what} (sample {record.token}). Restore the original file, "
+            f"cannot read {record.image} (sample {record.token}): {error.strerror or error}."
+        ) from error
+    except ValueError as error:
+        raise DiffBEVError(
+            f"{record.image} {error} (sample {record.token}). Restore the original file, "
             "then run `diffbev-engine prepare` again."
-        )
+        ) from error
     # Intrinsics belong to the size of the tables; images that were made smaller to save disk keep them.
     original_width, original_height = record.size or bgr.shape[1::-1]
     resized = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -145,29 +134,8 @@ def _read_image(record: SampleRecord, image_size: tuple[int, int]) -> tuple[np.n
     return rgb, width / original_width, height / original_height
 
 
-def _read_bytes(record: SampleRecord) -> bytes:
-    try:
-        return record.image.read_bytes()
-    except OSError as error:
-        raise DiffBEVError(
-            f"cannot read {record.image} (sample {record.token}): {error.strerror or error}."
-        ) from error
-
-
 def _read_depth(record: SampleRecord, image_size: tuple[int, int]) -> np.ndarray:
     """Sparse depth (H, W); a sample without a file has no points, it is not an error."""
-    if not record.depth.exists():
+    if not os.path.lexists(record.depth):
         return np.zeros(image_size, np.float32)
-    try:
-        with np.load(record.depth, allow_pickle=False) as arrays:
-            depth = np.where(arrays["mask"] > 0, arrays["depth"], 0).astype(np.float32)
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise DiffBEVError(
-            f"{record.depth} is damaged ({error}). Delete it and run `diffbev-engine prepare-depth` again."
-        ) from error
-    if depth.shape != image_size:
-        raise DiffBEVError(
-            f"{record.depth} has shape {depth.shape}, the images are loaded at {image_size}. Run "
-            f"`diffbev-engine prepare-depth --height {image_size[0]} --width {image_size[1]} --overwrite`."
-        )
-    return depth
+    return read_depth(record.depth, image_size)

@@ -4,7 +4,6 @@ Every judgement of missing depth asks here: check-depth, preflight, the start of
 """
 
 import os
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +11,8 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.cameras import camera_rank
+from diffbev_engine.core.npz import open_npz
+from diffbev_engine.core.regular_file import open_regular
 
 _CAMERAS_SHOWN = 6
 _UNKNOWN = "?"
@@ -113,18 +114,10 @@ def depth_coverage(
 
 def _size_of(path: Path) -> tuple[int, int] | None:
     """Height and width from the header of a depth file; None for one that the loader will name as damaged."""
-    import numpy as np
-
     try:
-        with zipfile.ZipFile(path) as archive, archive.open("depth.npy") as file:
-            version = np.lib.format.read_magic(file)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape = read(file)[0]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        with open_regular(path) as file, open_npz(file) as arrays:
+            shape, _ = arrays.header("depth")
+    except (OSError, ValueError):
         return None
     return (shape[0], shape[1]) if len(shape) == 2 else None
 

@@ -16,6 +16,7 @@ from diffbev_engine.core.disk import disk_is_low, free_bytes, size_of
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.gpu.reading import read_gpus
+from diffbev_engine.core.regular_file import read_end
 from diffbev_engine.core.state_file import decode_file
 from diffbev_engine.findings.catalogue import LogText
 from diffbev_engine.runs.folder import RunFolder
@@ -167,9 +168,7 @@ def newest_logs(run_dir: Path, run: RunReport | None = None) -> list[Path]:
 def read_tail(path: Path, most: int = _TAIL) -> str:
     """The end of a text file; empty when it cannot be read."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - most))
-            return file.read().decode("utf-8", errors="replace")
+        return read_end(path, most).decode("utf-8", errors="replace")
     except OSError:
         return ""
 

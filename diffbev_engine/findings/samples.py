@@ -7,7 +7,7 @@ from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.classes import CLASSES, NUM_CLASSES
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.records import RecordMaker, SampleRecord
-from diffbev_engine.dataset.sample import load_sample, stored_size
+from diffbev_engine.dataset.sample import load_sample
 from diffbev_engine.findings.command import PROGRAM
 from diffbev_engine.findings.data import prepare_again, spaced
 from diffbev_engine.findings.finding import Finding, Remedy, error, ok, warning
@@ -15,6 +15,7 @@ from diffbev_engine.findings.plan import Plan
 from diffbev_engine.prepare.data_root import SPLITS
 from diffbev_engine.prepare.encoding import read_label
 from diffbev_engine.prepare.fov import Camera, FieldOfView, field_of_view
+from diffbev_engine.prepare.image_file import image_size
 from diffbev_engine.prepare.validity import LabelCounter
 
 _OPENED = 8
@@ -99,7 +100,7 @@ def geometry(plan: Plan) -> Iterator[Finding]:
         fields = []
         for record in _records(plan, split):
             try:
-                width, height = record.size or stored_size(record)
+                width, height = record.size or image_size(record.image)
                 camera = Camera(record.token, record.intrinsics, width, height)
                 found = field_of_view(read_label(record.label), camera)
             except DiffBEVError:  # `samples` and `labels` name it

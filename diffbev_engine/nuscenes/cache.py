@@ -17,6 +17,7 @@ import numpy as np
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import atomic_path, make_writable_dir
+from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.nuscenes.index import TableIndex, build_index
 from diffbev_engine.nuscenes.json_tables import ROW_TYPES
 
@@ -94,7 +95,7 @@ def _fingerprint(folder: Path) -> np.ndarray:
 
 def _edge_digest(path: Path, size: int) -> str:
     digest = hashlib.blake2b(digest_size=16)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         digest.update(file.read(_EDGE_BYTES))
         file.seek(max(_EDGE_BYTES, size - _EDGE_BYTES))
         digest.update(file.read(_EDGE_BYTES))
@@ -105,7 +106,7 @@ def _load(path: Path, fingerprint: np.ndarray) -> tuple[TableIndex | None, str]:
     """The index, or None and what is wrong with it (nothing when there is no file)."""
     names = [field.name for field in fields(TableIndex)]
     try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             stored = _read_column(archive, "fingerprint")
             if not np.array_equal(stored, fingerprint):
                 return None, f"is older than its tables ({_changed_tables(stored, fingerprint)} changed)"

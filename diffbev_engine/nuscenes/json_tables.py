@@ -14,6 +14,7 @@ import msgspec
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import foreign_content
+from diffbev_engine.core.regular_file import open_regular
 
 _PIECE_BYTES = 4 << 20
 _BETWEEN_ROWS = re.compile(rb"}\s*(,)\s*$")
@@ -146,7 +147,7 @@ def _table_of(row_type: type[Row]) -> str:
 def _decode_pieces(path: Path, decoder: msgspec.json.Decoder[list[R]]) -> Iterator[list[R]]:
     pending = b""  # not decoded yet; begins with the "[" of the array
     read_next = _PIECE_BYTES
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while piece := file.read(read_next):
             pending += piece
             # Without a usable cut, double the text: a damaged table is then read in a few steps.

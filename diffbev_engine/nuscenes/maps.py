@@ -11,7 +11,11 @@ import shapely
 from diffbev_engine.core.classes import CLASSES, MAP_LAYERS
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import foreign_content, same_but_case
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.nuscenes.outlines import Outlines
+
+_LARGEST = 512 << 20
+"""Bytes; the largest of the four maps has 40 MB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +109,7 @@ def load_map(nuscenes_root: Path, location: str) -> MapLayers:
     """
     path = map_path(nuscenes_root, location)
     try:
-        content = msgspec.json.decode(path.read_bytes(), type=_MapFile)
+        content = msgspec.json.decode(read_bounded(path, _LARGEST), type=_MapFile)
         layers = _build_layers(content)
     except FileNotFoundError as error:
         raise DiffBEVError(f"no map of {location}: {_where_it_is(nuscenes_root, path)}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.core.files import did_you_mean
+from diffbev_engine.core.regular_file import read_bounded
 
 _PROOF = ("sample_data", "sample", "scene", "ego_pose", "sample_annotation")
 """Tables that show that a directory holds nuScenes tables, damaged or incomplete ones too."""
@@ -27,7 +28,7 @@ def is_annotated(folder: Path) -> bool:
     try:
         if path.stat().st_size > _NO_ROWS_BYTES:
             return True
-        return b"".join(path.read_bytes().split()) != b"[]"
+        return b"".join(read_bounded(path, _NO_ROWS_BYTES).split()) != b"[]"
     except OSError:  # missing tables are reported when they are read
         return True
 

@@ -16,8 +16,11 @@ import numpy as np
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.file_kind import IMAGE_SUFFIXES
 from diffbev_engine.core.files import write_bytes
+from diffbev_engine.core.regular_file import read_bounded
 
 SPLITS = ("train", "val")
+_LARGEST = 1 << 30
+"""Bytes of a register; those of trainval have 50 MB."""
 T = TypeVar("T")
 
 
@@ -179,7 +182,7 @@ def _decode(path: Path, kind: type[T]) -> T | None:
 
 def _read(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return read_bounded(path, _LARGEST)
     except FileNotFoundError:
         return None
     except OSError as error:

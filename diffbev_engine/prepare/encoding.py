@@ -6,6 +6,7 @@ box of no class) and bit 15 the ignore mask without the LiDAR part.  Class bits 
 cell is ignored.  Row 0 is nearest to the camera; viewers that show 8 bits show it almost black.
 """
 
+from io import BytesIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,6 +17,9 @@ from diffbev_engine.core.classes import NUM_CLASSES
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import write_bytes
 from diffbev_engine.core.grid import LABEL_GRID
+from diffbev_engine.core.image_header import LARGEST_IMAGE, image_header
+from diffbev_engine.core.regular_file import read_bounded
+from diffbev_engine.prepare.image_file import decode_image
 
 IGNORE_BIT = 14
 IGNORE_FOV_BIT = 15
@@ -90,11 +94,17 @@ def read_label(path: Path, shape: tuple[int, int] = LABEL_GRID.shape) -> np.ndar
         DiffBEVError: naming the file, when it is missing, damaged, not 16-bit or not of ``shape``.
     """
     try:
-        content = path.read_bytes()
+        content = read_bounded(path, LARGEST_IMAGE)
     except OSError as error:
         raise DiffBEVError(f"cannot read the label {path}: {error.strerror or error}") from error
-    whole = content.endswith(_PNG_END)
-    label = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED) if whole else None
+    header = image_header(BytesIO(content))
+    # Another size or depth is named below; none is decoded that has not the pixels of a label.
+    if header and header.bits == 16 and header.channels == 1 and (header.height, header.width) != shape:
+        raise _wrong_shape(path, (header.height, header.width), shape)
+    try:
+        label = decode_image(content, cv2.IMREAD_UNCHANGED) if content.endswith(_PNG_END) else None
+    except ValueError:
+        label = None
     if label is None:
         raise DiffBEVError(
             f"the label {path} is damaged or not a PNG ({len(content)} bytes). Delete it and run "
@@ -106,11 +116,15 @@ def read_label(path: Path, shape: tuple[int, int] = LABEL_GRID.shape) -> np.ndar
             f"probably re-saved by an image tool. Delete it and run `prepare` again."
         )
     if label.shape != shape:
-        raise DiffBEVError(
-            f"the label {path} has shape {_by(label.shape)} instead of {_by(shape)} (rows × columns); "
-            "labels are never resized. Delete it and run `prepare` again."
-        )
+        raise _wrong_shape(path, label.shape, shape)
     return label
+
+
+def _wrong_shape(path: Path, found: tuple[int, ...], shape: tuple[int, int]) -> DiffBEVError:
+    return DiffBEVError(
+        f"the label {path} has shape {_by(found)} instead of {_by(shape)} (rows × columns); "
+        "labels are never resized. Delete it and run `prepare` again."
+    )
 
 
 def _by(shape: tuple[int, ...]) -> str:

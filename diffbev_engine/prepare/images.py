@@ -3,25 +3,24 @@
 import logging
 import os
 import shutil
-import struct
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import atomic_path, foreign_content, write_bytes
 from diffbev_engine.core.format import byte_size
+from diffbev_engine.core.image_header import jpeg_header
+from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.nuscenes.tables import CameraFrame
 from diffbev_engine.prepare.missing import MissingFile
 
 _log = logging.getLogger(__name__)
 
-_START = b"\xff\xd8"
 _END = b"\xff\xd9"
 _TAIL = 64  # some writers pad the file with zeros
-_FRAME_HEADERS = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _SAME_SHAPE = 0.01
 """Share by which the aspect ratio of a resized image may differ: rounding of its size."""
 _SIZES_READ = 200
@@ -46,8 +45,8 @@ def check_image(frame: CameraFrame) -> tuple[int, int]:
     """
     path = frame.image_path
     try:
-        with path.open("rb") as file:
-            stored = _jpeg_size(file)
+        with open_regular(path) as file:
+            header = jpeg_header(file)
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL))
             tail = file.read()
@@ -55,34 +54,17 @@ def check_image(frame: CameraFrame) -> tuple[int, int]:
         raise MissingFile(path) from error
     except OSError as error:
         raise DiffBEVError(f"cannot read the image {path}: {error.strerror or error}") from error
-    if stored is None or not tail.rstrip(b"\0").endswith(_END):
-        what = "is not a JPEG" if stored is None else "is truncated"
+    if header is None or not tail.rstrip(b"\0").endswith(_END):
+        what = "is not a JPEG" if header is None else "is truncated"
         what = foreign_content(path) or f"{what} ({size} bytes). Extract it again"
         raise DiffBEVError(f"image damaged: {path} {what}.")
-    width, height = stored
+    width, height = header.width, header.height
     if abs(width * frame.height / (height * frame.width) - 1) > _SAME_SHAPE:
         raise DiffBEVError(
             f"image {path} is {width}x{height}, but the tables say {frame.width}x{frame.height}: it was "
             "cropped or stretched, so the intrinsics do not fit. Restore the original image."
         )
-    return stored
-
-
-def _jpeg_size(file: BinaryIO) -> tuple[int, int] | None:
-    """Width and height from the header of a JPEG, (0, 0) never; None for anything else."""
-    if file.read(2) != _START:
-        return None
-    while len(marker := file.read(4)) == 4 and marker[0] == 0xFF:
-        if marker[1] == 0xFF:  # a fill byte before the marker
-            file.seek(-3, os.SEEK_CUR)
-            continue
-        (length,) = struct.unpack(">H", marker[2:])
-        if marker[1] in _FRAME_HEADERS:
-            head = file.read(5)
-            height, width = struct.unpack(">HH", head[1:]) if len(head) == 5 else (0, 0)
-            return (width, height) if width and height else None
-        file.seek(length - 2, os.SEEK_CUR)
-    return None
+    return width, height
 
 
 def table_sizes(frames: Iterable[CameraFrame]) -> dict[str, tuple[int, int]]:

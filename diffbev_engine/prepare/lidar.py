@@ -6,9 +6,12 @@ import numpy as np
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import foreign_bytes
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.nuscenes.tables import CameraFrame
 from diffbev_engine.prepare.missing import MissingFile
 
+_LARGEST = 64 << 20
+"""Bytes; a sweep has 0.7 MB."""
 _POINT_BYTES = 20  # x, y, z, intensity, ring index; float32 each
 
 
@@ -22,7 +25,7 @@ def read_sweep(path: Path) -> np.ndarray:
         DiffBEVError: naming the file, if it is missing, empty, cut off or holds NaN or Inf.
     """
     try:
-        content = path.read_bytes()
+        content = read_bounded(path, _LARGEST)
     except FileNotFoundError as error:
         raise MissingFile(path) from error
     except OSError as error:

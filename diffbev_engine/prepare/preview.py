@@ -14,6 +14,7 @@ from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import atomic_path, make_writable_dir
 from diffbev_engine.prepare.data_root import DataRoot, IndexEntry
 from diffbev_engine.prepare.encoding import DecodedLabel, decode_label, read_label
+from diffbev_engine.prepare.image_file import read_image
 
 _IMAGE_WIDTH = 900
 
@@ -79,10 +80,8 @@ def _choose(
 
 def _read_image(path: Path) -> np.ndarray:
     """(height, width, 3) uint8 RGB, at most 900 pixels wide."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DiffBEVError(f"the image {path} is damaged: delete it and run `prepare` again")
-    height = round(image.shape[0] * _IMAGE_WIDTH / image.shape[1])
+    image = read_image(path)
+    height = max(1, round(image.shape[0] * _IMAGE_WIDTH / image.shape[1]))
     small = cv2.resize(image, (_IMAGE_WIDTH, height), interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_BGR2RGB)
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -19,6 +18,7 @@ from diffbev_engine.core.files import atomic_path
 from diffbev_engine.core.format import UNKNOWN, points
 from diffbev_engine.dataset.records import SampleRecord
 from diffbev_engine.evaluate.result import MASK_NAMES, MaskResult
+from diffbev_engine.prepare.image_file import read_image
 from diffbev_engine.report.style import paper_style
 
 _HEIGHT, _CAMERA_WIDTH, _BEV_WIDTH = 4.0, 5.6, 3.5
@@ -112,7 +112,7 @@ def draw_picture(picture: SamplePicture) -> Figure:
     figure = Figure(figsize=(sum(widths), _HEIGHT), dpi=_DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     camera, label, *predictions, table = figure.subplots(1, len(widths), width_ratios=widths)
-    camera.imshow(cv2.imread(str(picture.record.image), cv2.IMREAD_COLOR)[..., ::-1])  # at full resolution
+    camera.imshow(read_image(picture.record.image)[..., ::-1])  # at full resolution
     camera.set_axis_off()
     place = " ".join(word for word in (picture.record.camera, picture.record.scene) if word)
     camera.set_title(f"sample {picture.index}  {place}\n{picture.record.token}", fontsize=10, color=INK)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.regular_file import open_regular, read_bounded
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 MISSING = "missing"
@@ -106,7 +107,7 @@ def _of_one(path: Path) -> str:
             return f"names:{_digest(names.encode(errors='surrogateescape'))} 0 {status.st_mtime_ns}"
         if status.st_size > READ_WHOLE:
             return f"{_large(path)} {status.st_size} {status.st_mtime_ns}"
-        content = path.read_bytes()
+        content = read_bounded(path, READ_WHOLE)
     except OSError:
         return MISSING
     if path.suffix == ".sh":  # what a comment says changes no result
@@ -122,7 +123,7 @@ def _large(path: Path) -> str:
     with suppress(zipfile.BadZipFile, ValueError, NotImplementedError), zipfile.ZipFile(path) as archive:
         return f"crc:{_digest(repr([(entry.CRC, entry.file_size) for entry in archive.infolist()]).encode())}"
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         while block := file.read(READ_WHOLE):
             digest.update(block)
     return f"sha:{digest.hexdigest()[:16]}"

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.runbook.model import Command
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
@@ -132,7 +133,7 @@ def exit_code(code: int) -> int:
 def read_exit_code(log: Path) -> int | None:
     """The exit code that a script left next to its log, also when nobody waited for it."""
     try:
-        return exit_code(int(log.with_name(log.name + ".exit").read_text()))
+        return exit_code(int(read_bounded(log.with_name(log.name + ".exit"), 64)))
     except (OSError, ValueError):
         return None
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.changes import Change, changes
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.runbook.files import (
     MISSING,
     MOST_FILES,
@@ -146,7 +147,7 @@ def _earlier_of_one(path: Path) -> str:
         if path.is_dir():
             return f"folder {status.st_mtime_ns}"
         if status.st_size <= READ_WHOLE:
-            return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+            return hashlib.sha256(read_bounded(path, READ_WHOLE)).hexdigest()[:16]
     except OSError:
         return MISSING
     return f"{status.st_size} {status.st_mtime_ns}"

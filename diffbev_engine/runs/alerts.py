@@ -14,6 +14,7 @@ from pathlib import Path
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.format import byte_size, count, duration, points
 from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.regular_file import read_end
 from diffbev_engine.core.state_file import Amount, UnixTime, convert
 
 _LARGEST = 1 << 20
@@ -83,10 +84,8 @@ def _plain(alert: Alert) -> dict[str, object]:
 def read_alerts(path: Path) -> tuple[Alert, ...]:
     """The alerts in ``path``, the oldest first; lines that are none are passed over."""
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _LARGEST))
-            content = file.read(_LARGEST)
-    except (OSError, ValueError):
+        content = read_end(path, _LARGEST)
+    except OSError:
         return ()
     found = []
     for line in content.splitlines():

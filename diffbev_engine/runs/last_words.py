@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.regular_file import read_end
 
 _TAIL_BYTES = 1 << 16
 _LONGEST = 500
@@ -38,9 +39,7 @@ def signal_of_a_worker(path: Path) -> str | None:
 
 def _tail(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - _TAIL_BYTES))
-            text = file.read(_TAIL_BYTES).decode("utf-8", errors="replace")
-    except (OSError, ValueError):
+        text = read_end(path, _TAIL_BYTES).decode("utf-8", errors="replace")
+    except OSError:
         return ""
     return plain(text.replace("\r", "\n"), keep="\n")

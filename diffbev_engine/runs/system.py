@@ -14,6 +14,7 @@ from pathlib import Path
 
 from diffbev_engine.core.files import file_stamp, write_text
 from diffbev_engine.core.gpu.reading import Gpu, GpuReading
+from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.runs.host import HostReading
 
 SAMPLE_S = 10.0
@@ -118,7 +119,7 @@ class SystemHistory:
 def system_columns(path: Path) -> tuple[str, ...]:
     """The columns of ``path``, from its first line only; none where there is no such file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.readline(_LONGEST_HEADER).decode("utf-8", "replace")
     except OSError:
         return ()
@@ -160,7 +161,7 @@ class SystemTail:
 
 def _read(path: Path) -> tuple[list[str], list[list[str]]]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             text = file.read(_LARGEST).decode("utf-8", "replace").replace("\0", "")
     except FileNotFoundError:
         return [], []

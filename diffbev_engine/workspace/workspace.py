@@ -12,6 +12,7 @@ from typing import Any
 from diffbev_engine import __version__
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import write_text
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.core.toml import WORKSPACE_FILE
 
 if sys.version_info >= (3, 11):
@@ -30,6 +31,8 @@ DIFFBEV_RUN = Path("runs/diffbev_default")
 RUN_FOLDERS = (SMOKE_RUN, BASELINE_RUN, DIFFBEV_RUN)
 """Made by ``init``: ``tee`` in step 2.4 opens its log before the training makes its folder."""
 
+_LARGEST = 1 << 18
+"""Bytes."""
 _TABLE = re.compile(r"\s*\[+([^\]]+)\]")
 _HEADER = """\
 # 由 diffbev-engine init 生成；本文件所在目录就是工作区
@@ -111,7 +114,7 @@ def load_workspace(root: Path) -> Workspace:
     """
     path = absolute(root) / WORKSPACE_FILE
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bounded(path, _LARGEST).decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
             f"{root} is not a workspace: {WORKSPACE_FILE} not found. Create one with `diffbev-engine init "
@@ -122,7 +125,9 @@ def load_workspace(root: Path) -> Workspace:
         raise DiffBEVError(f"{path}: cannot be read: {reason}.") from None
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except RecursionError:
+        raise _damaged(path, "not TOML: nested too deeply") from None
+    except ValueError as error:
         raise _damaged(path, f"not TOML: {error}") from None
     return replace(_from_toml(path, data), user_tables=_user_tables(text))
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual, same
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.runs.folder import RunFolder
 
+_LARGEST = 16 << 20
+"""Bytes."""
 _RUNBOOK_FOLDER = "runs/diagnose"
 RARE = 5e-4
 """A class with a smaller share of the visible cells is rare: its IoU depends on few objects."""
@@ -108,7 +111,7 @@ def read_diagnosis(path: Path, workspace: Path) -> Diagnosis | None:
 
 @lru_cache(maxsize=8)
 def _read(path: Path, workspace: Path, changed_ns: int, _size: int) -> Diagnosis:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    content: dict[str, Any] = json.loads(read_bounded(path, _LARGEST))
     findings = content["findings"]
     first = findings[0] if findings else {}
     made = content.get("provenance") or {}

@@ -7,10 +7,11 @@ from bisect import bisect_left, bisect_right
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from io import BufferedReader
 from pathlib import Path
+from typing import BinaryIO
 
 from diffbev_engine.core.plain_text import plain_line
+from diffbev_engine.core.regular_file import open_regular
 from diffbev_tui.log.wanted import Wanted
 from diffbev_tui.log_tail import LONGEST_LINE, Line, lines_in, shown
 
@@ -82,7 +83,7 @@ class FileScan:
         until = time.monotonic() + seconds
         self.error = ""
         try:
-            with self.path.open("rb") as file:
+            with open_regular(self.path) as file:
                 self.size = file.seek(0, 2)
                 if self.end < 0:
                     self.begin = self.end = self._began = self._reached = _end_of_lines(file, self.size)
@@ -95,7 +96,7 @@ class FileScan:
             self.error = error.strerror or str(error)
         return self
 
-    def _read_older(self, file: BufferedReader) -> None:
+    def _read_older(self, file: BinaryIO) -> None:
         begin = max(0, self.begin - _BLOCK)
         file.seek(begin)
         block = file.read(self.begin - begin)
@@ -111,7 +112,7 @@ class FileScan:
                 self._kept_characters += len(self.kept[0][1])
         self.begin = begin
 
-    def _read_new(self, file: BufferedReader, until: float) -> None:
+    def _read_new(self, file: BinaryIO, until: float) -> None:
         while self._reached < self.size:
             file.seek(self.end)
             block = file.read(min(_BLOCK, self.size - self.end))
@@ -219,7 +220,7 @@ def _hinted(block: bytes, begin: int, hints: Sequence[bytes]) -> Iterator[tuple[
         yield from (line for number, line in enumerate(lines_in(block, begin)) if number in numbers)
 
 
-def _end_of_lines(file: BufferedReader, size: int) -> int:
+def _end_of_lines(file: BinaryIO, size: int) -> int:
     """Byte behind the last line end."""
     begin = max(0, size - _BLOCK)
     file.seek(begin)
@@ -245,7 +246,7 @@ def read_window(path: Path, at: int) -> Window:
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = file.seek(0, 2)
         begin = max(0, min(at, size) - _SIDE)
         file.seek(begin)
@@ -266,7 +267,7 @@ def read_matches(path: Path, scan: FileScan, at: int) -> Window:
         OSError: the file cannot be read.
     """
     lines = []
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for offset in scan.around(at):
             file.seek(offset)
             lines.append((offset, shown(file.readline(LONGEST_LINE).rstrip(b"\n"))))

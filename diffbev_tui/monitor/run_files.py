@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from diffbev_engine.core.plain_text import plain_line
+from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.runs.folder import RunFolder
 
 _RESUMED = re.compile(rb"resuming after iteration (\d+)")
@@ -75,7 +76,7 @@ class RunFiles:
 
 def _read(path: Path, start: int, size: int) -> bytes:
     try:
-        with path.open("rb", buffering=0) as file:
+        with open_regular(path) as file:
             return os.pread(file.fileno(), size, start)
     except OSError:
         return b""

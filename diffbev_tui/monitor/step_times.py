@@ -11,6 +11,7 @@ from math import isnan
 from pathlib import Path
 
 from diffbev_engine.core.files import file_stamp
+from diffbev_engine.core.regular_file import read_end
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.manifest import read_manifest
 from diffbev_tui.charts.axis import Axis
@@ -60,7 +61,7 @@ class StepTimes:
         found: list[tuple[float, float]] = []
         for log in logs:
             try:
-                text = log.read_bytes()[-_LARGEST:].decode("utf-8", "replace")
+                text = read_end(log, _LARGEST).decode("utf-8", "replace")
             except OSError:
                 continue
             found += [

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-_MOST_CHARACTERS = 200_000
+from diffbev_engine.core.regular_file import open_regular
+
+_MOST_BYTES = 400_000
 _PART_LINES = 40
 
 
@@ -57,8 +59,8 @@ def _entries(folder: Path, pattern: str) -> tuple[Entry, ...]:
 def read_report(path: Path) -> str:
     """The text, cut where it is endless; in words why it cannot be read."""
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
-            return file.read(_MOST_CHARACTERS)
+        with open_regular(path) as file:
+            return file.read(_MOST_BYTES).decode("utf-8", errors="replace")
     except OSError as error:
         return f"{path}: {error.strerror or error}"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import write_text
 from diffbev_engine.core.plain_text import plain_line
+from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.core.state_file import decode_file
 from diffbev_engine.runbook.record import StepRecord
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -95,7 +96,7 @@ def asked_to_stop(roots: WorkspacePaths, step: str, record: StepRecord) -> bool:
 def tail_lines(path: Path, most: int = 400) -> tuple[str, ...]:
     """The last lines of a log as they would look on a terminal; empty when there is none."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
             whole = file.tell() == 0
             text = file.read(_TAIL_BYTES).decode("utf-8", errors="replace")

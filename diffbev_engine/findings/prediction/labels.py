@@ -1,6 +1,5 @@
 """Label statistics; broken files are recorded instead of raising."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -14,8 +13,10 @@ from diffbev_engine.core.progress import track
 from diffbev_engine.dataset.records import SampleRecord
 from diffbev_engine.findings.prediction.fov_consistency import View, view_of
 from diffbev_engine.findings.prediction.lidar_consistency import Sight, sight_of
+from diffbev_engine.prepare.depth import read_depth
 from diffbev_engine.prepare.encoding import IGNORE_BIT, IGNORE_FOV_BIT, read_label
 from diffbev_engine.prepare.fov import Camera
+from diffbev_engine.prepare.image_file import image_size, read_image
 
 _CLASS_BITS = (1 << NUM_CLASSES) - 1
 _VALUES = np.arange(1 << 16)
@@ -127,9 +128,9 @@ def survey_labels(records: Sequence[SampleRecord]) -> LabelSurvey:
             continue
         survey.readable.append(record)
         survey.histogram += np.bincount(label.ravel(), minlength=1 << 16)
-        image = cv2.imread(str(record.image), cv2.IMREAD_GRAYSCALE)
-        if image is not None:  # a damaged image stops the model's part, with its own message
-            width, height = record.size or image.shape[1::-1]
+        size = record.size or _stored_size(record)
+        if size is not None:  # a damaged image stops the model's part, with its own message
+            width, height = size
             camera = Camera(record.token, record.intrinsics, width, height)
             view = view_of(label, camera)
             survey.views += [view] if view else []
@@ -142,20 +143,24 @@ def survey_labels(records: Sequence[SampleRecord]) -> LabelSurvey:
 def _read_depth(record: SampleRecord) -> np.ndarray | None:
     """(H, W) metres, 0 where there is no point; ``None`` without a file that can be read."""
     try:
-        with np.load(record.depth, allow_pickle=False) as arrays:
-            return np.where(arrays["mask"] > 0, arrays["depth"], 0)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        zipfile.BadZipFile,
-    ):  # it is no part of the labels: training names it
+        return read_depth(record.depth)
+    except DiffBEVError:  # it is no part of the labels: training names it
+        return None
+
+
+def _stored_size(record: SampleRecord) -> tuple[int, int] | None:
+    try:
+        return image_size(record.image)
+    except DiffBEVError:
         return None
 
 
 def _note_unreadable(survey: LabelSurvey, record: SampleRecord, error: DiffBEVError) -> None:
-    label = cv2.imread(str(record.label), cv2.IMREAD_UNCHANGED)
-    if label is not None and label.dtype == np.uint8:
+    try:
+        eight_bit = read_image(record.label, cv2.IMREAD_UNCHANGED).dtype == np.uint8
+    except DiffBEVError:
+        eight_bit = False
+    if eight_bit:
         survey.eight_bit.append(record.token)
     else:
         survey.unreadable[record.token] = str(error)

@@ -10,6 +10,7 @@ from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.gpu.reading import read_gpus
 from diffbev_engine.core.patterns import LIMIT_S, TookTooLong, last_match
 from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.runbook.checks.check import Check, Outcome, Seen, check_type
 from diffbev_engine.runbook.files import count_matches, one_file_per_sample
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -80,7 +81,7 @@ class FileContains(Check):
         path = roots.path(self.path)
         if not path.is_file():
             return _MISSING
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             content = file.read(_LARGEST_TEXT).decode("utf-8", errors="replace")
         return find_in(content, [roots.fill(text) for text in self.texts], self.pattern)
 

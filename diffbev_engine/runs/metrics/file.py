@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from diffbev_engine.core.files import write_text
+from diffbev_engine.core.regular_file import open_regular, read_bounded
 from diffbev_engine.runs.metrics.dialect import (
     COLUMNS,
     HEAD,
@@ -30,6 +31,9 @@ from diffbev_engine.runs.metrics.table import MetricsTable, Rows
 logger = logging.getLogger("diffbev_engine")
 _HEADER = ",".join(COLUMNS)
 _PIECE = 1 << 20
+_LONGEST_LINE = 1 << 20
+_LARGEST = 1 << 30
+"""Bytes that a resume holds at once; some seven million rows."""
 
 Value = int | float | str | None
 
@@ -63,7 +67,7 @@ def read_metrics(path: Path, most: int | None = None, columns: Iterable[str] | N
 
 def _texts(path: Path, most: int | None) -> Iterator[str]:
     """The complete lines of the file, or those at both ends of a larger one."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         size = file.seek(0, 2)
         file.seek(0)
         encoding = encoding_of(file.read(HEAD))
@@ -75,6 +79,9 @@ def _texts(path: Path, most: int | None) -> Iterator[str]:
             end = whole_lines(content, encoding)
             rest = content[end:]
             yield text_of(content[:end], encoding)
+            if len(rest) > _LONGEST_LINE:  # no row is that long
+                rest = b""
+                yield "?\n"
         if most is not None and size > most:
             file.seek((size - most // 2) // 4 * 4)
             content = file.read()
@@ -127,7 +134,7 @@ _FOREIGN = "written by another program, without a step column"
 def _rows_until(path: Path, step: int) -> tuple[list[str], str]:
     """The rows up to ``step``, and what would be lost without the file they are from; "" for nothing."""
     try:
-        content = path.read_bytes()
+        content = read_bounded(path, _LARGEST)
     except OSError as error:
         raise not_opened(path, error) from error
     encoding = encoding_of(content[:HEAD])

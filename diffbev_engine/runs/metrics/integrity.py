@@ -8,6 +8,7 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.runs.metrics.dialect import HEAD, column_names, encoding_of, header_of, lines_of
 from diffbev_engine.runs.metrics.table import MetricsTable
 from diffbev_engine.runs.status import RunState, read_status
@@ -137,7 +138,7 @@ def without_header(path: Path) -> MetricsError:
     Raises:
         OSError: the file cannot be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(HEAD)
     text = "\n".join(lines_of(head, encoding_of(head))).strip()
     if not head.strip():

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
+from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.runs.metrics.dialect import HEAD, encoding_of, header_of, lines_of, text_of, whole_lines
 from diffbev_engine.runs.metrics.integrity import not_opened
 from diffbev_engine.runs.metrics.rows import RowReader
@@ -139,7 +140,7 @@ class MetricsTail:
             self.modified = stat.st_mtime
             self._detect(stat)
             if self._seen != (stat.st_ino, stat.st_size, stat.st_mtime_ns):
-                with self.path.open("rb", buffering=0) as file:
+                with open_regular(self.path) as file:
                     self._more = self._read_piece(file.fileno(), stat)
         except OSError as error:
             trouble = Trouble.MISSING if isinstance(error, FileNotFoundError) else Trouble.UNREADABLE
