@@ -5,8 +5,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TextIO
 
+from diffbev_engine.core.appending import Appender
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.format import duration, percent
 from diffbev_engine.runs.folder import RunFolder
@@ -33,13 +35,36 @@ class Scores(Protocol):
         """IoU by class name; ``None`` for a class that does not occur."""
 
 
+class _LogFile(logging.Handler):
+    """A log that no full disk ends."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._file = Appender(path)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._file.add(self.format(record) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Console(logging.StreamHandler[TextIO]):
+    """A terminal that was closed, or a full disk behind ``> file``, is no reason for a traceback a line."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
+
+
 class RunLog:
     """The log of one start: the console and ``train_<time>.log``."""
 
     def __init__(self, folder: RunFolder) -> None:
         self.path = folder.log(datetime.now())
-        self._file = logging.FileHandler(self.path, encoding="utf-8")
-        self._handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout), self._file]
+        self._file = _LogFile(self.path)
+        self._handlers: list[logging.Handler] = [_Console(sys.stdout), self._file]
         line = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
         for handler in self._handlers:
             handler.setFormatter(line)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 
+from diffbev_engine.core.appending import Appender
 from diffbev_engine.core.files import write_text
 from diffbev_engine.core.regular_file import open_regular, read_bounded
 from diffbev_engine.runs.metrics.dialect import (
@@ -110,17 +111,16 @@ class MetricsWriter:
                     f"up to iteration {keep_until_step:,}."
                 )
         write_text(path, "".join(f"{line}\n" for line in [_HEADER, *rows]), durable=True)
-        self._file = path.open("a", encoding="utf-8", newline="")
+        self._file = Appender(path)
 
     def write(self, row: Mapping[str, Value]) -> None:
-        """Append one row; columns that do not apply stay blank."""
+        """Append one row; columns that do not apply stay blank; a full disk makes it wait."""
         unknown = row.keys() - set(COLUMNS)
         if unknown:
             raise ValueError(f"not columns of metrics.csv: {sorted(unknown)}")
         line = io.StringIO()
         csv.writer(line, lineterminator="\n").writerow(_text(row.get(column)) for column in COLUMNS)
-        self._file.write(line.getvalue())
-        self._file.flush()
+        self._file.add(line.getvalue())
 
     def close(self) -> None:
         """Close the file."""
