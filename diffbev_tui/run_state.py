@@ -22,7 +22,7 @@ QUIET_S = 300.0
 def is_well(run: RunReport) -> bool:
     """Whether nobody has to look after it."""
     good = run.state in (RunCondition.RUNNING, RunCondition.FINISHED, RunCondition.INTERRUPTED)
-    return good and not run.stalled
+    return good and not run.stalled and not run.trouble
 
 
 def run_state(run: RunReport) -> str:
@@ -39,4 +39,5 @@ def run_state(run: RunReport) -> str:
 
 def why_not_well(run: RunReport) -> str:
     """Why it stalls, in the language of the screen; or how it ended, in the engine's words as in its log."""
-    return run.stall[language()] if run.stall else run.message
+    why = [run.stall[language()]] if run.stall else []
+    return "; ".join([*why, run.trouble]) if run.trouble else "".join(why) or run.message

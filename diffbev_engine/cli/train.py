@@ -54,7 +54,7 @@ def command(
     Without --resume, an earlier run in the work dir is moved to a subdirectory, never overwritten.
     With it, nothing is moved: damaged checkpoints are passed over, and that is said.
     What `diffbev-engine preflight` finds at error level is refused before anything is written.
-    SIGINT, SIGTERM, SIGHUP or SIGUSR1 saves a checkpoint and exits with code 5.
+    SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2 saves a checkpoint and exits with code 5.
     With --detach, `diffbev-engine runs` watches, stops and resumes it; --json prints how it was started.
 
     Several GPUs: torchrun --nproc-per-node 4 -m diffbev_engine train CONFIG --work-dir DIR,

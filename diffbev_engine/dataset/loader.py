@@ -4,7 +4,8 @@ import atexit
 import multiprocessing
 import random
 import signal
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from diffbev_engine.dataset.order import ALONE, Shard, TrainingOrder, evaluation
 from diffbev_engine.dataset.records import SampleRecord
 from diffbev_engine.dataset.sample import Batch, Sample, collate, load_sample
 from diffbev_engine.dataset.settings import DataSettings
+from diffbev_engine.dataset.waiting import drawn_in_a_thread
 from diffbev_engine.runs.process import STOP_SIGNALS
 
 _PREFETCHED_BATCHES = 4
@@ -45,17 +47,27 @@ class BEVDataset(Dataset[Sample | DiffBEVError]):
             return error
 
 
-def training_batches(dataset: BEVDataset, order: TrainingOrder, workers: int) -> Generator[Batch, None, None]:
+WhileWaiting = Callable[[float], None]
+"""Called four times a second while a batch is not there yet, with the seconds so far; may raise."""
+
+
+def training_batches(
+    dataset: BEVDataset, order: TrainingOrder, workers: int, while_waiting: WhileWaiting | None = None
+) -> Generator[Batch, None, None]:
     """Batches without end in the given order; close it, or its loader processes outlive it.
 
     Raises:
         DiffBEVError: naming a damaged file, when its batch is reached.
     """
-    return _checked(_loader(dataset, order, workers, order.seed))
+    return _watched(_checked(iter(_loader(dataset, order, workers, order.seed))), while_waiting)
 
 
 def evaluation_loader(
-    dataset: BEVDataset, batch_size: int, workers: int, shard: Shard = ALONE
+    dataset: BEVDataset,
+    batch_size: int,
+    workers: int,
+    shard: Shard = ALONE,
+    while_waiting: WhileWaiting | None = None,
 ) -> Generator[Batch | None, None, None]:
     """Every sample once, in order; ``None`` stands for a batch that only other processes have.
 
@@ -64,8 +76,20 @@ def evaluation_loader(
     """
     batches = evaluation_batches(len(dataset), batch_size, shard)
     filled = [batch for batch in batches if batch]
-    yield from _checked(_loader(dataset, filled, workers, seed=0))
-    yield from [None] * (len(batches) - len(filled))
+    loaded = _checked(iter(_loader(dataset, filled, workers, seed=0)))
+    return _filled_up(_watched(loaded, while_waiting), len(batches) - len(filled))
+
+
+def _filled_up(batches: Generator[Batch, None, None], blanks: int) -> Generator[Batch | None, None, None]:
+    with closing(batches):
+        yield from batches
+    yield from [None] * blanks
+
+
+def _watched(
+    batches: Generator[Batch, None, None], while_waiting: WhileWaiting | None
+) -> Generator[Batch, None, None]:
+    return drawn_in_a_thread(batches, while_waiting, end_workers) if while_waiting else batches
 
 
 def _loader(
@@ -90,7 +114,7 @@ def _collate_or_error(samples: list[Sample | DiffBEVError]) -> Batch | DiffBEVEr
     return errors[0] if errors else collate(good)
 
 
-def _checked(batches: Iterable[Batch | DiffBEVError]) -> Generator[Batch, None, None]:
+def _checked(batches: Iterator[Batch | DiffBEVError]) -> Generator[Batch, None, None]:
     for batch in batches:
         if isinstance(batch, DiffBEVError):
             raise batch
@@ -98,8 +122,8 @@ def _checked(batches: Iterable[Batch | DiffBEVError]) -> Generator[Batch, None, 
 
 
 @atexit.register
-def _end_workers() -> None:
-    """End loaders that an unexpected error left open.
+def end_workers() -> None:
+    """Kill the loader processes that an unexpected error left open, or that hang.
 
     multiprocessing's own exit handler would send them SIGTERM, which they do not heed, and wait.
     """

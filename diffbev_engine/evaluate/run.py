@@ -11,7 +11,7 @@ from torch import Tensor
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.core.progress import progress
-from diffbev_engine.dataset.loader import BEVDataset, evaluation_loader
+from diffbev_engine.dataset.loader import BEVDataset, WhileWaiting, evaluation_loader
 from diffbev_engine.dataset.records import SampleRecord, Split, read_provenance, read_records
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.evaluate.depth import DepthStream, depth_obstacle
@@ -62,6 +62,7 @@ def evaluate_model(
     after_batch: Callable[[int], None] = lambda _images: None,
     *,
     seed: int = DEFAULT_SEED,
+    while_waiting: WhileWaiting | None = None,
 ) -> EvaluationResult:
     """Score ``model`` on ``records``; it is put back into training mode if it was in it.
 
@@ -75,11 +76,14 @@ def evaluate_model(
         processes: which share of ``records`` is this process's.
         after_batch: see ``AfterBatch``.
         seed: seed of the denoising noise; without diffusion nothing is random.
+        while_waiting: see ``WhileWaiting``.
     """
     obstacle = depth_obstacle(records, settings.data.image_size)
     batch_size = settings.evaluation.samples_per_gpu or settings.data.samples_per_gpu
     data = settings.data.model_copy(update={"load_depth": obstacle is None})
-    batches = evaluation_loader(BEVDataset(records, data), batch_size, data.workers_per_gpu, processes.shard)
+    batches = evaluation_loader(
+        BEVDataset(records, data), batch_size, data.workers_per_gpu, processes.shard, while_waiting
+    )
     was_training = model.training
     model.eval()
     try:
@@ -101,7 +105,7 @@ def evaluate_model(
 
 def evaluation_in_training(
     settings: Settings, processes: Processes
-) -> Callable[[BEVModel, Callable[[int], None]], MaskResult]:
+) -> Callable[[BEVModel, Callable[[int], None], WhileWaiting], MaskResult]:
     """The evaluation that a training runs at its intervals, on the val split.
 
     Raises:
@@ -109,8 +113,10 @@ def evaluation_in_training(
     """
     records = read_records(settings.data_root, "val", settings.data.cameras)
 
-    def run(model: BEVModel, after_batch: Callable[[int], None]) -> MaskResult:
-        result = evaluate_model(model, settings, records, "val", processes, after_batch)
+    def run(model: BEVModel, after_batch: Callable[[int], None], while_waiting: WhileWaiting) -> MaskResult:
+        result = evaluate_model(
+            model, settings, records, "val", processes, after_batch, while_waiting=while_waiting
+        )
         logger.info(f"evaluation\n{result.to_text()}")
         return result.main
 

@@ -61,6 +61,8 @@ class RunReport:
     """Whether it runs without progress; also while it is asked to stop."""
     stall: Bilingual | None = None
     """Why it stalls, where it does; ``reason`` has the English words."""
+    trouble: str = ""
+    """What is wrong although it goes on."""
     suspended: bool = False
     """Whether its process was stopped by SIGSTOP: it is stalled, too."""
     age_s: float | None = None
@@ -161,6 +163,7 @@ def _with_activity(report: RunReport, evidence: Evidence) -> RunReport:
     ended_before = status is None or evidence.last_word is not None
     activity = RunState.STARTING.value if ended_before or status is None else status.state.value
     why = why_stalled(None if ended_before else status, process, evidence.manifest)
+    trouble = plain(status.trouble or "") if status and not ended_before else ""
     stopping = evidence.stop_requested(process)
     report = replace(
         report,
@@ -168,7 +171,8 @@ def _with_activity(report: RunReport, evidence: Evidence) -> RunReport:
         stalled=bool(why),
         suspended=process is not None and process.suspended,
         stall=why or None,
-        reason=why.en,
+        trouble=trouble,
+        reason="; ".join(filter(None, (why.en, trouble))),
         message=f"{why.en}; {report.message}" if why else report.message,
         age_s=None if ended_before or status is None else no_progress_for(status),
     )

@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from diffbev_engine.core.state_file import Amount, convert
 
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """What asks a training run to save and stop: people, schedulers (SLURM, submitit), a closing terminal."""
 
 _PROC = Path("/proc")

@@ -1,12 +1,10 @@
-"""Checkpoints: written atomically, loaded with weights_only, verified before they are used."""
+"""Checkpoints: what is in one, loaded with weights_only, verified before it is used; see ``saving``."""
 
-import errno
 import math
 import os
-import shutil
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from diffbev_engine.core.errors import DiffBEVError, UsageError
-from diffbev_engine.core.files import atomic_path, foreign_bytes
+from diffbev_engine.core.files import foreign_bytes
 from diffbev_engine.runs.folder import RunFolder
 
-_FORMAT = 1
+FORMAT = 1
 _SHOWN_MISMATCHES = 3
 _WRAPPERS = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 
@@ -32,6 +30,17 @@ class Best:
     def beaten_by(self, miou: float) -> bool:
         """Whether ``miou`` is better."""
         return self.miou is None or miou > self.miou
+
+
+@dataclass
+class Progress:
+    """Where training stands."""
+
+    iteration: int = 0
+    """Optimizer steps done."""
+    evaluated: bool = True
+    """Whether the evaluation due at this iteration has been done."""
+    best: Best = field(default_factory=Best)
 
 
 @dataclass
@@ -56,7 +65,7 @@ _KINDS: dict[str, type] = {
     **dict.fromkeys(("model", "optimizer", "scaler", "meter", "best", "settings"), dict),
 }
 _KEYS = {"optimizer": ("state", "param_groups"), "meter": ("sums", "count"), "best": ("miou", "step")}
-assert _KINDS.keys() == {field.name for field in fields(Checkpoint)}, "every field is checked"
+assert _KINDS.keys() == {each.name for each in fields(Checkpoint)}, "every field is checked"
 
 
 @dataclass(frozen=True)
@@ -95,51 +104,6 @@ class UnusableCheckpointError(DiffBEVError):
     ) -> None:
         self.reason = reason
         super().__init__(f"{path} cannot be read as a checkpoint: it {reason}. {advice}")
-
-
-def save_checkpoint(folder: RunFolder, checkpoint: Checkpoint, *, is_best: bool, keep: int) -> Path:
-    """Write ``iter_<n>.pth``, then copy it to ``latest.pth`` and, if it is the best, ``best_mIoU.pth``.
-
-    The copies share no blocks with it, so that one bad block takes one file.  Only when all are
-    written are ``iter_<n>.pth`` of earlier iterations beyond the newest ``keep`` removed.
-
-    Raises:
-        DiffBEVError: when the disk is full or cannot be written; earlier checkpoints are intact.
-    """
-    content = {"format": _FORMAT, **vars(checkpoint), "best": vars(checkpoint.best)}
-    path = folder.checkpoint(checkpoint.iteration)
-    try:
-        with atomic_path(path, durable=True) as temporary:
-            torch.save(content, temporary)
-        for name in [folder.latest, *([folder.best] if is_best else [])]:
-            copy_checkpoint(path, name)
-        # Later iterations are of a branch that was left, or damaged: they must not push out sound ones.
-        earlier = [old for iteration, old in folder.checkpoints() if iteration < checkpoint.iteration]
-        for old in earlier[: max(0, len(earlier) - (keep - 1))]:
-            old.unlink()
-    except (OSError, RuntimeError) as error:
-        raise DiffBEVError(f"cannot write checkpoint {path}: {error}. {_advice(folder, error)}") from error
-    return path
-
-
-def _advice(folder: RunFolder, error: OSError | RuntimeError) -> str:
-    """What to do about a checkpoint that could not be written."""
-    if not folder.path.is_dir():
-        return "The run directory was deleted or moved. Move it back, then continue with --resume."
-    if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return "Make the run directory writable, then continue with --resume."
-    return "Free space on that disk, then continue with --resume."
-
-
-def copy_checkpoint(path: Path, name: Path) -> None:
-    """Give ``name`` the content of ``path`` in blocks of its own."""
-    # Read and written: the system's own ways to copy a file share its blocks on some file systems.
-    with (
-        atomic_path(name, durable=True) as temporary,
-        path.open("rb") as reading,
-        temporary.open("wb") as writing,
-    ):
-        shutil.copyfileobj(reading, writing, 1 << 24)
 
 
 def newest_usable(directory: Path) -> Usable | None:
@@ -260,8 +224,8 @@ def _checkpoint(path: Path, content: object, *, to_resume: bool) -> Checkpoint:
             f"{path} is not a checkpoint of this program{_other_kind(content)}. To load backbone weights, "
             "set model.backbone.pretrained; --resume accepts only checkpoints written by this program."
         )
-    if version > _FORMAT:
-        reason = f"was written by a newer version (format {version}; this version reads {_FORMAT})"
+    if version > FORMAT:
+        reason = f"was written by a newer version (format {version}; this version reads {FORMAT})"
         raise UnusableCheckpointError(path, reason, "Update diffbev-engine to use it.")
     missing = [name for name in _KINDS if name not in content]
     parts = _KEYS if to_resume else {"best": _KEYS["best"]}

@@ -1,46 +1,48 @@
 """The training loop: step, log, save, evaluate; stop cleanly on a signal, a NaN or a damaged file."""
 
 import gc
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from diffbev_engine.config.settings import Settings
-from diffbev_engine.core.errors import DiffBEVError, InterruptedTraining
+from diffbev_engine.core.errors import DiffBEVError, DivergedError, InterruptedTraining
 from diffbev_engine.core.format import points
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.train import random_state
-from diffbev_engine.train.checkpoint import Best, Checkpoint, load_weights, save_checkpoint
+from diffbev_engine.train.checkpoint import Best, Checkpoint, Progress, load_weights
 from diffbev_engine.train.clock import StepClock
+from diffbev_engine.train.depth_watch import DepthWatch
 from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.meter import Meter
 from diffbev_engine.train.recorder import Recorder, Scores, logger
+from diffbev_engine.train.saving import Saver
 from diffbev_engine.train.signals import StopRequest
 from diffbev_engine.train.step import TrainingStep, loss_names
 from diffbev_engine.train.workers import WorkerWatch, dead_worker, is_dead_worker
 
-Evaluate = Callable[[BEVModel, Callable[[int], None]], Scores]
-"""Scores the model; calls back with the number of images done, which may raise to stop it."""
+Evaluate = Callable[[BEVModel, Callable[[int], None], Callable[[float], None]], Scores]
+"""Scores the model.  Calls back with the number of images done, and while it waits for a batch with the
+seconds so far; both may raise to stop it."""
 
-
-@dataclass
-class Progress:
-    """Where training stands."""
-
-    iteration: int = 0
-    """Optimizer steps done."""
-    evaluated: bool = True
-    """Whether the evaluation due at this iteration has been done."""
-    best: Best = field(default_factory=Best)
+_LEAVING_S = 20.0
+"""For how long a process that was asked to leave tries to write its checkpoint."""
+_AT_THE_END_S = 12 * 3600.0
+"""For how long a run that is done tries to write its last one: over a night."""
 
 
 class StopEvaluation(Exception):
     """A signal arrived while evaluating."""
+
+
+class StopWaiting(Exception):
+    """A signal arrived, or a loader process died, while waiting for a batch."""
 
 
 class TrainingLoop:
@@ -63,8 +65,10 @@ class TrainingLoop:
         self._evaluate = evaluate
         self._stop = stop
         self._recorder: Recorder | None = None
+        self._saver = Saver(folder, settings.checkpoint_config.max_keep_ckpts)
+        self._saved: Progress | None = None
         self._workers = WorkerWatch()
-        self._without_depth = 0
+        self._depth = DepthWatch(expected=settings.model.depth_loss is not None)
         self._meter = Meter(
             loss_names(settings.model), processes.device, guard_grad_norm=settings.precision != "fp16"
         )
@@ -98,23 +102,49 @@ class TrainingLoop:
         gc.collect()
         gc.freeze()  # what lives now lives to the end; later collections need not check it
         try:
+            self._workers.hold()
             self._evaluate_if_due()
             while self.progress.iteration < self._settings.runner.max_iters:
                 self._iterate(batches)
                 self._write_readings()
                 self._save_and_evaluate_if_due()
+            self._settle(_AT_THE_END_S, heed_signals=True)
         except StopEvaluation:
             self._leave_if_asked()
+        except BaseException as error:
+            self._rescue(error)
+            raise
         finally:
             self._workers.release()
             gc.unfreeze()
+
+    def while_waiting(self, seconds: float) -> None:
+        """Look around while a batch is not there yet.
+
+        Raises:
+            StopWaiting: this process shall stop, or a loader process has died.
+        """
+        if self._stop or self._workers.failure:
+            raise StopWaiting
+        if self._recorder:
+            self._recorder.waiting_for_data(seconds, self._settings.data_root)
+
+    def _while_evaluation_waits(self, seconds: float) -> None:
+        try:
+            self.while_waiting(seconds)
+        except StopWaiting:
+            if self._workers.failure:
+                raise self._workers.failure from None
+            self._stop_evaluation_if_asked()
 
     def _iterate(self, batches: Iterator[Batch]) -> None:
         iteration, device = self.progress.iteration, self._processes.device
         with self._clock.waiting():
             drawn, damage = self._draw(batches)
         self._leave_if_asked(damage)
-        self._watch_depth(drawn)
+        if self._recorder:
+            self._recorder.got_data()
+        self._depth.look(drawn)
         losses, grad_norm = self._step.run(iteration, [batch.to(device) for batch in drawn])
         self.progress.iteration = iteration + 1
         self.progress.evaluated = not self._evaluation_due()
@@ -135,25 +165,14 @@ class TrainingLoop:
             drawn = [next(batches) for _ in range(self._settings.optimizer_config.cumulative_iters)]
         except DiffBEVError as damage:
             return [], damage
+        except StopWaiting:
+            return [], dead_worker(self._workers.failure) if self._workers.failure else None
         except RuntimeError as error:
             if not is_dead_worker(error):
                 raise
             return [], dead_worker(self._workers.failure or error)
         self._workers.hold()
         return drawn, None
-
-    def _watch_depth(self, drawn: Sequence[Batch]) -> None:
-        """Warn once of images without depth ground truth, whose depth loss is 0."""
-        if self._settings.model.depth_loss is None:
-            return
-        without = [token for batch in drawn for token in _tokens_without_depth(batch)]
-        if without and not self._without_depth:
-            images = sum(len(batch.tokens) for batch in drawn)
-            logger.warning(
-                f"{len(without)} of {images} images of this iteration have no depth ground truth, such as "
-                f"{without[0]}: they add nothing to Ldepth. Run `diffbev-engine check-depth`."
-            )
-        self._without_depth += len(without)
 
     def _write_readings(self, *, wait: bool = False) -> None:
         for reading in self._meter.readings(wait=wait):
@@ -165,6 +184,7 @@ class TrainingLoop:
         if not self._processes.any(bool(self._stop) or damage is not None):
             return
         self._save()
+        self._settle(_LEAVING_S, heed_signals=False)
         where = f"iteration {self.progress.iteration}; {self._folder.latest} holds everything"
         if damage is not None:
             raise DiffBEVError(f"{damage} Training stopped at {where}.") from damage
@@ -173,6 +193,10 @@ class TrainingLoop:
         raise InterruptedTraining(f"stopped by {self._stop.signal_name} at {where}. Continue with --resume.")
 
     def _save_and_evaluate_if_due(self) -> None:
+        if self._recorder and self._saver.trouble:
+            with self._clock.paused():
+                self._saver.retry()
+            self._recorder.trouble("checkpoint", self._saver.trouble)
         saving = self._due(self._settings.checkpoint_config.interval)
         if saving or not self.progress.evaluated:
             with self._clock.paused():
@@ -186,7 +210,9 @@ class TrainingLoop:
         if self._recorder:
             self._recorder.status.update(state=RunState.EVALUATING, step=step)
         try:
-            scores = self._evaluate(self._step.model, self._after_evaluated_batch)
+            scores = self._evaluate(
+                self._step.model, self._after_evaluated_batch, self._while_evaluation_waits
+            )
         except RuntimeError as error:
             if not is_dead_worker(error):
                 raise
@@ -215,6 +241,10 @@ class TrainingLoop:
     def _after_evaluated_batch(self, images: int) -> None:
         if self._recorder:
             self._recorder.status.update(evaluated=f"{images * self._processes.shard.world_size} images")
+            self._recorder.got_data()
+        self._stop_evaluation_if_asked()
+
+    def _stop_evaluation_if_asked(self) -> None:
         if self._processes.any(bool(self._stop)):
             raise StopEvaluation
 
@@ -235,11 +265,36 @@ class TrainingLoop:
             evaluated=self.progress.evaluated,
             settings=self._settings.model_dump(mode="json"),
         )
-        keep = self._settings.checkpoint_config.max_keep_ckpts
         with self._recorder.saving():
-            path = save_checkpoint(self._folder, checkpoint, is_best=is_best, keep=keep)
-        self._recorder.status.update(step=self.progress.iteration, last_checkpoint=path.name)
+            path = self._saver.save(checkpoint, is_best=is_best)
+        self._saved = replace(self.progress)
+        self._recorder.trouble("checkpoint", self._saver.trouble)
+        self._recorder.status.update(step=self.progress.iteration)
+        if path is None:
+            return
+        self._recorder.status.update(last_checkpoint=path.name)
         logger.info(f"saved {path}" + (f" (best mIoU {points(checkpoint.best.miou, 2)})" if is_best else ""))
+
+    def _settle(self, patience_s: float, *, heed_signals: bool) -> None:
+        """Try to write checkpoints that wait, as nothing else is left to do."""
+        if self._recorder:
+            with self._recorder.saving():
+                self._saver.settle(
+                    patience_s, lambda: heed_signals and self._stop, self._recorder.status.update
+                )
+            self._recorder.trouble("checkpoint", self._saver.trouble)
+
+    def _rescue(self, error: BaseException) -> None:
+        """Save what an unexpected end would lose, where weights are finite and of a whole iteration."""
+        alone = self._processes.control is None  # other processes do not know of this end
+        if isinstance(error, DivergedError) or not alone or self._saved == self.progress:
+            return
+        if self._step.updating or not self.progress.iteration:
+            return
+        with suppress(Exception):  # the error itself is what the user must see
+            self._save()
+            self._settle(_LEAVING_S, heed_signals=False)
+            logger.info(f"saved iteration {self.progress.iteration} before leaving")
 
     def _due(self, interval: int) -> bool:
         step = self.progress.iteration
@@ -249,13 +304,6 @@ class TrainingLoop:
         """At every interval, and at the end of a run that is longer than one."""
         interval, last = self._settings.evaluation.interval, self._settings.runner.max_iters
         return self.progress.iteration % interval == 0 or self.progress.iteration == last > interval
-
-
-def _tokens_without_depth(batch: Batch) -> list[str]:
-    if batch.depth is None:
-        return list(batch.tokens)
-    there = batch.depth.flatten(1).any(dim=1).tolist()  # of B
-    return [token for token, found in zip(batch.tokens, there, strict=True) if not found]
 
 
 def _memory(device: torch.device) -> dict[str, float | None]:

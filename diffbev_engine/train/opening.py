@@ -8,11 +8,11 @@ from diffbev_engine.findings.preflight import Preconditions
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import own_launch_files
 from diffbev_engine.runs.manifest import write_manifest
-from diffbev_engine.train.checkpoint import copy_checkpoint
 from diffbev_engine.train.distributed import Processes, device_name
 from diffbev_engine.train.job import TrainingJob
 from diffbev_engine.train.recorder import Recorder, RunLog, logger
 from diffbev_engine.train.resume import Start
+from diffbev_engine.train.saving import copy_checkpoint
 
 
 def sweep_remnants(folder: RunFolder) -> str:

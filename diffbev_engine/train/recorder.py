@@ -16,9 +16,11 @@ from diffbev_engine.runs.metrics.file import MetricsWriter, read_metrics
 from diffbev_engine.runs.status import Phase, RunState, StatusWriter
 from diffbev_engine.train.checkpoint import Best
 from diffbev_engine.train.meter import Reading
+from diffbev_engine.train.workers import workers_in_words
 
 logger = logging.getLogger("diffbev_engine")
 
+_SAY_WAITING_S = 60.0
 _WARM_UP = 5
 """Iterations of each start that may compile and tune, and take far longer than the later ones."""
 
@@ -99,6 +101,7 @@ class Recorder:
         """
         self._max_iters = max_iters
         self._start = start
+        self._troubles: dict[str, str] = {}
         self._metrics = MetricsWriter(folder.metrics, keep_until_step=start)
         known = _known_at(folder, start, best or Best()) if start else {}
         self.status = StatusWriter(folder.status, max_iters, **known)
@@ -118,6 +121,27 @@ class Recorder:
         """What a run that neither evaluates nor saves is busy with after ``step`` iterations."""
         done = step - self._start
         return Phase.STEPPING if done >= _WARM_UP else Phase.WARMING_UP if done else Phase.STARTING
+
+    def trouble(self, about: str, words: str | None) -> None:
+        """Note what is wrong although training goes on; ``None``: nothing any more."""
+        if words != self._troubles.get(about):
+            self._troubles.pop(about, None)
+            self._troubles |= {about: words} if words else {}
+            self.status.update(trouble=" ".join(self._troubles.values()) or None)
+
+    def waiting_for_data(self, seconds: float, data_root: Path) -> None:
+        """Keep the heartbeat up while no batch comes; after a minute, say what is waited for."""
+        self.status.update()
+        if seconds >= _SAY_WAITING_S and "data" not in self._troubles:
+            words = f"no images for {duration(seconds)} from {data_root}: {workers_in_words()}."
+            logger.warning(f"{words} Training continues as soon as they come.")
+            self.trouble("data", words)
+
+    def got_data(self) -> None:
+        """A batch has come."""
+        if "data" in self._troubles:
+            logger.info("images are coming again")
+            self.trouble("data", None)
 
     @contextmanager
     def saving(self) -> Iterator[None]:
@@ -158,7 +182,7 @@ class Recorder:
 
     def finish(self, state: RunState, message: str) -> None:
         """Write the final state and close the files."""
-        self.status.update(state=state, message=message, eta_s=None)
+        self.status.update(state=state, message=message, eta_s=None, trouble=None)
         self._metrics.close()
 
 

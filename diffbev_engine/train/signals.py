@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+from diffbev_engine.core.errors import InterruptedTraining
 from diffbev_engine.runs.process import STOP_SIGNALS
 
 _AT_ONCE_WHEN_REPEATED = (signal.SIGINT, signal.SIGTERM)
@@ -17,17 +18,33 @@ class StopRequest:
     def __init__(self, *, announce: bool = True) -> None:
         self.signal_name: str | None = None
         self._announce = announce
+        self._nothing_to_save = False
 
     def __bool__(self) -> bool:
         return self.signal_name is not None
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
-        """Take note; a second SIGINT or SIGTERM gets the default treatment and ends the process at once."""
+        """Take note; a second SIGINT or SIGTERM gets the default treatment and ends the process at once.
+
+        Raises:
+            InterruptedTraining: at once, where there is nothing to save yet.
+        """
+        if self._nothing_to_save:
+            raise before_training(signal.Signals(number).name)
         if self._announce and not self:
             self._say(number)
         self.signal_name = self.signal_name or signal.Signals(number).name
         if number in _AT_ONCE_WHEN_REPEATED:
             signal.signal(number, signal.SIG_DFL)
+
+    @contextmanager
+    def nothing_to_save(self) -> Iterator[None]:
+        """Leave at the first signal while the block runs: it changes nothing, and may take minutes."""
+        self._nothing_to_save = True
+        try:
+            yield
+        finally:
+            self._nothing_to_save = False
 
     def _say(self, number: int) -> None:
         again = "; press Ctrl+C again to end without saving" if number == signal.SIGINT else ""
@@ -36,6 +53,11 @@ class StopRequest:
             os.write(2, line.encode())  # a buffered stream may be in the middle of a write
         except OSError:  # the terminal is gone
             self._announce = False
+
+
+def before_training(by: str) -> InterruptedTraining:
+    """What to say of a run that was stopped before its first iteration."""
+    return InterruptedTraining(f"stopped by {by} before training began. Nothing was changed.")
 
 
 @contextmanager

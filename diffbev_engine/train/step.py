@@ -72,6 +72,8 @@ class TrainingStep:
         self._segmentation_loss = SegmentationLoss(settings.model.loss).to(processes.device)
         self.optimizer = build_optimizer(model, settings.optimizer)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=settings.precision == "fp16")
+        self.updating = False
+        """Whether the weights are being changed; an error then leaves them between two iterations."""
 
     def run(self, iteration: int, batches: list[Batch]) -> tuple[dict[str, Tensor], Tensor]:
         """Do one optimizer step on ``batches``, whose gradients are averaged.
@@ -138,8 +140,10 @@ class TrainingStep:
         clip = self._settings.optimizer_config.grad_clip
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip.max_norm if clip else float("inf"))
+        self.updating = True
         self.scaler.step(self.optimizer)
         self.scaler.update()
+        self.updating = False
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 

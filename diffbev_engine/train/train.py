@@ -1,12 +1,12 @@
 """Build a training run from settings and run it; an earlier run is moved away only once all is built."""
 
+import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
 
 import torch
 
 from diffbev_engine.config.settings import Settings
-from diffbev_engine.core.errors import InterruptedTraining
 from diffbev_engine.core.files import make_writable_dir
 from diffbev_engine.dataset.loader import BEVDataset, training_batches
 from diffbev_engine.dataset.order import TrainingOrder
@@ -29,7 +29,7 @@ from diffbev_engine.train.opening import open_run, sweep_remnants
 from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory, leave_oom_report
 from diffbev_engine.train.recorder import Recorder, RunLog, logger
 from diffbev_engine.train.resume import Start, find_start
-from diffbev_engine.train.signals import StopRequest, stop_on_signals
+from diffbev_engine.train.signals import StopRequest, before_training, stop_on_signals
 from diffbev_engine.train.step import TrainingStep, loss_composition
 
 MakeEvaluate = Callable[[Settings, Processes], Evaluate]
@@ -48,19 +48,20 @@ def train(job: TrainingJob, make_evaluate: MakeEvaluate) -> None:
     Raises:
         DiffBEVError: one message for the user; ``status.json`` tells the same.
     """
-    processes = join_processes(job.gpu_ids)
-    try:
-        settings, met = job.settings, Preconditions()
-        records = read_records(settings.data_root, "train", settings.data.cameras)
-        evaluate = make_evaluate(settings, processes)
-        if processes.is_main:
-            met = check_job(job)
-            make_writable_dir(job.work_dir, "work dir")
-        writer = sole_writer(RunFolder(job.work_dir)) if processes.is_main else nullcontext()
-        with writer, stop_on_signals(announce=processes.is_main) as stop:
-            _train(job, processes, records, evaluate, met, stop)
-    finally:
-        leave_processes()
+    with stop_on_signals(announce=os.environ.get("RANK", "0") == "0") as stop:
+        try:
+            with stop.nothing_to_save():
+                processes = join_processes(job.gpu_ids)
+                settings, met = job.settings, Preconditions()
+                records = read_records(settings.data_root, "train", settings.data.cameras)
+                evaluate = make_evaluate(settings, processes)
+                if processes.is_main:
+                    met = check_job(job)
+                    make_writable_dir(job.work_dir, "work dir")
+            with sole_writer(RunFolder(job.work_dir)) if processes.is_main else nullcontext():
+                _train(job, processes, records, evaluate, met, stop)
+        finally:
+            leave_processes()
 
 
 def check_job(job: TrainingJob) -> Preconditions:
@@ -86,7 +87,8 @@ def _train(
 ) -> None:
     folder = RunFolder(job.work_dir)
     swept = sweep_remnants(folder) if processes.is_main else ""
-    start = find_start(job, folder, processes.shard.world_size)
+    with stop.nothing_to_save():
+        start = find_start(job, folder, processes.shard.world_size)
     log: RunLog | None = None
     recorder: Recorder | None = None
     loop: TrainingLoop | None = None
@@ -95,10 +97,11 @@ def _train(
             log = RunLog(folder)
         if swept:
             logger.info(swept)
-        step = build_step(job.settings, processes, resuming=start.checkpoint is not None)
-        loop = TrainingLoop(step, job.settings, folder, processes, evaluate, stop)
-        if start.checkpoint is not None:
-            loop.restore(start.checkpoint, start.path or folder.path)
+        with stop.nothing_to_save():
+            step = build_step(job.settings, processes, resuming=start.checkpoint is not None)
+            loop = TrainingLoop(step, job.settings, folder, processes, evaluate, stop)
+            if start.checkpoint is not None:
+                loop.restore(start.checkpoint, start.path or folder.path)
         _leave_if_stopped(stop, processes)
         if log:
             recorder = open_run(job, folder, processes, start, met, log)
@@ -159,13 +162,14 @@ def _batches(
         shard=processes.shard,
         first_batch=loop.progress.iteration * settings.optimizer_config.cumulative_iters,
     )
-    return training_batches(BEVDataset(records, settings.data), order, settings.data.workers_per_gpu)
+    return training_batches(
+        BEVDataset(records, settings.data), order, settings.data.workers_per_gpu, loop.while_waiting
+    )
 
 
 def _leave_if_stopped(stop: StopRequest, processes: Processes) -> None:
     if processes.any(bool(stop)):
-        by = stop.signal_name or "another process of this run"
-        raise InterruptedTraining(f"stopped by {by} before training began. Nothing was changed.")
+        raise before_training(stop.signal_name or "another process of this run")
 
 
 def _finished(start: Start, settings: Settings) -> str:

@@ -1,6 +1,8 @@
 """Loader processes that die: noticed between iterations, and told in one message."""
 
+import multiprocessing
 import signal
+from contextlib import suppress
 from types import FrameType
 
 from diffbev_engine.core.errors import DiffBEVError
@@ -48,3 +50,18 @@ def dead_worker(error: BaseException) -> DiffBEVError:
     found = dead_loader(str(error))
     assert found, "asked of a dead worker only"
     return DiffBEVError(found.message)
+
+
+_WORDS = {"disk-sleep": "waiting for the disk or a network mount", "stopped": "stopped (SIGSTOP)"}
+
+
+def workers_in_words() -> str:
+    """What the loader processes are busy with, as the kernel tells it."""
+    import psutil
+
+    states: dict[str, list[int]] = {}
+    for child in multiprocessing.active_children():
+        with suppress(psutil.Error):
+            states.setdefault(psutil.Process(child.pid).status(), []).append(child.pid or 0)
+    found = [f"{', '.join(map(str, pids))} {_WORDS.get(state, state)}" for state, pids in states.items()]
+    return "loader processes: " + "; ".join(found) if found else "the disk or a network mount does not answer"

@@ -10,7 +10,8 @@ from diffbev_engine.config.load import dump_config
 from diffbev_engine.models.model import build_model
 from diffbev_engine.prepare.depth import write_depth
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.train.checkpoint import Best, Checkpoint, save_checkpoint
+from diffbev_engine.train.checkpoint import Best, Checkpoint
+from diffbev_engine.train.saving import save_checkpoint
 
 
 @pytest.fixture

@@ -27,8 +27,9 @@ from diffbev_engine.report.visualize import (
     visualize,
 )
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.train.checkpoint import Best, Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from diffbev_engine.train.checkpoint import Best, Checkpoint, load_checkpoint, load_weights
 from diffbev_engine.train.distributed import join_processes
+from diffbev_engine.train.saving import save_checkpoint
 
 FUSION = {"heads": 2, "key_stride": 8}
 DIFFUSION = {"widths": (8, 8, 8), "blocks": 1, "groups": 4, "steps": 2, "fusion": FUSION}

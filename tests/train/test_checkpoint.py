@@ -9,13 +9,8 @@ import torch
 
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.train.checkpoint import (
-    Best,
-    Checkpoint,
-    load_checkpoint,
-    newest_usable,
-    save_checkpoint,
-)
+from diffbev_engine.train.checkpoint import Best, Checkpoint, load_checkpoint, newest_usable
+from diffbev_engine.train.saving import save_checkpoint
 
 
 def _checkpoint(iteration: int, **changes: object) -> Checkpoint:

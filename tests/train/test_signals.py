@@ -7,10 +7,11 @@ import time
 
 import pytest
 
+from diffbev_engine.core.errors import InterruptedTraining
 from diffbev_engine.train.signals import stop_on_signals
 from tests.processes import engine
 
-STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 def _wait_for(condition, process, seconds=120):
@@ -41,6 +42,16 @@ def test_each_signal_is_a_request_and_the_first_says_so_once(capfd):
         said = capfd.readouterr().err
         assert said.count("saving a checkpoint after this iteration") == 1
         assert ("press Ctrl+C again" in said) == (number == signal.SIGINT)
+
+
+def test_before_there_is_anything_to_save_a_signal_ends_it_at_once():
+    with stop_on_signals(announce=False) as stop:
+        words = r"stopped by SIGTERM before training began"
+        with pytest.raises(InterruptedTraining, match=words), stop.nothing_to_save():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert not stop
+        os.kill(os.getpid(), signal.SIGUSR2)
+        assert stop, "later it is a request again"
 
 
 def test_other_processes_of_a_run_say_nothing(capfd):

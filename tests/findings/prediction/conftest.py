@@ -19,7 +19,8 @@ from diffbev_engine.models.photometric import normalise
 from diffbev_engine.prepare.encoding import encode_label, read_label, write_label
 from diffbev_engine.prepare.masks import fov_mask
 from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.train.checkpoint import Best, Checkpoint, save_checkpoint
+from diffbev_engine.train.checkpoint import Best, Checkpoint
+from diffbev_engine.train.saving import save_checkpoint
 
 IMAGES = 4
 FOCAL = {"CAM_FRONT": 80.0, "CAM_BACK": 52.0}
