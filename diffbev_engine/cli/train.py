@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     metavar="[PATH]",
     help="Resume from the newest usable checkpoint in the work dir, or from the checkpoint PATH.",
 )
+@click.option(
+    "--requeue",
+    is_flag=True,
+    help="Under SLURM: resume, and requeue the job when SIGUSR1 or SIGUSR2 announces its end.",
+)
 @set_option
 @click.option(
     "--detach", is_flag=True, help="Run in the background; training continues when this terminal closes."
@@ -43,6 +48,7 @@ def command(
     work_dir: Path,
     gpu_ids: tuple[int, ...],
     resume: str | None,
+    requeue: bool,
     overrides: tuple[str, ...],
     detach: bool,
     anyway: bool,
@@ -55,6 +61,7 @@ def command(
     With it, nothing is moved: damaged checkpoints are passed over, and that is said.
     What `diffbev-engine preflight` finds at error level is refused before anything is written.
     SIGINT, SIGTERM, SIGHUP, SIGUSR1 or SIGUSR2 saves a checkpoint and exits with code 5.
+    A job with `#SBATCH --signal=USR1@120` and --requeue continues by itself until it is finished.
     With --detach, `diffbev-engine runs` watches, stops and resumes it; --json prints how it was started.
 
     Several GPUs: torchrun --nproc-per-node 4 -m diffbev_engine train CONFIG --work-dir DIR,
@@ -62,6 +69,13 @@ def command(
     """
     from diffbev_engine.config.load import load_settings
 
+    if requeue:
+        from diffbev_engine.train.requeue import require_slurm
+
+        require_slurm()
+        if detach:
+            raise click.UsageError("--requeue is for a job that SLURM runs; leave out --detach")
+        resume = resume or "latest"
     settings = load_settings(config, overrides)
     if as_json and not detach:
         raise click.UsageError("--json requires --detach; without it, results are written to the work dir")
@@ -82,6 +96,7 @@ def command(
         resume_from=Path(resume) if resume not in (None, "latest") else None,
         overrides=overrides,
         anyway=anyway,
+        requeue=requeue,
         watched=True,
     )
     if detach:

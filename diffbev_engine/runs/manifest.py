@@ -1,12 +1,13 @@
 """``run.json``: what was started, from which configuration, by which versions, where."""
 
+import hashlib
 import json
 import os
 import platform
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -36,6 +37,21 @@ class RecordedArguments:
 
 
 @dataclass(frozen=True)
+class TrainingData:
+    """Which images a run is trained on."""
+
+    images: int
+    digest: str
+    """Of their tokens, in order."""
+
+    @classmethod
+    def of(cls, tokens: Iterable[str]) -> "TrainingData":
+        """That of a training split."""
+        found = list(tokens)
+        return cls(len(found), hashlib.sha256("\n".join(found).encode()).hexdigest()[:16])
+
+
+@dataclass(frozen=True)
 class Manifest:
     """What readers want to know of ``run.json``; the file holds more."""
 
@@ -49,6 +65,10 @@ class Manifest:
     """The resolved settings."""
     devices: tuple[str, ...] = ()
     world_size: Annotated[int, Meta(ge=1, le=2**16)] = 1
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Of this program and of the packages that can change a result."""
+    data: TrainingData | None = None
+    """``None`` in files of earlier versions."""
     process: ProcessIdentity | None = None
     launch: str | None = None
     """The detached start that the process belongs to."""
@@ -88,6 +108,7 @@ def write_manifest(
     devices: Sequence[str],
     world_size: int,
     resumed_from: str | None,
+    data: TrainingData | None = None,
     arguments: Mapping[str, Any] | None = None,
     overruled: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
@@ -107,6 +128,7 @@ def write_manifest(
         "config": config,
         "seed": seed,
         "resumed_from": resumed_from,
+        "data": asdict(data) if data else None,
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),
@@ -116,7 +138,7 @@ def write_manifest(
         "launch": current_launch(),
         "devices": list(devices),
         "world_size": world_size,
-        "versions": {"diffbev": __version__, **package_versions()},
+        "versions": all_versions(),
         "git": git_state(Path(__file__).parent),
     }
     write_text(path, json.dumps(manifest, indent=1, default=str) + "\n")
@@ -127,6 +149,11 @@ def process_start_time(pid: int) -> float:
     import psutil
 
     return float(psutil.Process(pid).create_time())
+
+
+def all_versions() -> dict[str, str]:
+    """Of this program and of the packages that can change a result."""
+    return {"diffbev": __version__, **package_versions()}
 
 
 def package_versions() -> dict[str, str]:

@@ -22,6 +22,8 @@ class TrainingJob:
     """``--set`` arguments that made the settings; ``None`` for settings made in Python."""
     anyway: bool = False
     """Start although a precondition is not met."""
+    requeue: bool = False
+    """Put the SLURM job back into the queue when its time limit is announced."""
     watched: bool = False
     """Start a process that records the machine and tells what happens to the run; see ``runs.watch``."""
 

@@ -7,7 +7,7 @@ from diffbev_engine.core.format import byte_size
 from diffbev_engine.findings.preflight import Preconditions
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import own_launch_files
-from diffbev_engine.runs.manifest import write_manifest
+from diffbev_engine.runs.manifest import TrainingData, write_manifest
 from diffbev_engine.train.distributed import Processes, device_name
 from diffbev_engine.train.job import TrainingJob
 from diffbev_engine.train.recorder import Recorder, RunLog, logger
@@ -30,6 +30,7 @@ def open_run(
     start: Start,
     met: Preconditions,
     log: RunLog,
+    data: TrainingData,
 ) -> Recorder:
     """Make the run directory that of this start, and write down what was started.
 
@@ -54,6 +55,7 @@ def open_run(
         devices=[device_name(processes.device)],
         world_size=processes.shard.world_size,
         resumed_from=str(start.path) if start.path else None,
+        data=data,
         arguments=_arguments(job),
         overruled=[finding.to_json() for finding in met.failed] if job.anyway else None,
     )

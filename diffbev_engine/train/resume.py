@@ -1,7 +1,7 @@
 """Where a run begins: from which checkpoint, and what differs from the run that wrote it."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.changes import Change, changes
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.manifest import Manifest, TrainingData, all_versions, read_manifest
 from diffbev_engine.runs.metrics.file import read_metrics
 from diffbev_engine.train.checkpoint import Checkpoint, Usable, load_checkpoint, newest_usable
 from diffbev_engine.train.job import TrainingJob
@@ -41,17 +42,20 @@ class Start:
         return self.checkpoint.iteration if self.checkpoint else 0
 
 
-def find_start(job: TrainingJob, folder: RunFolder, processes: int) -> Start:
+def find_start(
+    job: TrainingJob, folder: RunFolder, processes: int, data: TrainingData | None = None
+) -> Start:
     """Choose and verify the checkpoint to resume from; nothing is written or moved.
 
     Args:
         job: what is asked for.
         folder: the run directory.
         processes: training processes of this start.
+        data: the images of this start; compared with those of the run where it is given.
 
     Raises:
-        UsageError: the checkpoint is beyond ``runner.max_iters``, or ``--resume`` finds a run that
-            cannot be continued and would have to be started over.
+        UsageError: the checkpoint is beyond ``runner.max_iters`` or was trained on other images, or
+            ``--resume`` finds a run that cannot be continued and would have to be started over.
         DiffBEVError: no checkpoint can be used.
     """
     if job.resume_from is not None:
@@ -70,29 +74,72 @@ def find_start(job: TrainingJob, folder: RunFolder, processes: int) -> Start:
             f"checkpoint is at iteration {checkpoint.iteration}, runner.max_iters is {last}; nothing to "
             f"train. Raise runner.max_iters ({taken.path})."
         )
-    notes = [taken.note] if taken.note else []
-    return Start(checkpoint, taken.path, (*notes, *describe_changes(checkpoint, job.settings, processes)))
+    manifest = read_manifest(RunFolder(taken.path.parent)) or Manifest()
+    same_images = _same_images(job, checkpoint, manifest.data, data)
+    notes = [
+        *([taken.note] if taken.note else []),
+        *describe_changes(checkpoint, job.settings, processes, same_images=same_images),
+        *_other_versions(manifest.versions),
+    ]
+    return Start(checkpoint, taken.path, tuple(notes))
 
 
-def describe_changes(checkpoint: Checkpoint, settings: Settings, processes: int) -> list[str]:
-    """Warnings about settings with which a resumed run does not continue as if it had not stopped."""
+def _same_images(
+    job: TrainingJob, checkpoint: Checkpoint, before: TrainingData | None, now: TrainingData | None
+) -> bool:
+    """Whether a run goes on with the images that it was trained on.
+
+    Raises:
+        UsageError: it does not, no setting says why, and ``--anyway`` was not given.
+    """
+    if before is None or now is None:
+        return str(job.settings.data_root) == checkpoint.settings.get("data_root")
+    cameras = checkpoint.settings.get("data", {}).get("cameras")
+    if before == now or job.settings.data.cameras != cameras or job.anyway:
+        return before == now
+    raise UsageError(
+        f"the training images of {job.settings.data_root} are not those that this run was trained on: "
+        f"{before.images:,} images then, {now.images:,} now, or others. Restore the data root, start a new "
+        "run in another --work-dir, or resume on these images with --anyway. Nothing was changed."
+    )
+
+
+def _other_versions(before: Mapping[str, str]) -> list[str]:
+    now = all_versions()
+    differing = [
+        f"{name} {before[name]} → {now[name]}" for name in now if before.get(name, now[name]) != now[name]
+    ]
+    if not differing:
+        return []
+    return [f"other versions than before: {', '.join(differing)}. Results may differ slightly."]
+
+
+def describe_changes(
+    checkpoint: Checkpoint, settings: Settings, processes: int, *, same_images: bool
+) -> list[str]:
+    """Warnings, one a line, about what makes a resumed run go on otherwise than without the stop.
+
+    Args:
+        checkpoint: what it continues from.
+        settings: of this start.
+        processes: training processes of this start.
+        same_images: whether the data root has the same images, wherever it is now.
+    """
     before, now = checkpoint.settings, settings.model_dump(mode="json")
+    ignored = (*_NO_EFFECT, "data_root") if same_images else _NO_EFFECT
     found = [
         change
         for change in changes(_shared(before, now), _shared(now, before))
-        if not change.key.startswith(_NO_EFFECT)
+        if not change.key.startswith(ignored)
     ]
     if len(checkpoint.random) != processes:
         found.append(Change(_PROCESSES, len(checkpoint.random), processes))
-    order = [change for change in found if change.key in _DATA_ORDER]
-    other = [change for change in found if change not in order]
-    warnings = [f"changed since the checkpoint was written: {_listed(other)}"] if other else []
-    if order:
-        warnings.append(
-            f"changed since the checkpoint was written: {_listed(order)}. The images come in another order "
-            "from here on; some of this epoch are repeated or skipped."
+    lines = [f"changed since the checkpoint was written: {change}" for change in found]
+    if any(change.key in _DATA_ORDER for change in found):
+        lines.append(
+            "the images come in another order from here on; some of this epoch are repeated or skipped"
         )
-    return warnings
+    return lines
 
 
 def _refuse_to_start_over(job: TrainingJob, folder: RunFolder) -> None:
@@ -140,7 +187,3 @@ def _shared(settings: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, 
         for name, value in settings.items()
         if name in other
     }
-
-
-def _listed(found: Sequence[Change]) -> str:
-    return "; ".join(map(str, found))

@@ -7,6 +7,7 @@ from contextlib import closing, nullcontext
 import torch
 
 from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.errors import InterruptedTraining
 from diffbev_engine.core.files import make_writable_dir
 from diffbev_engine.dataset.loader import BEVDataset, training_batches
 from diffbev_engine.dataset.order import TrainingOrder
@@ -17,6 +18,7 @@ from diffbev_engine.findings.preflight import Preconditions, check_preconditions
 from diffbev_engine.models.model import build_model
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import sole_writer
+from diffbev_engine.runs.manifest import TrainingData
 from diffbev_engine.runs.notify import notify_problem
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.runs.watch import start_watching
@@ -28,6 +30,7 @@ from diffbev_engine.train.loop import Evaluate, TrainingLoop
 from diffbev_engine.train.opening import open_run, sweep_remnants
 from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory, leave_oom_report
 from diffbev_engine.train.recorder import Recorder, RunLog, logger
+from diffbev_engine.train.requeue import requeue
 from diffbev_engine.train.resume import Start, find_start
 from diffbev_engine.train.signals import StopRequest, before_training, stop_on_signals
 from diffbev_engine.train.step import TrainingStep, loss_composition
@@ -88,7 +91,8 @@ def _train(
     folder = RunFolder(job.work_dir)
     swept = sweep_remnants(folder) if processes.is_main else ""
     with stop.nothing_to_save():
-        start = find_start(job, folder, processes.shard.world_size)
+        data = TrainingData.of(record.token for record in records)
+        start = find_start(job, folder, processes.shard.world_size, data)
     log: RunLog | None = None
     recorder: Recorder | None = None
     loop: TrainingLoop | None = None
@@ -104,7 +108,7 @@ def _train(
                 loop.restore(start.checkpoint, start.path or folder.path)
         _leave_if_stopped(stop, processes)
         if log:
-            recorder = open_run(job, folder, processes, start, met, log)
+            recorder = open_run(job, folder, processes, start, met, log, data)
             if job.watched:
                 start_watching(folder)
                 if problem := notify_problem(folder.path):
@@ -115,6 +119,8 @@ def _train(
             loop.run(batches, recorder)  # closing it shuts down loader workers, which ignore signals
     except BaseException as error:
         failure = as_failure(error)
+        if job.requeue and processes.is_main and isinstance(failure, InterruptedTraining):
+            logger.info(requeue(stop.signal_name))
         if is_out_of_gpu_memory(error):
             reached = loop.progress.iteration if loop else start.iteration
             leave_oom_report(folder, error, job.settings, processes, step=reached, started_at=start.iteration)

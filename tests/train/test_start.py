@@ -3,6 +3,7 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,10 @@ import torch
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.evaluate.run import evaluation_in_training
+from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import inspect_run
+from diffbev_engine.runs.manifest import TrainingData
+from diffbev_engine.train.resume import find_start
 from diffbev_engine.train.train import TrainingJob, train
 
 
@@ -161,15 +165,40 @@ def test_changed_settings_are_named_and_those_that_change_the_data_order_apart(r
     )
     changed = _changed(changed, "log_config", interval=2).model_copy(update={"seed": 7, "precision": "bf16"})
     _train(changed, run, resume=True)
-    ordinary, order = (line for line in _log(run).splitlines() if "changed since the checkpoint" in line)
-    assert "optimizer.lr: 0.0002 → 0.0001" in ordinary
-    assert "precision: fp32 → bf16" in ordinary
-    assert "log_config" not in ordinary
-    assert "data.samples_per_gpu: 2 → 4" in order
-    assert "seed: 0 → 7" in order
-    assert "another order" in order
+    said = [
+        line.split("was written: ")[1] for line in _log(run).splitlines() if "checkpoint was written" in line
+    ]
+    assert sorted(said) == [
+        *("data.samples_per_gpu: 2 → 4", "optimizer.lr: 0.0002 → 0.0001"),
+        *("optimizer.weight_decay: 0.01 → 0.05", "precision: fp32 → bf16"),
+        *("runner.max_iters: 4 → 6", "seed: 0 → 7"),
+    ]
+    assert "another order" in _log(run)
     groups = torch.load(run / "latest.pth", weights_only=True)["optimizer"]["param_groups"]
     assert [group["weight_decay"] for group in groups] == [0.05, 0.0]
+
+
+def test_other_images_are_refused_and_a_moved_data_root_is_not(run, tiny_settings, tmp_path):
+    manifest = json.loads((run / "run.json").read_text())
+    assert manifest["data"]["images"] > 0
+    moved = tmp_path / "moved"
+    moved.symlink_to(tiny_settings.data_root)
+    job = TrainingJob(tiny_settings.model_copy(update={"data_root": moved}), "tiny.py", run, resume=True)
+    same = TrainingData(**manifest["data"])
+    assert not [note for note in find_start(job, RunFolder(run), 1, same).notes if "data_root" in note]
+    other = replace(same, images=same.images + 1)
+    with pytest.raises(UsageError, match=r"not those that this run was trained on.*Nothing was changed"):
+        find_start(job, RunFolder(run), 1, other)
+    notes = find_start(replace(job, anyway=True), RunFolder(run), 1, other).notes
+    assert any("data_root" in note for note in notes)
+
+
+def test_other_versions_are_named(run, tiny_settings):
+    manifest = json.loads((run / "run.json").read_text())
+    manifest["versions"] |= {"torch": "1.13.0", "unknown": "1"}
+    (run / "run.json").write_text(json.dumps(manifest))
+    job = TrainingJob(tiny_settings, "tiny.py", run, resume=True)
+    assert [note for note in find_start(job, RunFolder(run), 1).notes if "torch 1.13.0 →" in note]
 
 
 def test_precision_can_change_to_and_from_a_loss_scaler(run, tiny_settings):

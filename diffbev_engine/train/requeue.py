@@ -1,0 +1,40 @@
+"""Start again by itself under SLURM: the job goes back into the queue once its checkpoint is written."""
+
+import os
+import subprocess
+
+from diffbev_engine.core.errors import UsageError
+
+_JOB = "SLURM_JOB_ID"
+_BEFORE_THE_LIMIT = ("SIGUSR1", "SIGUSR2")
+"""What ``#SBATCH --signal`` sends in time; SIGTERM may be ``scancel``, after which nobody wants it again."""
+_WITHIN_S = 60.0
+
+
+def require_slurm() -> None:
+    """Check that there is a job to put back.
+
+    Raises:
+        UsageError: this process is not part of a SLURM job.
+    """
+    if not os.environ.get(_JOB):
+        raise UsageError(
+            f"--requeue needs a SLURM job, but {_JOB} is not set. Elsewhere, use --resume and start it again."
+        )
+
+
+def requeue(signal_name: str | None) -> str:
+    """Put this job back into the queue, if the scheduler announced its end; returns what to tell of it."""
+    if signal_name not in _BEFORE_THE_LIMIT:
+        return f"not put back into the queue: {signal_name} is no announcement of a time limit"
+    job = os.environ[_JOB]
+    try:
+        done = subprocess.run(
+            ["scontrol", "requeue", job], capture_output=True, text=True, timeout=_WITHIN_S, check=False
+        )
+        problem = "" if done.returncode == 0 else done.stderr.strip() or f"exit code {done.returncode}"
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = str(error)
+    if problem:
+        return f"cannot put job {job} back into the queue: {problem}. Submit it again: it resumes by itself"
+    return f"job {job} is back in the queue and resumes by itself"

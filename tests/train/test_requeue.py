@@ -1,0 +1,50 @@
+"""Under SLURM a run goes back into the queue when its time limit is announced."""
+
+import os
+
+import pytest
+
+from diffbev_engine.core.errors import UsageError
+from diffbev_engine.train.requeue import requeue, require_slurm
+
+
+@pytest.fixture
+def scontrol(tmp_path, monkeypatch):
+    """A program of that name which writes down how it was called; ``code`` sets how it ends."""
+
+    def install(code=0, says=""):
+        program = tmp_path / "scontrol"
+        program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\necho "{says}" >&2\nexit {code}\n')
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+        return tmp_path / "calls"
+
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    return install
+
+
+@pytest.mark.parametrize("name", ["SIGUSR1", "SIGUSR2"])
+def test_an_announced_limit_puts_the_job_back(scontrol, name):
+    calls = scontrol()
+    assert requeue(name) == "job 4711 is back in the queue and resumes by itself"
+    assert calls.read_text() == "requeue 4711\n"
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", None])
+def test_a_job_that_was_cancelled_stays_cancelled(scontrol, name):
+    calls = scontrol()
+    assert "not put back" in requeue(name)
+    assert not calls.exists()
+
+
+def test_a_refusal_is_told_with_what_to_do(scontrol, monkeypatch, tmp_path):
+    scontrol(code=1, says="Requeue disabled")
+    assert "Requeue disabled. Submit it again" in requeue("SIGUSR1")
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    assert "scontrol" in requeue("SIGUSR1")
+
+
+def test_elsewhere_it_is_refused(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(UsageError, match="use --resume"):
+        require_slurm()
