@@ -38,6 +38,7 @@ class AlertDetector:
         self._told: set[AlertKind] = set()
         """What is told once per start."""
         self._stalled_at: int | None = None
+        self._troubled = False
         self._stalled_for = 0.0
         self._best: float | None = None
         self._seen_best = False
@@ -59,7 +60,13 @@ class AlertDetector:
     def _running(self, run: RunReport) -> list[Alert]:
         while self._tail.advance():
             pass
-        return [*self._stall(run), *self._losses(), *self._disk(run), *self._new_best(run)]
+        return [
+            *self._stall(run),
+            *self._trouble(run),
+            *self._losses(),
+            *self._disk(run),
+            *self._new_best(run),
+        ]
 
     def _stall(self, run: RunReport) -> list[Alert]:
         age = run.age_s or 0.0
@@ -74,6 +81,12 @@ class AlertDetector:
             return []
         took, self._stalled_at, self._stalled_for = self._stalled_for, None, 0.0
         return [Alert(0.0, AlertKind.CONTINUES, run.step, seconds=took)]
+
+    def _trouble(self, run: RunReport) -> list[Alert]:
+        """Of a run that goes on; a stall gives its reasons itself."""
+        new = bool(run.trouble) and not run.stalled and not self._troubled
+        self._troubled = bool(run.trouble)
+        return [Alert(0.0, AlertKind.TROUBLE, run.step, message=run.trouble)] if new else []
 
     def _losses(self) -> list[Alert]:
         table, found = self._tail.table, []

@@ -27,6 +27,8 @@ class AlertKind(str, Enum):
     STALLED = "stalled"
     CONTINUES = "continues"
     """It makes progress again."""
+    TROUBLE = "trouble"
+    """Something is wrong although it goes on: a checkpoint waits for the disk."""
     NOT_FINITE = "not_finite"
     DIVERGING = "diverging"
     DISK_LOW = "disk_low"
@@ -110,6 +112,8 @@ def alert_words(alert: Alert) -> Bilingual:
             f"恢复进展，第 {step} 次迭代（停滞 {duration(took, 'zh')}）",
             f"makes progress again, at iteration {step} (stalled for {duration(took)})",
         )
+    if alert.kind is AlertKind.TROUBLE:
+        return Bilingual(f"第 {step} 次迭代出现问题{zh_why}", f"problem at iteration {step}{en_why}")
     if alert.kind is AlertKind.NOT_FINITE:
         return Bilingual(
             f"第 {step} 次迭代 {alert.column} 出现 NaN 或无穷大",

@@ -67,6 +67,16 @@ def test_a_stall_is_told_once_and_its_end_too(run, detector):
     assert kinds(detector, stalled) == [AlertKind.STALLED]
 
 
+def test_trouble_is_told_once_until_it_is_over(run, detector):
+    full = report(run, trouble="cannot write checkpoint iter_4.pth: No space left on device.")
+    (alert,) = detector.look(full)
+    assert (alert.kind, alert.message) == (AlertKind.TROUBLE, full.trouble)
+    assert alert_words(alert).en.startswith("problem at iteration 100: cannot write checkpoint")
+    assert kinds(detector, full) == kinds(detector, report(run)) == []
+    assert kinds(detector, full) == [AlertKind.TROUBLE]
+    assert kinds(detector, replace(full, stalled=True, age_s=61.0)) == [AlertKind.STALLED]
+
+
 def test_an_evaluation_is_no_stall_while_its_heart_beats(run, detector):
     assert kinds(detector, report(run, activity="evaluating", age_s=200.0)) == []
     assert kinds(detector, report(run, activity="evaluating", age_s=400.0)) == [AlertKind.STALLED]
