@@ -84,7 +84,7 @@ def start_or_find(command: Sequence[str], log: Path, cwd: Path) -> DetachedProce
     since = time.time()
     process = start_detached_process(command, log, cwd=cwd)
     identity = identify(process.pid)
-    write_text(_record(log), json.dumps({"process": asdict(identity), "since": since}))
+    write_text(_record(log), json.dumps({"process": asdict(identity), "since": since}), private=True)
     return DetachedProcess(log, since, identity, process)
 
 

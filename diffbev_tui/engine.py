@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from diffbev_engine.core.files import open_private, sweep_abandoned
+
 
 def engine_command(*arguments: str | Path) -> list[str]:
     """The command line of ``diffbev-engine`` with this Python, wherever the scripts are installed."""
@@ -57,7 +59,8 @@ def start_detached_process(
 ) -> "subprocess.Popen[bytes]":
     """Start a process that outlives the UI and its terminal; its output goes to the file ``log``."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as output:
+    sweep_abandoned(log.parent)
+    with open_private(log, append=True) as output:
         return subprocess.Popen(
             command,
             cwd=cwd,

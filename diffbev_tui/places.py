@@ -7,7 +7,7 @@ from pathlib import Path
 
 from platformdirs import user_config_path, user_state_path
 
-from diffbev_engine.core.files import write_text
+from diffbev_engine.core.files import sweep_abandoned, write_text
 
 _NAME = "diffbev-tui"
 
@@ -38,5 +38,6 @@ def keep_clip(text: str) -> Path:
     """
     path = clip_file()
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
+    sweep_abandoned(path.parent)
+    write_text(path, text, private=True)
     return path

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from diffbev_engine.core.errors import UsageError
-from diffbev_engine.core.files import write_text
+from diffbev_engine.core.files import sweep_abandoned, write_text
 from diffbev_engine.core.toml import read_toml
 from diffbev_tui.terminal_graphics import GRAPHICS
 
@@ -50,10 +50,11 @@ def write_preferences(path: Path, chosen: Preferences) -> None:
         OSError: the file cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    sweep_abandoned(path.parent)
     lines = [f"language = {_quoted(chosen.language)}", f"theme = {_quoted(chosen.theme)}"]
     lines += [f"pace = {chosen.pace}", f"smoothing = {chosen.smoothing}"]
     lines += [f"graphics = {_quoted(chosen.graphics)}", ""]
-    write_text(path, "\n".join(lines))
+    write_text(path, "\n".join(lines), private=True)
 
 
 def _quoted(text: str) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from diffbev_engine.bench.ablation_runs import Outcome, Training, read_outcome
 from diffbev_engine.core.errors import DiffBEVError, ExitCode
+from diffbev_engine.core.files import open_private
 from diffbev_engine.train.signals import StopRequest
 
 _POLL_S = 0.1
@@ -114,7 +115,7 @@ def work_off(
 def start_training(training: Training, gpu: int | None, lock: int) -> "subprocess.Popen[bytes]":
     """Start or continue a run in a process of its own; it holds ``lock`` while it lives."""
     training.folder.path.mkdir(parents=True, exist_ok=True)
-    with training.console.open("wb") as console:
+    with open_private(training.console) as console:
         return subprocess.Popen(
             [sys.executable, "-m", "diffbev_engine", *training.command(gpu)],
             stdin=subprocess.DEVNULL,

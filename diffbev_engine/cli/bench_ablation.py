@@ -10,6 +10,7 @@ import click
 
 from diffbev_engine.bench.variants import DEFAULT_VARIANTS, VARIANTS
 from diffbev_engine.cli.options import gpu_ids_option, json_option, set_option
+from diffbev_engine.core.secrets import masked_command
 
 
 def _seeds(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int, ...]:
@@ -93,7 +94,7 @@ def command(
     job = AblationJob(
         config=config,
         out=out,
-        command=shlex.join(["diffbev-engine", *sys.argv[1:]]),
+        command=shlex.join(masked_command(["diffbev-engine", *sys.argv[1:]])),
         variants=tuple(variants.split(",")),
         seeds=seeds,
         overrides=overrides,

@@ -2,6 +2,7 @@
 
 import gc
 import importlib
+import io
 import os
 import sys
 
@@ -10,6 +11,7 @@ import click
 from diffbev_engine import __version__
 from diffbev_engine.core.errors import DiffBEVError, ExitCode
 from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.secrets import masked
 
 _LINES = "\n\t"
 
@@ -81,12 +83,14 @@ def main() -> None:
     try:
         code = cli.main(prog_name="diffbev-engine", standalone_mode=False)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(file=shown)
+        click.echo(masked(shown.getvalue()), err=True, nl=False)
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         code = ExitCode.INTERRUPTED
     except DiffBEVError as error:
-        click.echo(f"{click.style('error:', fg='red')} {plain(str(error), keep=_LINES)}", err=True)
+        click.echo(f"{click.style('error:', fg='red')} {plain(masked(str(error)), keep=_LINES)}", err=True)
         code = error.exit_code
     sys.exit(code)

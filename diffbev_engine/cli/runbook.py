@@ -75,7 +75,7 @@ def list_steps(
         for step in mine:
             click.echo(f"\n  {step.id}  {step.title[language]}")
             for block in step.commands:
-                indented(f"$ {roots.command(block.run)}", "      ", dim=True)
+                indented(f"$ {roots.shown_command(block.run)}", "      ", dim=True)
             indented(roots.words(step.criterion)[language], "      → ")
     if not phase and not steps:
         click.secho({"zh": "\n已知问题", "en": "\nKnown problems"}[language], bold=True)
@@ -133,7 +133,7 @@ def check(
                     mark = {True: "✓", False: "✗", None: "○"}[result.passed]
                     click.echo(f"         {mark} {result.description[language]}{detail}")
             if holds is False and step.fix and step.id not in skipped:
-                click.echo(f"         $ {roots.command(step.fix)}")
+                click.echo(f"         $ {roots.shown_command(step.fix)}")
     if failed:
         ctx.exit(ExitCode.FAILED)
 

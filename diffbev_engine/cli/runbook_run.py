@@ -83,7 +83,7 @@ def command(
             "exit_code": int(code),
             "failed": ran[-1].step.id if code else None,
             "problem": cause.id if cause else None,
-            "fix": (roots.command(ran[-1].step.fix) or None) if code else None,
+            "fix": (roots.shown_command(ran[-1].step.fix) or None) if code else None,
             "findings": [finding_json(finding, runbook, roots) for finding in findings],
             "steps": [state_json(view[one.step.id]) for one in ran],
             "next": view.next.step.id if view.next else None,

@@ -42,7 +42,7 @@ def terminal_reporter(
             if record.state.value == "failed" and record.log:
                 click.echo(f"  {roots.workspace / record.log}", file=stream)
             if record.state.value == "failed" and ran.step.fix:
-                click.echo(f"  {_FIX[language]}: {roots.command(ran.step.fix)}", file=stream)
+                click.echo(f"  {_FIX[language]}: {roots.shown_command(ran.step.fix)}", file=stream)
             shown = (
                 [one for one in ran.findings if one.certainty > 1] if record.state.value == "failed" else []
             )

@@ -1,29 +1,39 @@
 """Atomic file writes: write to a temporary name, then rename."""
 
+import math
 import os
 import re
+import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.file_kind import HEAD_BYTES, kind_of
 from diffbev_engine.core.regular_file import open_regular
 
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{8}\.tmp")
+_PRIVATE = 0o600
+_ABANDONED_S = 3600.0
+"""Age at which a temporary file has no writer any more: none takes minutes."""
 
 
 @contextmanager
-def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
+def atomic_path(path: Path, *, durable: bool = False, private: bool = False) -> Iterator[Path]:
     """Yield a temporary path next to ``path`` and rename it there on success.
 
     On any error the temporary file is removed and ``path`` is left as it was.  With
     ``durable`` the content reaches the disk before the rename and the name after it, so that a
     power cut leaves the old file or, once this has returned, the new one; never an empty one.
+    A ``private`` file can be read by its owner only, from its first byte on.
     """
     temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}.tmp")
     try:
+        if private:
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE))
         yield temporary
         if durable:
             _flush_to_disk(temporary)
@@ -34,42 +44,63 @@ def atomic_path(path: Path, *, durable: bool = False) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def sweep_temporaries(directory: Path, ours: Callable[[str], bool]) -> tuple[int, int]:
+def open_private(path: Path, *, append: bool = False) -> BinaryIO:
+    """Open a file for writing that only its owner can read, such as what a program prints."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_APPEND if append else os.O_TRUNC)
+    return os.fdopen(os.open(path, flags, _PRIVATE), "ab" if append else "wb")
+
+
+def sweep_temporaries(
+    directory: Path, ours: Callable[[str], bool], *, older_than_s: float = -math.inf
+) -> tuple[int, int]:
     """Remove what killed writers left of :func:`atomic_path`; only the sole writer may call this.
 
     Args:
         directory: the files right in it are swept, not those of subdirectories.
         ours: whether a file of this name is written by the caller alone.
+        older_than_s: leave files alone that were written since.
 
     Returns:
         Number and bytes of the files that were removed.
     """
     count = size = 0
-    for path in directory.iterdir():
-        match = _TEMPORARY.fullmatch(path.name)
-        if match and ours(match[1]) and path.is_file() and not path.is_symlink():
-            try:
-                freed = path.stat().st_size
-                path.unlink()
-            except OSError:  # it costs space, nothing else
+    latest = time.time() - older_than_s
+    for name in os.listdir(directory):  # noqa: PTH208 - 140,000 in a directory of labels
+        match = _TEMPORARY.fullmatch(name)
+        if not match or not ours(match[1]):
+            continue
+        path = directory / name
+        try:
+            found = path.lstat()
+            # ctime: a hard link to an old image is recent; a symbolic link is one of `prepare --images`.
+            if found.st_ctime > latest or not (stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode)):
                 continue
-            count, size = count + 1, size + freed
+            path.unlink()
+        except OSError:  # it costs space, nothing else
+            continue
+        count, size = count + 1, size + found.st_size
     return count, size
 
 
-def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+def sweep_abandoned(directory: Path) -> None:
+    """Remove temporary files that are too old to have a writer, whoever it was."""
+    with suppress(OSError):
+        sweep_temporaries(directory, lambda _name: True, older_than_s=_ABANDONED_S)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = False, private: bool = False) -> None:
     """Write ``content`` to ``path`` atomically."""
-    with atomic_path(path, durable=durable) as temporary:
+    with atomic_path(path, durable=durable, private=private) as temporary:
         temporary.write_bytes(content)
 
 
-def write_text(path: Path, content: str, *, durable: bool = False) -> None:
+def write_text(path: Path, content: str, *, durable: bool = False, private: bool = False) -> None:
     """Write ``content`` to ``path`` atomically, as UTF-8."""
-    write_bytes(path, content.encode(), durable=durable)
+    write_bytes(path, content.encode(), durable=durable, private=private)
 
 
 def make_writable_dir(path: Path, purpose: str) -> Path:
-    """Create ``path`` if needed and prove that it can be written.
+    """Create ``path`` if needed, prove that it can be written, and remove what killed writers left there.
 
     Raises:
         DiffBEVError: naming the folder, its ``purpose`` and the reason of the system.
@@ -83,6 +114,7 @@ def make_writable_dir(path: Path, purpose: str) -> Path:
         raise DiffBEVError(
             f"cannot write the {purpose} {path}: {reason}. Choose another directory or fix its permissions."
         ) from error
+    sweep_abandoned(path)
     return path
 
 

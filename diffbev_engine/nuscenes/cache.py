@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.core.files import atomic_path, make_writable_dir
+from diffbev_engine.core.files import atomic_path, make_writable_dir, sweep_abandoned
 from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.nuscenes.index import TableIndex, build_index
 from diffbev_engine.nuscenes.json_tables import ROW_TYPES
@@ -139,6 +139,7 @@ def _keep(index: TableIndex, fingerprint: np.ndarray, places: list[Path]) -> Non
             if _meant_to_be_read_only(path.parent):
                 raise PermissionError(0, "the folder is read-only")
             path.parent.mkdir(parents=True, exist_ok=True)
+            sweep_abandoned(path.parent)
             with atomic_path(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, fingerprint=fingerprint, **columns)
             return

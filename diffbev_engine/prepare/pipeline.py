@@ -15,7 +15,7 @@ import msgspec
 
 from diffbev_engine.core.classes import OBJECT_CLASSES
 from diffbev_engine.core.errors import DiffBEVError, ExitCode, UsageError
-from diffbev_engine.core.files import make_writable_dir
+from diffbev_engine.core.files import make_writable_dir, sweep_abandoned
 from diffbev_engine.core.progress import track
 from diffbev_engine.nuscenes.maps import MapLayers, load_map
 from diffbev_engine.nuscenes.splits import explain_empty_side, resolve_split
@@ -158,6 +158,7 @@ def _open_root(job: PrepareJob, wanted: PrepareRecord, tables: Tables) -> tuple[
         for split in SPLITS:
             make_writable_dir(root.image_dir(split), "image directory")
             make_writable_dir(root.label_dir(split), "label directory")
+        sweep_abandoned(root.root)
     except DiffBEVError as error:
         if job.output_dir is None:
             raise DiffBEVError(

@@ -7,6 +7,7 @@ from pathlib import Path
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import ExitCode
 from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.secrets import masked
 from diffbev_engine.findings.failure import read_tail
 from diffbev_engine.runbook.checks.check import CheckResult, Outcome, look_at
 from diffbev_engine.runbook.checks.files import PathExists
@@ -126,4 +127,4 @@ def _proof(results: list[CheckResult], outcome: Outcome) -> tuple[str, ...]:
 
 def _last_lines(outcome: Outcome, most: int = _MOST_LINES) -> tuple[str, ...]:
     lines = [line for line in (outcome.output or "").splitlines() if line.strip()]
-    return tuple(plain(line, longest=300).rstrip() for line in lines[-most:])
+    return tuple(plain(masked(line), longest=300).rstrip() for line in lines[-most:])

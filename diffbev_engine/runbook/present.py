@@ -65,7 +65,7 @@ def problem_json(
         "explanation": roots.words(problem.explanation).to_json(),
         "note": roots.words(problem.note).to_json() if problem.note else None,
         "locate": [
-            {"run": roots.command(command.run), "label": roots.words(command.label).to_json()}
+            {"run": roots.shown_command(command.run), "label": roots.words(command.label).to_json()}
             for command in problem.commands
         ],
         "remedies": [
@@ -141,10 +141,11 @@ def step_json(step: Step, roots: WorkspacePaths) -> dict[str, Any]:
         "text": roots.words(step.text).to_json() if step.text else None,
         "criterion": roots.words(step.criterion).to_json(),
         "commands": [
-            {"run": roots.command(command.run), "label": command.label.to_json()} for command in step.commands
+            {"run": roots.shown_command(command.run), "label": command.label.to_json()}
+            for command in step.commands
         ],
         "choose": step.choose,
-        "equivalent": {"run": roots.command(equivalent.run), "reason": equivalent.reason.to_json()}
+        "equivalent": {"run": roots.shown_command(equivalent.run), "reason": equivalent.reason.to_json()}
         if equivalent
         else None,
         "checks": [
@@ -157,9 +158,9 @@ def step_json(step: Step, roots: WorkspacePaths) -> dict[str, Any]:
         "inputs": [roots.fill(path) for path in step.inputs],
         "outputs": [roots.fill(path) for path in step.outputs],
         "problems": list(step.problems),
-        "fix": roots.command(step.fix) or None,
+        "fix": roots.shown_command(step.fix) or None,
         "run_dir": step.run_dir or None,
-        "resume": roots.command(step.resume) or None,
+        "resume": roots.shown_command(step.resume) or None,
         "long": step.long,
     }
 

@@ -6,6 +6,7 @@ from enum import Enum
 from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.secrets import masked_values
 from diffbev_engine.core.state_file import Count, Seconds, UnixTime
 from diffbev_engine.runs.process import ProcessIdentity
 
@@ -80,7 +81,7 @@ class StepRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {**asdict(self), "state": self.state.value, "put_off": self.deferred}
+        return {**masked_values(asdict(self)), "state": self.state.value, "put_off": self.deferred}
 
 
 @dataclass(frozen=True)

@@ -72,7 +72,7 @@ def _step(view: StepView, content: ReportContent) -> str:
     title = f"<b>{GLYPHS[state]} {escape(view.step.id)}</b> {escape(view.step.title[language])}"
     criterion = _lines(content.roots.words(view.step.criterion)[language])
     inside = [f"<p>{escape(words.CRITERION[language])}: {criterion}</p>"]
-    command = record.command or "\n".join(content.roots.command(one.run) for one in view.step.commands)
+    command = record.command or "\n".join(content.roots.shown_command(one.run) for one in view.step.commands)
     inside.append(f"<pre>{escape(command)}</pre>")
     if record.checks:
         items = "".join(

@@ -210,7 +210,7 @@ class _OneStep:
         if not anew and _was_cut_short(step, store, roots):
             self._commands = [Command(step.resume)]
             self._seconds_before = store.read()[step.id].seconds
-        self.shown_command = "\n".join(roots.command(command.run) for command in self._commands)
+        self.shown_command = "\n".join(roots.shown_command(command.run) for command in self._commands)
 
     def run(self, say: Callable[[str], None], stop: Callable[[], int], *, may_defer: bool) -> Ran:
         step, roots = self._step, self._roots

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from diffbev_engine.core.files import open_private
 from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.runbook.model import Command
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
@@ -73,7 +74,7 @@ class Shell:
         """Start ``script`` in a session of its own, so that Ctrl+C reaches it only through this class."""
         log.parent.mkdir(parents=True, exist_ok=True)
         self._log = log
-        with log.open("wb") as output:
+        with open_private(log) as output:
             self._process = subprocess.Popen(
                 ["bash", "-c", script],
                 cwd=roots.workspace,

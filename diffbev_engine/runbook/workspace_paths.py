@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual, filler
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.secrets import masked
 from diffbev_engine.core.toml import WORKSPACE_FILE, read_toml
 
 PLACEHOLDERS = ("workspace", "nuscenes_root", "data_root")
@@ -34,6 +35,10 @@ class WorkspacePaths:
         """Shell with the roots filled in, quoted where they hold blanks."""
         quoted = {name: shlex.quote(str(getattr(self, name))) for name in PLACEHOLDERS}
         return filler(quoted)(text).strip("\n")
+
+    def shown_command(self, text: str) -> str:
+        """The same to be read or recorded, not run: secrets in it are masked."""
+        return masked(self.command(text))
 
     def words(self, text: Bilingual) -> Bilingual:
         """Text for people with the roots filled in."""

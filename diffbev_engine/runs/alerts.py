@@ -15,6 +15,7 @@ from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.format import byte_size, count, duration, points
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.core.regular_file import read_end
+from diffbev_engine.core.secrets import masked, masked_values
 from diffbev_engine.core.state_file import Amount, UnixTime, convert
 
 _LARGEST = 1 << 20
@@ -79,7 +80,7 @@ def append_alerts(path: Path, alerts: Iterable[Alert]) -> None:
 
 
 def _plain(alert: Alert) -> dict[str, object]:
-    plain = asdict(alert) | {"about": alert.about.value if alert.about else None}
+    plain = masked_values(asdict(alert)) | {"about": alert.about.value if alert.about else None}
     return {name: value for name, value in plain.items() if value not in (None, "")}
 
 
@@ -102,7 +103,7 @@ def read_alerts(path: Path) -> tuple[Alert, ...]:
 
 def alert_words(alert: Alert) -> Bilingual:
     """One sentence, without the name of the run."""
-    step, why = count(alert.step), plain(alert.message)
+    step, why = count(alert.step), masked(plain(alert.message))
     zh_why, en_why = (f"：{why}", f": {why}") if why else ("", "")
     if alert.kind is AlertKind.STALLED:
         return Bilingual(f"已停滞，停在第 {step} 次迭代{zh_why}", f"stalled at iteration {step}{en_why}")

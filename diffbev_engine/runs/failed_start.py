@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 
 from diffbev_engine.core.files import write_text
 from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.secrets import masked, masked_command
 from diffbev_engine.core.state_file import Decoded, UnixTime, decode_file
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import current_launch
@@ -50,6 +51,6 @@ def write_failed_start(folder: RunFolder, message: str, exit_code: int, log: str
     Raises:
         OSError: of the system.
     """
-    command, process = tuple(sys.argv), identify()
-    start = FailedStart(time.time(), exit_code, message, log, command, process, current_launch())
+    command, process = tuple(masked_command(sys.argv)), identify()
+    start = FailedStart(time.time(), exit_code, masked(message), log, command, process, current_launch())
     write_text(folder.failed_start, json.dumps(asdict(start), indent=1) + "\n")

@@ -12,14 +12,18 @@ from typing import Annotated, Any
 from msgspec import Meta
 
 from diffbev_engine.core.errors import DiffBEVError, ExitCode
-from diffbev_engine.core.files import atomic_path, make_writable_dir
+from diffbev_engine.core.files import make_writable_dir, write_text
+from diffbev_engine.core.secrets import masked_command, without_secrets
 from diffbev_engine.core.state_file import Amount, Count, Decoded, FileName, UnixTime, decode_file
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import current_launch, refuse_if_held
 from diffbev_engine.runs.process import ProcessIdentity
 
-_SECRET = ("TOKEN", "KEY", "SECRET", "PASSW", "CREDENTIAL")
-_ENVIRONMENT = ("CUDA_", "NVIDIA_", "NCCL_", "OMP_", "GOMP_", "MKL_", "PYTORCH_", "TORCH", "DIFFBEV_")
+_FAMILIES = ("CUDA_", "NCCL_", "OMP_", "GOMP_", "KMP_", "MKL_", "PYTORCH_", "TORCHINDUCTOR_", "TORCH_NCCL_")
+_SINGLE = (
+    *("NVIDIA_VISIBLE_DEVICES", "NVIDIA_TF32_OVERRIDE", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "TORCH_HOME"),
+    *("TORCH_COMPILE_DISABLE", "TORCHDYNAMO_DISABLE", "TORCH_LOGS", "TORCH_SHOW_CPP_STACKTRACES"),
+)
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class Launch:
 
     id: str
     command: tuple[str, ...]
+    """Secrets in it are masked."""
     cwd: str
     environment: Mapping[str, str]
     """The variables that can change a run."""
@@ -152,9 +157,8 @@ def read_launch(folder: RunFolder) -> Launch | None:
 
 def write_launch(folder: RunFolder, launch: Launch) -> None:
     """Write ``launch.json``, so that a power cut leaves the old or the new one; for its owner to read."""
-    with atomic_path(folder.launch, durable=True) as temporary:
-        temporary.touch(mode=0o600)
-        temporary.write_text(json.dumps(asdict(launch), indent=1) + "\n", encoding="utf-8")
+    content = {**asdict(launch), "command": masked_command(launch.command)}
+    write_text(folder.launch, json.dumps(content, indent=1) + "\n", durable=True, private=True)
 
 
 def own_launch_files(folder: RunFolder) -> tuple[Path, ...]:
@@ -167,8 +171,9 @@ def own_launch_files(folder: RunFolder) -> tuple[Path, ...]:
 
 def telling_environment() -> dict[str, str]:
     """The variables of this process that can change a run, secrets skipped."""
-    return {
+    listed = {
         name: value
         for name, value in sorted(os.environ.items())
-        if name.startswith(_ENVIRONMENT) and not any(word in name.upper() for word in _SECRET)
+        if name in _SINGLE or name.startswith(_FAMILIES)
     }
+    return without_secrets(listed)

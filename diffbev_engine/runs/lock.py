@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.secrets import masked_command
 from diffbev_engine.core.state_file import Decoded, UnixTime, decode_file
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.process import Liveness, ProcessIdentity, identify
@@ -95,10 +96,11 @@ class RunLock:
 
     def name_owner(self, process: ProcessIdentity, command: Sequence[str], launch: str | None = None) -> None:
         """Write who the owner is; readers see the old name or the new one."""
-        owner = {**asdict(process), "since": time.time(), "command": list(command), "launch": launch}
+        shown = masked_command(command)
+        owner = {**asdict(process), "since": time.time(), "command": shown, "launch": launch}
         text = json.dumps(owner)
         if len(text) >= _LENGTH:
-            text = json.dumps({**owner, "command": [*command[:3], "…"]})
+            text = json.dumps({**owner, "command": [*shown[:3], "…"]})
         # Always the same length, in one write: no moment with half a name.
         os.pwrite(self._descriptor, f"{text:<{_LENGTH - 1}}\n".encode(), 0)
 

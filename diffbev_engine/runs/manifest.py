@@ -17,6 +17,7 @@ from msgspec import Meta
 
 from diffbev_engine import __version__
 from diffbev_engine.core.files import write_text
+from diffbev_engine.core.secrets import masked_command
 from diffbev_engine.core.state_file import Decoded, decode_file
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import current_launch
@@ -119,7 +120,7 @@ def write_manifest(
     """
     manifest = {
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": sys.argv,
+        "command": masked_command(sys.argv),
         "cwd": str(Path.cwd()),
         "config_path": config_path,
         "arguments": arguments,

@@ -11,6 +11,7 @@ URLs hold secrets: they are never logged, shown or put into reports; a service i
 Needs ``pip install "diffbev[notify]"``.
 """
 
+import logging
 import queue
 import threading
 import time
@@ -82,7 +83,8 @@ def notify_settings(workspace_file: Path) -> NotifySettings:
     events = _texts(workspace_file, table, "events") if "events" in table else None
     wrong = [name for name in events or () if name not in known]
     if wrong:
-        raise UsageError(f"{workspace_file}: notify.events: {wrong[0]!r} is none of {', '.join(known)}.")
+        named = "a URL" if "://" in wrong[0] else repr(wrong[0])
+        raise UsageError(f"{workspace_file}: notify.events: {named} is none of {', '.join(known)}.")
     language = table.get("language", language_of_the_shell())
     if language not in ("zh", "en"):
         raise UsageError(f'{workspace_file}: notify.language must be "zh" or "en".')
@@ -118,6 +120,7 @@ def send(settings: NotifySettings, title: str, body: str) -> tuple[str, ...]:
         import apprise
     except ImportError:
         raise DiffBEVError(_NEEDS_APPRISE.en) from None
+    logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)  # its warnings quote URLs
     refused = []
     for url in settings.urls:
         service = apprise.Apprise()

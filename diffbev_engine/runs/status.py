@@ -8,6 +8,7 @@ from enum import Enum
 from pathlib import Path
 
 from diffbev_engine.core.files import write_text
+from diffbev_engine.core.secrets import masked_values
 from diffbev_engine.core.state_file import Amount, Count, Decoded, Seconds, UnixTime, decode_file
 from diffbev_engine.runs.lock import current_launch
 from diffbev_engine.runs.process import ProcessIdentity, identify
@@ -147,7 +148,7 @@ class StatusWriter:
         )
         # A full disk must not end a run for the sake of its heartbeat; the next write may succeed.
         with suppress(OSError):
-            write_text(self._path, json.dumps(asdict(self.current), indent=1) + "\n")
+            write_text(self._path, json.dumps(masked_values(asdict(self.current)), indent=1) + "\n")
 
 
 def _progress(status: RunStatus) -> object:

@@ -18,6 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.files import open_private
 from diffbev_engine.core.format import mib_size
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import Launch, telling_environment, write_launch
@@ -83,7 +84,7 @@ class _Supervised:
             **os.environ,
             LAUNCH_VARIABLE: self.launch.id,
         }
-        with (self._folder.path / self.launch.console).open("ab") as console:
+        with open_private(self._folder.path / self.launch.console, append=True) as console:
             try:
                 return subprocess.Popen(
                     self.launch.command,

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 
 from diffbev_engine.core.errors import DiffBEVError, UsageError
-from diffbev_engine.core.files import make_writable_dir, write_text
+from diffbev_engine.core.files import make_writable_dir, sweep_abandoned, write_text
 from diffbev_engine.core.progress import track
 from diffbev_engine.synth.itinerary import Canvas, Recording, arrange
 from diffbev_engine.synth.job import SynthJob, SynthSummary
@@ -65,6 +65,7 @@ def _make(job: SynthJob) -> dict[str, Any]:
     """Write everything but the manifest; return what was made."""
     for channel in (CAMERA, LIDAR):
         (job.out / "samples" / channel).mkdir(parents=True, exist_ok=True)
+        sweep_abandoned(job.out / "samples" / channel)
     recordings, canvases = arrange(job)
     builder = TableBuilder(job)
     with closing(_record(job, recordings)) as records:

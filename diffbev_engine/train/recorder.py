@@ -11,6 +11,7 @@ from typing import Any, Protocol, TextIO
 from diffbev_engine.core.appending import Appender
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.format import duration, percent
+from diffbev_engine.core.secrets import MaskedLines
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.metrics.file import MetricsWriter, read_metrics
 from diffbev_engine.runs.status import Phase, RunState, StatusWriter
@@ -67,7 +68,7 @@ class RunLog:
         self.path = folder.log(datetime.now())
         self._file = _LogFile(self.path)
         self._handlers: list[logging.Handler] = [_Console(sys.stdout), self._file]
-        line = logging.Formatter("%(asctime)s %(levelname).1s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
+        line = MaskedLines("%(asctime)s %(levelname).1s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
         for handler in self._handlers:
             handler.setFormatter(line)
             logger.addHandler(handler)

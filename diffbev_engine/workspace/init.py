@@ -9,7 +9,7 @@ from pathlib import Path
 
 from diffbev_engine import __version__
 from diffbev_engine.core.errors import DiffBEVError, UsageError
-from diffbev_engine.core.files import atomic_path, did_you_mean, make_writable_dir
+from diffbev_engine.core.files import atomic_path, did_you_mean, make_writable_dir, sweep_abandoned
 from diffbev_engine.core.toml import WORKSPACE_FILE
 from diffbev_engine.workspace.content import FileContent, workspace_files
 from diffbev_engine.workspace.workspace import (
@@ -167,6 +167,7 @@ def _place(root: Path, path: str, content: FileContent, known: str | None) -> Fi
 
 def _write(target: Path, content: FileContent) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
+    sweep_abandoned(target.parent)
     with atomic_path(target) as temporary:
         temporary.write_bytes(content.text.encode())
         if content.executable:

@@ -97,12 +97,12 @@ class Workspace:
         return "\n".join([_HEADER + lines[0], *lines[1:], "", *tables, f"{_FILES_HEADER}[files]", *files, ""])
 
     def save(self) -> None:
-        """Write ``workspace.toml``.
+        """Write ``workspace.toml``, for its owner to read: ``[notify]`` holds what others must not know.
 
         Raises:
             OSError: of the system.
         """
-        write_text(self.manifest, self.to_toml())
+        write_text(self.manifest, self.to_toml(), private=True)
 
 
 def load_workspace(root: Path) -> Workspace:

@@ -57,8 +57,8 @@ def command_of(one: StepView, roots: WorkspacePaths) -> str:
     if one.record.command and one.state in (StepState.RUNNING, StepState.FAILED):
         return one.record.command
     if step.choose == "first_available":
-        return roots.command(step.commands[one.record.chosen or 0].run)
-    return "\n".join(roots.command(command.run) for command in step.commands)
+        return roots.shown_command(step.commands[one.record.chosen or 0].run)
+    return "\n".join(roots.shown_command(command.run) for command in step.commands)
 
 
 def step_blocks(one: StepView, snapshot: Snapshot, known: Known, *, stopping: bool) -> list[Block]:
@@ -104,7 +104,7 @@ def problem_blocks(problem: Problem, finding: Finding | None, roots: WorkspacePa
     for command in problem.commands:
         if command.label:
             locate.append((say(command.label, roots), "dim"))
-        locate.append((f"$ {roots.command(command.run)}", "accent"))
+        locate.append((f"$ {roots.shown_command(command.run)}", "accent"))
     if locate:
         blocks.append(Block(tr("runbook.l_locate"), tuple(locate)))
     if problem.note:
@@ -121,7 +121,7 @@ def copy_of_problem(problem: Problem, finding: Finding | None, roots: WorkspaceP
         if remedy.command:
             return filled(remedy, roots).command
     if problem.commands:
-        return "\n".join(roots.command(command.run) for command in problem.commands)
+        return "\n".join(roots.shown_command(command.run) for command in problem.commands)
     return "\n".join(say(remedy.text, roots) for remedy in remedies)
 
 
@@ -177,7 +177,7 @@ def _commands(one: StepView, roots: WorkspacePaths) -> Block:
         for number, command in enumerate(step.commands):
             if number:
                 rows.append((tr("runbook.or"), "dim"))
-            rows += _shell(roots.command(command.run))
+            rows += _shell(roots.shown_command(command.run))
     else:
         rows += _shell(command_of(one, roots))
     return Block(tr("runbook.l_command"), tuple(rows))
@@ -236,7 +236,7 @@ def _fix(step: Step, name: str | None, snapshot: Snapshot, known: Known) -> list
     assert roots is not None
     blocks = []
     if step.fix:
-        blocks.append(Block(tr("runbook.l_fix"), ((f"$ {roots.command(step.fix)}", "accent"),)))
+        blocks.append(Block(tr("runbook.l_fix"), ((f"$ {roots.shown_command(step.fix)}", "accent"),)))
     finding = known.findings[0] if known.findings else None
     known_id = finding.id if finding else name
     problem = view.runbook.problem(known_id) if view and known_id else None

@@ -122,8 +122,8 @@ def test_error_lines_are_told_from_others(tmp_path):
 def test_launch_json_keeps_no_secrets_and_is_private(folder, monkeypatch):
     monkeypatch.setenv("TORCH_HUB_TOKEN", "hush")
     monkeypatch.setenv("DIFFBEV_API_KEY", "hush")
-    monkeypatch.setenv("DIFFBEV_MODE", "told")
+    monkeypatch.setenv("NCCL_SOCKET_IFNAME", "told")
     start_detached(folder, [sys.executable, "-c", ""])
     assert "hush" not in folder.launch.read_text()
-    assert read_launch(folder).environment["DIFFBEV_MODE"] == "told"
+    assert read_launch(folder).environment["NCCL_SOCKET_IFNAME"] == "told"
     assert folder.launch.stat().st_mode & 0o777 == 0o600

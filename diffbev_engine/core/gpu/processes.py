@@ -10,6 +10,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from diffbev_engine.core.secrets import masked_command
+
 _MIB = 2**20
 _UNKNOWN_BYTES = 2**60
 """Above this the driver means "not available": all bits set, in old versions of nvidia-ml-py."""
@@ -100,7 +102,7 @@ def _command(process: Any) -> str | None:
     import psutil
 
     try:
-        return " ".join(process.cmdline())[:200] or process.name()
+        return " ".join(masked_command(process.cmdline()))[:200] or process.name()
     except psutil.Error:
         return None
 
