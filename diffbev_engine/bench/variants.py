@@ -6,15 +6,24 @@ BASELINE_OVERRIDES = ("model.diffusion=None", "model.depth_loss=None", "data.loa
 """What makes any DiffBEV configuration its own baseline."""
 
 _CONDITION_S = "model.diffusion.condition='S'"
+_CONDITION_O = "model.diffusion.condition='O'"
+_LAYOUT = "model.diffusion.target='layout'"
+_NO_NOISE = "model.diffusion.process='none'"
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "baseline": BASELINE_OVERRIDES,
     "depth": ("model.diffusion=None",),
-    "diffbev_O": ("model.diffusion.condition='O'",),
+    "diffbev_O": (_CONDITION_O,),
     "diffbev_S": (_CONDITION_S,),
     "diffbev_O+S": ("model.diffusion.condition='O+S'",),
     "diffbev_S_concat": (_CONDITION_S, "model.diffusion.fusion.type='concat'"),
     "diffbev_S_add": (_CONDITION_S, "model.diffusion.fusion.type='add'"),
+    "unet_plain": (_CONDITION_O, _NO_NOISE),
+    "layout_plain": (_CONDITION_O, _LAYOUT, _NO_NOISE),
+    "layout": (_CONDITION_O, _LAYOUT),
+    "layout_unaligned": (_CONDITION_O, _LAYOUT, "model.diffusion.aligned=False"),
+    "layout_small_bits": (_CONDITION_O, _LAYOUT, "model.diffusion.amplitude=0.1"),
+    "layout_skips": (_CONDITION_O, _LAYOUT, "model.diffusion.condition_skips=True"),
     "diffusion_only": (_CONDITION_S, "model.depth_loss=None", "data.load_depth=False"),
     "diffbev_S_self_attn": (_CONDITION_S, "model.diffusion.xt_encoding='self_attn'"),
 }
@@ -23,7 +32,8 @@ VARIANTS: dict[str, tuple[str, ...]] = {
 REFERENCE = "baseline"
 """The variant that gaps are measured against."""
 
-DEFAULT_VARIANTS = tuple(VARIANTS)[:-2]
+DEFAULT_VARIANTS = tuple(VARIANTS)[:7]
+"""The published form with each of its choices; the rest are controls, and the map as target."""
 
 
 def check_variants(names: tuple[str, ...]) -> None:

@@ -181,7 +181,8 @@ def _check_variants(diffusion: DiffusionSettings | None, seeds: int, steps: Sequ
             "model.diffusion=None. Evaluate it without them."
         )
     if diffusion is not None:
-        start = max(1, round(diffusion.start * diffusion.timesteps))
+        feature = diffusion.target == "feature"
+        start = max(1, round(diffusion.start * diffusion.timesteps)) if feature else diffusion.timesteps
         if steps and max(steps) > start:
             raise UsageError(
                 f"--steps {max(steps)}: denoising starts at time {start} "

@@ -11,7 +11,6 @@ the features die.
 Dimension letters: B batch, C channels, Z X BEV rows and columns.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -21,21 +20,10 @@ from torch import Tensor, nn
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.condition import Condition
 from diffbev_engine.models.diffusion import GaussianDiffusion, ddim_times, standardise
+from diffbev_engine.models.draws import Draws, evaluation_draws, training_draws
 from diffbev_engine.models.fusion import Fusion
-from diffbev_engine.models.seeding import seeded_generator
 from diffbev_engine.models.settings import DiffusionSettings
 from diffbev_engine.models.unet import ConditionalUNet
-
-
-class Draws(NamedTuple):
-    """The random numbers of one pass."""
-
-    start: Tensor
-    """(B, C, Z, X) standard normal: noise of the feature that is denoised for the task."""
-    times: Tensor | None = None
-    """(B,) int64 in 1 … T: times of Ldiff, in training."""
-    noise: Tensor | None = None
-    """(B, C, Z, X) standard normal: noise of Ldiff, in training."""
 
 
 class Refined(NamedTuple):
@@ -64,12 +52,13 @@ class DiffBEV(nn.Module):
 
     def __init__(self, channels: int, size: tuple[int, int], settings: DiffusionSettings) -> None:
         super().__init__()
-        _check(channels, settings)
+        check_sizes(channels, settings)
         self.shape = (channels, *size)
         self.steps = settings.steps
         self._train_steps = settings.train_steps
         self._start = max(1, round(settings.start * settings.timesteps))
         self._clamp = settings.clamp
+        self._deterministic = settings.process == "none"
         self.process = GaussianDiffusion(settings.schedule, settings.timesteps, settings.prediction)
         self.condition = Condition(settings.condition, channels, settings.groups)
         self.unet = ConditionalUNet(channels, settings)
@@ -83,8 +72,12 @@ class DiffBEV(nn.Module):
             depth_mass: (B, 1, Z, X) splatted depth distribution.
             draws: The random numbers; with ``times`` and ``noise`` Ldiff is computed too.
         """
-        target = standardise(feature.detach())  # B x C x Z x X
         condition = self.condition(feature, depth_mass)
+        if self._deterministic:  # the control: the same network on the feature itself
+            x = standardise(feature)
+            refined = x + self.unet(x, condition, self._full(self._start, x))
+            return Refined(self.fusion(feature, refined), None if draws.times is None else x.new_zeros(()))
+        target = standardise(feature.detach())  # B x C x Z x X
         denoised, noise_error = self.denoise(target, condition, draws)
         return Refined(self.fusion(feature, denoised), noise_error)
 
@@ -114,23 +107,12 @@ class DiffBEV(nn.Module):
         return self._estimate(x, output, t), (predicted - draws.noise).square().mean()
 
     def training_draws(self, batch: int, generator: torch.Generator) -> Draws:
-        """Random numbers of one training pass, on the generator's device."""
-        device, shape = generator.device, (batch, *self.shape)
-        return Draws(
-            start=torch.randn(shape, generator=generator, device=device),
-            times=torch.randint(1, self.process.timesteps + 1, (batch,), generator=generator, device=device),
-            noise=torch.randn(shape, generator=generator, device=device),
-        )
+        """See :func:`draws.training_draws`."""
+        return training_draws(self.shape, self.process.timesteps, batch, generator)
 
     def evaluation_draws(self, tokens: Sequence[str], seed: int, device: torch.device) -> Draws:
-        """Noise that belongs to each image: a pure function of its token, the seed and the device's type."""
-        noises = []
-        for token in tokens:
-            key = int.from_bytes(hashlib.sha256(token.encode()).digest()[:8], "big")
-            noises.append(
-                torch.randn(self.shape, generator=seeded_generator(device, seed, key), device=device)
-            )
-        return Draws(start=torch.stack(noises))
+        """See :func:`draws.evaluation_draws`."""
+        return evaluation_draws(self.shape, tokens, seed, device)
 
     def _estimate(self, x: Tensor, output: Tensor, t: Tensor) -> Tensor:
         return self.process.split(x, output, t)[0].clamp(-self._clamp, self._clamp)
@@ -139,7 +121,12 @@ class DiffBEV(nn.Module):
         return torch.full((len(like),), time, device=like.device)
 
 
-def _check(channels: int, settings: DiffusionSettings) -> None:
+def check_sizes(channels: int, settings: DiffusionSettings) -> None:
+    """Check that groups and heads divide the channels.
+
+    Raises:
+        UsageError: they do not.
+    """
     if channels % settings.groups and "S" in settings.condition:
         raise UsageError(
             f"model.diffusion.groups={settings.groups} does not divide model.lift.channels={channels}."

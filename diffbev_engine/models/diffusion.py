@@ -61,7 +61,7 @@ class GaussianDiffusion(nn.Module):
 
     def add_noise(self, x0: Tensor, t: Tensor, epsilon: Tensor) -> Tensor:
         """x_t for x0 (B, …), t (B,) int64 and standard normal ``epsilon`` (B, …)."""
-        signal, noise = self._at(t, x0)
+        signal, noise = self.at(t, x0)
         return signal * x0 + noise * epsilon
 
     def split(self, x_t: Tensor, output: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
@@ -70,7 +70,7 @@ class GaussianDiffusion(nn.Module):
         ``epsilon``: x0 = (x_t - sqrt(1 - abar) eps) / sqrt(abar).
         ``v``: v = sqrt(abar) eps - sqrt(1 - abar) x0 (Salimans and Ho, ICLR 2022, appendix D).
         """
-        signal, noise = self._at(t, x_t)
+        signal, noise = self.at(t, x_t)
         output = output.float()
         if self.prediction == "epsilon":
             return (x_t - noise * output) / signal, output
@@ -85,12 +85,13 @@ class GaussianDiffusion(nn.Module):
             t: (B,) int64.
             earlier: (B,) int64, below t; 0 returns ``x0``.
         """
-        signal, noise = self._at(t, x_t)
-        signal_next, noise_next = self._at(earlier, x_t)
+        signal, noise = self.at(t, x_t)
+        signal_next, noise_next = self.at(earlier, x_t)
         epsilon = (x_t - signal * x0) / noise  # consistent with a clamped x0
         return signal_next * x0 + noise_next * epsilon
 
-    def _at(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+    def at(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Amplitudes of signal and noise at t (B,), in a shape that multiplies ``like`` (B, …)."""
         shape = (len(t),) + (1,) * (like.dim() - 1)
         return self.signal[t].view(shape), self.noise[t].view(shape)
 

@@ -10,7 +10,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeCopyMode, FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from diffbev_engine.models.diffbev import Draws
+from diffbev_engine.models.draws import Draws
 from diffbev_engine.models.model import BEVModel
 
 
@@ -40,7 +40,7 @@ def count_flops(model: BEVModel, image_size: tuple[int, int]) -> Flops:
             fake_model.eval()(images, intrinsics, Draws(noise) if noise is not None else None)
         with FlopCounterMode(display=False) as training:
             times = torch.ones(1, dtype=torch.int64)
-            draws = Draws(noise, times, noise) if noise is not None else None
+            draws = Draws(noise, times, noise, times, noise, noise) if noise is not None else None
             output = fake_model.train()(images, intrinsics, draws)
             sum(tensor.float().sum() for tensor in output if tensor is not None).backward()
     return Flops(inference.get_total_flops(), training.get_total_flops())

@@ -21,14 +21,21 @@ class Fusion(nn.Module):
 
     Args:
         settings: Type and sizes.
-        channels: Channels of both features.
+        channels: Channels of the original feature.
         size: (Z, X) of both features.
+        denoised_channels: Of the denoised feature; as many as the original's unless given.
     """
 
-    def __init__(self, settings: FusionSettings, channels: int, size: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        settings: FusionSettings,
+        channels: int,
+        size: tuple[int, int],
+        denoised_channels: int | None = None,
+    ) -> None:
         super().__init__()
         self.kind = settings.type
-        self.scale = nn.Conv2d(channels, channels, 1)  # the denoised feature is standardised
+        self.scale = nn.Conv2d(denoised_channels or channels, channels, 1)  # its variance is another
         self.norm: nn.Module = nn.Identity() if self.kind == "add" else GroupNorm(1, channels)
         if self.kind == "cross_attn":
             self.attention = CrossAttention(channels, settings.heads, settings.key_stride, size)

@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.backbone import Backbone
-from diffbev_engine.models.diffbev import DiffBEV, Draws
+from diffbev_engine.models.diffbev import DiffBEV
+from diffbev_engine.models.draws import Draws
 from diffbev_engine.models.head import PyramidHead
+from diffbev_engine.models.layout import LayoutDiffusion
 from diffbev_engine.models.lift_splat import LiftSplat
 from diffbev_engine.models.settings import ModelSettings
 
@@ -72,7 +74,11 @@ class BEVModel(nn.Module):
         self.head = PyramidHead(channels, settings.head, settings.loss.priors)
         size = (self.lift.grid.rows, self.lift.grid.cols)
         # Built last: the other parts start with the weights that a baseline of the same seed has.
-        self.diffusion = DiffBEV(channels, size, settings.diffusion) if settings.diffusion else None
+        self.diffusion: DiffBEV | LayoutDiffusion | None = None
+        if settings.diffusion and settings.diffusion.target == "layout":
+            self.diffusion = LayoutDiffusion(channels, size, settings.diffusion, settings.loss.priors)
+        elif settings.diffusion:
+            self.diffusion = DiffBEV(channels, size, settings.diffusion)
         for name in ("pixel_mean", "pixel_std"):
             value = torch.tensor(getattr(self.backbone, name)).view(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)

@@ -81,6 +81,15 @@ class FusionSettings(StrictSettings):
 class DiffusionSettings(StrictSettings):
     """The conditional diffusion module: what is denoised, under which condition, in how many steps."""
 
+    target: Literal["feature", "layout"] = "feature"
+    """What is denoised. ``feature``: the standardised BEV feature, as published; ``layout``: the BEV map,
+    whose clean side in training is the ground truth, sampled from pure noise under the BEV feature."""
+    process: Literal["diffusion", "none"] = "diffusion"
+    """``none``: the control, the same network without noise, in one deterministic pass."""
+    aligned: bool = True
+    """``layout``: train head and U-Net also on the network's own estimates, which later steps begin with."""
+    amplitude: PositiveFloat = 0.5
+    """``layout``: size of the analog bits; the smaller, the more the map has to come from the condition."""
     condition: Literal["O", "S", "O+S"] = "S"
     """``O``: the original BEV feature; ``S``: the splatted depth distribution; or their sum."""
     timesteps: Annotated[int, Field(ge=10)] = 1000
@@ -89,19 +98,21 @@ class DiffusionSettings(StrictSettings):
     prediction: Literal["epsilon", "v"] = "epsilon"
     """What the U-Net predicts; Ldiff is the error of the noise in both cases."""
     start: Probability = 0.3
-    """The feature is noised to ``start * timesteps`` and denoised from there."""
+    """``feature``: it is noised to ``start * timesteps`` and denoised from there."""
     train_steps: PositiveInt = 1
-    """DDIM steps in training; gradients flow through the last one."""
+    """``feature``: DDIM steps in training; gradients flow through the last one."""
     steps: PositiveInt = 3
     """DDIM steps in evaluation."""
     clamp: PositiveFloat = 4.0
-    """Limit of the denoised feature, in standard deviations of the original one."""
+    """``feature``: limit of the denoised feature, in standard deviations of the original one."""
     widths: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], Field(strict=False)] = (64, 128, 256)
     """Channels of the U-Net's levels."""
     blocks: PositiveInt = 2
     """Residual blocks a level."""
     groups: PositiveInt = 32
     """Groups of every group norm of the U-Net."""
+    condition_skips: bool = False
+    """Whether the condition also joins the skip connections, not the coarsest level alone."""
     xt_encoding: Literal["conv", "self_attn"] = "conv"
     """How the noised feature is encoded before it weighs the condition; the finest level always by conv."""
     fusion: FusionSettings = FusionSettings()

@@ -36,14 +36,23 @@ class ConditionalUNet(nn.Module):
     starts at the variance of the noise, 1.
 
     Args:
-        channels: Channels of the noised feature, the condition and the output.
-        settings: Widths, blocks, groups, encoding of the noised feature.
+        channels: Channels of the input.
+        settings: Widths, blocks, groups, encoding of the input.
+        condition_channels: Of the condition; as many as the input's unless given.
+        out_channels: Of the output; as many as the input's unless given.
 
     Raises:
         UsageError: groups that do not divide a width.
     """
 
-    def __init__(self, channels: int, settings: DiffusionSettings) -> None:
+    def __init__(
+        self,
+        channels: int,
+        settings: DiffusionSettings,
+        *,
+        condition_channels: int | None = None,
+        out_channels: int | None = None,
+    ) -> None:
         super().__init__()
         widths, groups, blocks = settings.widths, settings.groups, settings.blocks
         for width in widths:
@@ -53,9 +62,10 @@ class ConditionalUNet(nn.Module):
                     "of model.diffusion.widths."
                 )
         self.time_scale = _TIME_SCALE / settings.timesteps
+        self.condition_skips = settings.condition_skips
         self.time = TimeEmbedding(_TIME_WIDTH)
         self.enter = nn.Conv2d(channels, widths[0], 3, padding=1)
-        self.enter_condition = nn.Conv2d(channels, widths[0], 3, padding=1)
+        self.enter_condition = nn.Conv2d(condition_channels or channels, widths[0], 3, padding=1)
         self.encoder = nn.ModuleList(_stage(w, w, groups, blocks) for w in widths)
         self.condition = nn.ModuleList(ResidualBlock(w, w, groups, None) for w in widths)
         self.gates = nn.ModuleList(
@@ -69,7 +79,7 @@ class ConditionalUNet(nn.Module):
         self.bottleneck = ResidualBlock(widths[-1], widths[-1], groups, _TIME_WIDTH)
         self.decoder = nn.ModuleList(_stage(below + w, w, groups, blocks) for w, below in pairwise(widths))
         self.norm = GroupNorm(groups, widths[0])
-        self.leave = nn.Conv2d(widths[0], channels, 3, padding=1)
+        self.leave = nn.Conv2d(widths[0], out_channels or channels, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         assert self.leave.bias is not None
         nn.init.zeros_(self.leave.bias)
@@ -85,6 +95,11 @@ class ConditionalUNet(nn.Module):
         Returns:
             (B, C, Z, X), the noise or the velocity.
         """
+        predicted: Tensor = self.leave(self.features(x_t, condition, t))
+        return predicted
+
+    def features(self, x_t: Tensor, condition: Tensor, t: Tensor) -> Tensor:
+        """What the output is read from, (B, widths[0], Z, X); arguments as in ``forward``."""
         time = self.time(t * self.time_scale)  # B x E
         x, c = self.enter(x_t), self.enter_condition(condition)
         skips: list[Tensor] = []
@@ -92,14 +107,14 @@ class ConditionalUNet(nn.Module):
             x = _run(self.encoder[level], x, time)
             c = self.gates[level](self.condition[level](c), x)
             if level < _LEVELS - 1:
-                skips.append(x)
+                skips.append(x + c if self.condition_skips else x)
                 x, c = self.down[level](x), self.down_condition[level](c)
         x = self.bottleneck(self.attention(x) + c, time)
         for level in reversed(range(_LEVELS - 1)):
             joined = torch.cat([upsample(x, skips[level].shape[-2:]), skips[level]], dim=1)
             x = _run(self.decoder[level], joined, time)
-        predicted: Tensor = self.leave(nn.functional.silu(self.norm(x)))
-        return predicted
+        features: Tensor = nn.functional.silu(self.norm(x))
+        return features
 
 
 def _stage(in_channels: int, channels: int, groups: int, blocks: int) -> nn.ModuleList:

@@ -14,7 +14,8 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.models.depth import depth_loss, depth_target
-from diffbev_engine.models.diffbev import Draws
+from diffbev_engine.models.draws import Draws
+from diffbev_engine.models.layout import LayoutDiffusion, with_layout
 from diffbev_engine.models.losses import SegmentationLoss
 from diffbev_engine.models.model import BEVModel, ModelOutput
 from diffbev_engine.models.photometric import distort, draw_distortion, normalise
@@ -112,7 +113,7 @@ class TrainingStep:
             images = distort(images, draw_distortion(len(images), generator))
         images = normalise(images, self.model.pixel_mean, self.model.pixel_std)
         with autocast(device, settings.precision):
-            output: ModelOutput = self._parallel(images, batch.intrinsics, self._draws(len(images), draw))
+            output: ModelOutput = self._parallel(images, batch.intrinsics, self._draws(batch, draw))
         valid = batch.valid(settings.data.mask)
         losses = {"Lwce": self._segmentation_loss(output.logits, batch.classes(), valid, batch.known)}
         if settings.model.depth_loss:
@@ -122,12 +123,16 @@ class TrainingStep:
         weights = loss_terms(settings.model)
         return losses | {"loss": torch.stack([weights[name] * term for name, term in losses.items()]).sum()}
 
-    def _draws(self, batch: int, draw: int) -> Draws | None:
+    def _draws(self, batch: Batch, draw: int) -> Draws | None:
         """Noise of the diffusion: a pure function of seed, draw and process, made on the device."""
         if self.model.diffusion is None:
             return None
         key = (self._settings.seed, draw, self._processes.shard.rank, _DIFFUSION_STREAM)
-        return self.model.diffusion.training_draws(batch, seeded_generator(self._processes.device, *key))
+        generator = seeded_generator(self._processes.device, *key)
+        draws = self.model.diffusion.training_draws(len(batch.tokens), generator)
+        if not isinstance(self.model.diffusion, LayoutDiffusion):
+            return draws
+        return with_layout(draws, batch.classes(), batch.valid(self._settings.data.mask), batch.known)
 
     def _depth_loss(self, depth_logits: Tensor, batch: Batch) -> Tensor:
         assert self._settings.model.depth_loss is not None

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from diffbev_engine.core.errors import UsageError
-from diffbev_engine.models.diffbev import DiffBEV, Draws
+from diffbev_engine.models.diffbev import DiffBEV
+from diffbev_engine.models.draws import Draws
 from diffbev_engine.models.losses import SegmentationLoss
 from diffbev_engine.models.model import BEVModel, build_model
 from diffbev_engine.models.seeding import seeded_generator

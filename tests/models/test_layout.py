@@ -1,0 +1,131 @@
+"""Diffusion of the map: begins as the baseline, learns from the ground truth, samples what it was taught."""
+
+import pytest
+import torch
+
+from diffbev_engine.core.classes import CLASS_PRIORS, NUM_CLASSES
+from diffbev_engine.models.draws import Draws
+from diffbev_engine.models.layout import LayoutDiffusion, with_layout
+from diffbev_engine.models.seeding import seeded_generator
+from diffbev_engine.models.settings import DiffusionSettings
+from tests.models.test_diffbev import SMALL, baseline, build, inputs
+
+CPU = torch.device("cpu")
+SIZE = (12, 8)
+
+
+def module(**changes) -> LayoutDiffusion:
+    torch.manual_seed(0)
+    settings = DiffusionSettings(**SMALL | {"target": "layout", "condition": "O"} | changes)
+    return LayoutDiffusion(16, SIZE, settings, CLASS_PRIORS)
+
+
+def scene(batch=2):
+    """A BEV feature, its depth mass and ground truth: the left half is road."""
+    feature = torch.randn(batch, 16, *SIZE, generator=torch.Generator().manual_seed(1))
+    classes = torch.zeros(batch, NUM_CLASSES, 2 * SIZE[0], 2 * SIZE[1], dtype=torch.bool)
+    classes[:, 0, :, : SIZE[1]] = True
+    valid = torch.ones(batch, 2 * SIZE[0], 2 * SIZE[1], dtype=torch.bool)
+    return feature, torch.zeros(batch, 1, *SIZE), classes, valid, torch.ones(batch, NUM_CLASSES).bool()
+
+
+def drawn(one: LayoutDiffusion, classes, valid, known, seed=3) -> Draws:
+    draws = one.training_draws(len(classes), seeded_generator("cpu", seed))
+    return with_layout(draws, classes, valid, known)
+
+
+@pytest.mark.parametrize("process", ["diffusion", "none"])
+def test_an_untrained_network_is_its_baseline_to_the_bit(process):
+    model, plain = build(target="layout", condition="O", process=process).eval(), baseline().eval()
+    for network in (model, plain):  # else the zero classifier hides every difference
+        torch.nn.init.normal_(network.head.classifier.weight, generator=torch.Generator().manual_seed(5))
+    noise = model.diffusion.evaluation_draws(["a", "b"], 0, CPU)
+    assert torch.equal(model(*inputs(), noise).logits, plain(*inputs()).logits)
+
+
+def test_ldiff_starts_at_the_balanced_entropy_of_the_priors():
+    one, (feature, mass, classes, valid, known) = module(), scene()
+    error = one(feature, mass, drawn(one, classes, valid, known)).noise_error
+    priors = torch.tensor(CLASS_PRIORS)
+    share = classes.float().mean(dim=(0, 2, 3))  # cells are all or nothing here
+    expected = share * priors.rsqrt() * -priors.log() + (1 - share) * -(1 - priors).log()
+    assert error.item() == pytest.approx(expected.mean().item(), rel=1e-5)
+
+
+def test_cells_and_classes_that_nobody_annotated_say_nothing():
+    one, (feature, mass, classes, valid, known) = module(), scene()
+    valid[:, : SIZE[0]] = False
+    known[:, 1] = False
+    draws = drawn(one, classes, valid, known)
+    before = one(feature, mass, draws).noise_error
+    classes[:, :, : SIZE[0]] ^= True
+    classes[:, 1] ^= True
+    changed = drawn(one, classes, valid, known)
+    assert torch.equal(changed.layout[:, 1], torch.zeros_like(changed.layout[:, 1]))
+    after = one(feature, mass, draws._replace(weight=changed.weight)).noise_error
+    assert torch.equal(before, after)
+    assert draws.weight[:, :, : SIZE[0] // 2].sum() == 0
+
+
+def test_the_encoder_learns_from_the_map_and_the_estimates_carry_no_gradient():
+    one, (feature, mass, classes, valid, known) = module(), scene()
+    torch.nn.init.normal_(one.unet.leave.weight, std=0.1)
+    torch.nn.init.normal_(one.fusion.project.weight, std=0.1)
+    feature.requires_grad_()
+    refined = one(feature, mass, drawn(one, classes, valid, known))
+    (gradient,) = torch.autograd.grad(refined.noise_error, feature)
+    assert gradient.abs().max() > 0
+    x, _ = one._task_input(_told(one, feature, mass), drawn(one, classes, valid, known))
+    assert not x.requires_grad
+
+
+def _told(one, feature, mass):
+    from diffbev_engine.models.diffusion import standardise
+    from diffbev_engine.models.layout import _Told
+
+    return _Told(standardise(feature), one.condition(feature, mass))
+
+
+def test_half_of_the_task_begins_with_noise_and_the_rest_with_estimates():
+    one, (feature, mass, classes, valid, known) = module(), scene(batch=64)
+    draws = drawn(one, classes, valid, known)
+    begins = draws.task_times == one.process.timesteps
+    assert 16 < begins.sum() < 48
+    x, t = one._task_input(_told(one, feature, mass), draws)
+    assert torch.equal(t, draws.task_times)
+    assert torch.equal(x[begins], draws.start[begins])
+    prior = one._bits(torch.logit(torch.tensor(CLASS_PRIORS)))[:, None, None].expand(NUM_CLASSES, *SIZE)
+    again = one.process.add_noise(prior.expand(64, -1, -1, -1), t, draws.start)
+    torch.testing.assert_close(x[~begins], again[~begins])
+    plain = module(aligned=False)
+    x, t = plain._task_input(_told(plain, feature, mass), draws)
+    assert torch.equal(x, draws.start)
+    assert set(t.tolist()) == {plain.process.timesteps}
+
+
+def test_it_learns_a_map_and_more_steps_do_not_unlearn_it():
+    one, (feature, mass, classes, valid, known) = module(timesteps=100), scene()
+    optimizer = torch.optim.AdamW(one.parameters(), lr=3e-3)
+    for number in range(60):
+        error = one(feature, mass, drawn(one, classes, valid, known, seed=number)).noise_error
+        optimizer.zero_grad()
+        error.backward()
+        optimizer.step()
+    assert error.item() < 0.05
+    one.eval()
+    truth = classes[:, 0, ::2, ::2]
+    for steps in (1, 3, 10):
+        one.steps = steps
+        told = _told(one, feature, mass)
+        hidden = one._sample(told, one.evaluation_draws(["a", "b"], 0, CPU).start)
+        assert ((one.unet.leave(hidden)[:, 0] > 0) == truth).float().mean() > 0.99, steps
+
+
+def test_the_control_has_no_noise():
+    one, (feature, mass, *_) = module(process="none").eval(), scene()
+    torch.nn.init.normal_(one.fusion.project.weight, std=0.1)
+    first, second = (
+        one(feature, mass, one.evaluation_draws(tokens, 0, CPU)).feature
+        for tokens in (["a", "b"], ["c", "d"])
+    )
+    assert torch.equal(first, second)
