@@ -125,6 +125,9 @@ class Saver:
         self._newest = None
         if is_best:
             self._best = None
+        if self._error:
+            logger.info("checkpoints can be written again")
+            self._over_if_nothing_waits()
         self.retry(now=True)
         return path
 
@@ -147,7 +150,7 @@ class Saver:
         except UnwrittenCheckpointError as error:
             self._failed(error)
             return
-        self._error, self._wait_s = None, 0.0
+        self._over_if_nothing_waits()
 
     def settle(
         self, patience_s: float, asked_to_stop: Callable[[], object], waiting: Callable[[], None]
@@ -170,6 +173,10 @@ class Saver:
             waiting()
             time.sleep(_LOOK_S)
             self.retry()
+
+    def _over_if_nothing_waits(self) -> None:
+        if not (self._newest or self._best):
+            self._error, self._wait_s = None, 0.0
 
     def _failed(self, error: UnwrittenCheckpointError) -> None:
         now = time.monotonic()

@@ -64,6 +64,16 @@ def test_what_cannot_be_written_is_written_later_as_it_was(tmp_path, full_disk, 
     assert len([one for one in caplog.records if one.levelname == "WARNING"]) == 1, "said once"
 
 
+def test_once_a_newer_checkpoint_is_written_nothing_waits_any_more(tmp_path, full_disk, weights):
+    saver = Saver(RunFolder(tmp_path), keep=3)
+    full_disk(True)
+    saver.save(checkpoint(1, weights), is_best=False)
+    full_disk(False)
+    assert saver.save(checkpoint(2, weights), is_best=False)
+    assert saver.trouble is None
+    saver.settle(0.0, lambda: True, lambda: None)
+
+
 def test_the_end_waits_for_the_disk_and_says_when_it_gives_up(tmp_path, full_disk, weights, monkeypatch):
     monkeypatch.setattr(saving, "FIRST_WAIT_S", 0.0)
     monkeypatch.setattr(saving, "_LOOK_S", 0.001)
