@@ -25,7 +25,8 @@ KEYS: tuple[tuple[str, str], ...] = (
     ("load_from init_checkpoint", f"Weights of the backbone are model.backbone.pretrained='PATH'. {_RUN}"),
     ("gpu_ids gpus num_gpus device devices", "GPUs are chosen with --gpu-ids on the command line"),
     (
-        "dist_params launcher env_cfg find_unused_parameters mp_start_method opencv_num_threads strategy",
+        "dist_params.backend dist_params.port launcher env_cfg find_unused_parameters mp_start_method "
+        "opencv_num_threads strategy",
         "torchrun starts and connects the processes. Remove it",
     ),
     ("cudnn_benchmark randomness", "Reproducibility is set by seed and deterministic. Remove it"),

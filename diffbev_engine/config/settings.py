@@ -11,6 +11,7 @@ from diffbev_engine.evaluate.settings import EvaluationSettings
 from diffbev_engine.models.settings import ModelSettings
 from diffbev_engine.train.settings import (
     CheckpointSettings,
+    DistSettings,
     LogSettings,
     LrSettings,
     OptimizerConfigSettings,
@@ -33,6 +34,7 @@ class Settings(StrictSettings):
     checkpoint_config: CheckpointSettings = CheckpointSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     log_config: LogSettings = LogSettings()
+    dist_params: DistSettings = DistSettings()
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     """Arithmetic of the network; geometry, losses and softmaxes stay in fp32."""
     compile: Literal["off", "head", "all"] = "off"

@@ -70,6 +70,11 @@ class ProcessIdentity:
         return self.liveness() is Liveness.ALIVE
 
     @property
+    def ended(self) -> bool:
+        """Whether the process is known to run no more; of another machine nothing is known."""
+        return self.liveness() in (Liveness.DEAD, Liveness.REBOOTED)
+
+    @property
     def suspended(self) -> bool:
         """Whether the process runs on this machine, but was stopped by SIGSTOP or Ctrl+Z."""
         return self.alive and _state(self.pid) == "T"

@@ -1,8 +1,11 @@
 """One training process or many: rank, device, and what the processes agree on."""
 
+import faulthandler
+import io
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import torch
@@ -11,9 +14,12 @@ from torch import distributed
 from diffbev_engine.core.errors import DiffBEVError, OutOfGPUMemoryError, UsageError
 from diffbev_engine.core.gpu.select import VISIBLE, no_such_gpu
 from diffbev_engine.dataset.order import Shard
-from diffbev_engine.findings.catalogue import says
+from diffbev_engine.findings.catalogue import Strength, says
+from diffbev_engine.train.heartbeat import Heartbeat
+from diffbev_engine.train.peers import Activity, LostProcessError
 
 _COLLECTIVE_TIMEOUT = timedelta(minutes=30)
+_LONGEST_EXIT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,8 @@ class Processes:
     shard: Shard
     control: distributed.ProcessGroup | None = None
     """Group for host-side agreement; it never waits for the GPU.  ``None`` for one process."""
+    heartbeat: Heartbeat | None = None
+    """Notices the loss of another process; see ``taking_part``."""
 
     @property
     def is_main(self) -> bool:
@@ -31,20 +39,74 @@ class Processes:
         return self.shard.rank == 0
 
     def any(self, flag: bool) -> bool:
-        """Whether ``flag`` holds in any process; all processes must call this together."""
+        """Whether ``flag`` holds in any process; all processes must call this together.
+
+        Raises:
+            LostProcessError: another process was lost.
+        """
         if self.control is None:
             return flag
         vote = torch.tensor(int(flag))
-        distributed.all_reduce(vote, op=distributed.ReduceOp.MAX, group=self.control)
+        self._wait(distributed.all_reduce(vote, distributed.ReduceOp.MAX, self.control, async_op=True))
         return bool(vote.item())
 
     def gather(self, value: object) -> list[object]:
-        """The value of every process, in rank order, in every process."""
+        """The value of every process, in rank order, in every process; tensors and plain values only.
+
+        Raises:
+            LostProcessError: another process was lost.
+        """
         if self.control is None:
             return [value]
-        values: list[object] = [None] * self.shard.world_size
-        distributed.all_gather_object(values, value, group=self.control)
-        return values
+        buffer = io.BytesIO()
+        torch.save(value, buffer)
+        own = torch.frombuffer(buffer.getbuffer(), dtype=torch.uint8)
+        ranks = range(self.shard.world_size)
+        lengths = [torch.zeros(1, dtype=torch.int64) for _ in ranks]
+        length = torch.tensor([len(own)])
+        self._wait(distributed.all_gather(lengths, length, self.control, async_op=True))
+        longest = max(int(length) for length in lengths)
+        padded = torch.zeros(longest, dtype=torch.uint8)
+        padded[: len(own)] = own
+        found = [torch.empty_like(padded) for _ in ranks]
+        self._wait(distributed.all_gather(found, padded, self.control, async_op=True))
+        contents = [data[: int(length)] for data, length in zip(found, lengths, strict=True)]
+        return [torch.load(io.BytesIO(each.numpy().tobytes()), weights_only=True) for each in contents]
+
+    def _wait(self, work: distributed.Work | None) -> None:
+        assert work is not None, "this process is in the group"
+        if self.heartbeat:
+            self.heartbeat.wait(work)
+        else:
+            work.wait()
+
+    def stand_in(self, rescue: Callable[[DiffBEVError], DiffBEVError]) -> None:
+        """Set what saves and records the end in place of the main thread; see ``Heartbeat.rescue``."""
+        if self.heartbeat:
+            self.heartbeat.rescue = rescue
+
+    def check(self) -> None:
+        """Return if all processes take part.
+
+        Raises:
+            LostProcessError: another process was lost; the caller has to save alone, and to leave.
+        """
+        if self.heartbeat:
+            self.heartbeat.check()
+
+    def now(self, activity: Activity, of: object = "") -> None:
+        """Tell the other processes what this one begins to do."""
+        if self.heartbeat:
+            self.heartbeat.now(activity, of)
+
+    def lost(self, error: BaseException) -> LostProcessError | None:
+        """The lost process behind ``error``, if there is one; the caller has to save alone, and to leave."""
+        if self.heartbeat is None or isinstance(error, LostProcessError):
+            return error if isinstance(error, LostProcessError) else None
+        broken = isinstance(error, distributed.DistBackendError) or (
+            isinstance(error, RuntimeError) and says("process-group", str(error), Strength.POSSIBLE)
+        )
+        return self.heartbeat.explain(error) if broken else None
 
 
 def join_processes(gpu_ids: Sequence[int]) -> Processes:
@@ -92,6 +154,33 @@ def device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} threads (no GPU found)"
+
+
+@contextmanager
+def taking_part(processes: Processes, limit_s: float) -> Iterator[Processes]:
+    """The processes with a heartbeat while the block runs; all leave it, and their group, together.
+
+    Args:
+        processes: this one, which has joined the others.
+        limit_s: within this time all end if one is lost.
+    """
+    if processes.control is None:
+        yield processes
+        return
+    heartbeat = Heartbeat(processes.shard.rank, processes.shard.world_size, limit_s)
+    try:
+        yield replace(processes, heartbeat=heartbeat)
+    except BaseException as error:
+        heartbeat.leave(error)
+        raise
+    else:
+        heartbeat.leave(None)
+    finally:
+        if heartbeat.loss is None:
+            leave_processes()
+        else:  # to leave the group would be to wait for the lost process, as the end of Python may be
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            faulthandler.dump_traceback_later(_LONGEST_EXIT_S, exit=True, file=nowhere)
 
 
 def leave_processes() -> None:

@@ -2,15 +2,12 @@
 
 import gc
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from diffbev_engine.config.settings import Settings
-from diffbev_engine.core.errors import DiffBEVError, DivergedError, InterruptedTraining
-from diffbev_engine.core.format import points
+from diffbev_engine.core.errors import DiffBEVError, InterruptedTraining
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.runs.folder import RunFolder
@@ -21,8 +18,9 @@ from diffbev_engine.train.clock import StepClock
 from diffbev_engine.train.depth_watch import DepthWatch
 from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.meter import Meter
-from diffbev_engine.train.recorder import Recorder, Scores, logger
-from diffbev_engine.train.saving import Saver
+from diffbev_engine.train.peers import Activity
+from diffbev_engine.train.recorder import Recorder, Scores
+from diffbev_engine.train.run_checkpoints import LEAVING_S, RunCheckpoints
 from diffbev_engine.train.signals import StopRequest
 from diffbev_engine.train.step import TrainingStep, loss_names
 from diffbev_engine.train.workers import WorkerWatch, dead_worker, is_dead_worker
@@ -31,8 +29,6 @@ Evaluate = Callable[[BEVModel, Callable[[int], None], Callable[[float], None]], 
 """Scores the model.  Calls back with the number of images done, and while it waits for a batch with the
 seconds so far; both may raise to stop it."""
 
-_LEAVING_S = 20.0
-"""For how long a process that was asked to leave tries to write its checkpoint."""
 _AT_THE_END_S = 12 * 3600.0
 """For how long a run that is done tries to write its last one: over a night."""
 
@@ -65,13 +61,12 @@ class TrainingLoop:
         self._evaluate = evaluate
         self._stop = stop
         self._recorder: Recorder | None = None
-        self._saver = Saver(folder, settings.checkpoint_config.max_keep_ckpts)
-        self._saved: Progress | None = None
         self._workers = WorkerWatch()
         self._depth = DepthWatch(expected=settings.model.depth_loss is not None)
         self._meter = Meter(
             loss_names(settings.model), processes.device, guard_grad_norm=settings.precision != "fp16"
         )
+        self._checkpoints = RunCheckpoints(step, self._meter, settings, folder, processes)
         self._clock = StepClock()
         self.progress = Progress()
 
@@ -81,7 +76,7 @@ class TrainingLoop:
         self._step.load_state(checkpoint.optimizer, checkpoint.scaler, origin)
         self._meter.load_state(checkpoint.meter)
         rank = self._processes.shard.rank
-        if rank < len(checkpoint.random):
+        if rank < len(checkpoint.random) and checkpoint.random[rank] is not None:
             random_state.restore(checkpoint.random[rank])
         self.progress = Progress(checkpoint.iteration, checkpoint.evaluated, checkpoint.best)
 
@@ -98,9 +93,11 @@ class TrainingLoop:
             DiffBEVError: a damaged file or a killed loader process (after a checkpoint was written),
                 or a full disk.
         """
-        self._recorder = recorder
+        self._recorder = self._checkpoints.recorder = recorder
         gc.collect()
         gc.freeze()  # what lives now lives to the end; later collections need not check it
+        if self._step.restore_point:
+            self._step.restore_point.mark(self.progress.iteration)
         try:
             self._workers.hold()
             self._evaluate_if_due()
@@ -108,11 +105,13 @@ class TrainingLoop:
                 self._iterate(batches)
                 self._write_readings()
                 self._save_and_evaluate_if_due()
-            self._settle(_AT_THE_END_S, heed_signals=True)
+            self._checkpoints.settle(_AT_THE_END_S, self._stop)
         except StopEvaluation:
             self._leave_if_asked()
         except BaseException as error:
-            self._rescue(error)
+            if lost := self._processes.lost(error):
+                raise self.save_alone(lost) from error
+            self._checkpoints.rescue(self.progress, error, self._save)
             raise
         finally:
             self._workers.release()
@@ -123,7 +122,9 @@ class TrainingLoop:
 
         Raises:
             StopWaiting: this process shall stop, or a loader process has died.
+            LostProcessError: another process was lost.
         """
+        self._processes.check()
         if self._stop or self._workers.failure:
             raise StopWaiting
         if self._recorder:
@@ -139,9 +140,11 @@ class TrainingLoop:
 
     def _iterate(self, batches: Iterator[Batch]) -> None:
         iteration, device = self.progress.iteration, self._processes.device
+        self._processes.now(Activity.LOADING, iteration + 1)
         with self._clock.waiting():
             drawn, damage = self._draw(batches)
         self._leave_if_asked(damage)
+        self._processes.now(Activity.STEPPING, iteration + 1)
         if self._recorder:
             self._recorder.got_data()
         self._depth.look(drawn)
@@ -184,7 +187,7 @@ class TrainingLoop:
         if not self._processes.any(bool(self._stop) or damage is not None):
             return
         self._save()
-        self._settle(_LEAVING_S, heed_signals=False)
+        self._checkpoints.settle(LEAVING_S)
         where = f"iteration {self.progress.iteration}; {self._folder.latest} holds everything"
         if damage is not None:
             raise DiffBEVError(f"{damage} Training stopped at {where}.") from damage
@@ -193,10 +196,9 @@ class TrainingLoop:
         raise InterruptedTraining(f"stopped by {self._stop.signal_name} at {where}. Continue with --resume.")
 
     def _save_and_evaluate_if_due(self) -> None:
-        if self._recorder and self._saver.trouble:
+        if self._checkpoints.waiting:
             with self._clock.paused():
-                self._saver.retry()
-            self._recorder.trouble("checkpoint", self._saver.trouble)
+                self._checkpoints.retry()
         saving = self._due(self._settings.checkpoint_config.interval)
         if saving or not self.progress.evaluated:
             with self._clock.paused():
@@ -207,6 +209,7 @@ class TrainingLoop:
         if self.progress.evaluated:
             return
         step = self.progress.iteration
+        self._processes.now(Activity.STARTING_EVALUATION, step)
         if self._recorder:
             self._recorder.status.update(state=RunState.EVALUATING, step=step)
         try:
@@ -239,6 +242,7 @@ class TrainingLoop:
             )
 
     def _after_evaluated_batch(self, images: int) -> None:
+        self._processes.now(Activity.EVALUATING, images)
         if self._recorder:
             self._recorder.status.update(evaluated=f"{images * self._processes.shard.world_size} images")
             self._recorder.got_data()
@@ -250,51 +254,14 @@ class TrainingLoop:
 
     def _save(self, *, is_best: bool = False) -> None:
         """Write a checkpoint, unless training has diverged; all processes take part."""
+        self._processes.now(Activity.SAVING, self.progress.iteration)
         self._meter.check()
         self._write_readings(wait=True)
-        random = self._processes.gather(random_state.capture())
-        meter = self._meter.state()
-        if self._recorder is None:
-            return
-        checkpoint = Checkpoint(
-            iteration=self.progress.iteration,
-            **self._step.state(),
-            meter=meter,
-            random=random,
-            best=self.progress.best,
-            evaluated=self.progress.evaluated,
-            settings=self._settings.model_dump(mode="json"),
-        )
-        with self._recorder.saving():
-            path = self._saver.save(checkpoint, is_best=is_best)
-        self._saved = replace(self.progress)
-        self._recorder.trouble("checkpoint", self._saver.trouble)
-        self._recorder.status.update(step=self.progress.iteration)
-        if path is None:
-            return
-        self._recorder.status.update(last_checkpoint=path.name)
-        logger.info(f"saved {path}" + (f" (best mIoU {points(checkpoint.best.miou, 2)})" if is_best else ""))
+        self._checkpoints.save(self.progress, is_best=is_best)
 
-    def _settle(self, patience_s: float, *, heed_signals: bool) -> None:
-        """Try to write checkpoints that wait, as nothing else is left to do."""
-        if self._recorder:
-            with self._recorder.saving():
-                self._saver.settle(
-                    patience_s, lambda: heed_signals and self._stop, self._recorder.status.update
-                )
-            self._recorder.trouble("checkpoint", self._saver.trouble)
-
-    def _rescue(self, error: BaseException) -> None:
-        """Save what an unexpected end would lose, where weights are finite and of a whole iteration."""
-        alone = self._processes.control is None  # other processes do not know of this end
-        if isinstance(error, DivergedError) or not alone or self._saved == self.progress:
-            return
-        if self._step.updating or not self.progress.iteration:
-            return
-        with suppress(Exception):  # the error itself is what the user must see
-            self._save()
-            self._settle(_LEAVING_S, heed_signals=False)
-            logger.info(f"saved iteration {self.progress.iteration} before leaving")
+    def save_alone(self, lost: DiffBEVError) -> DiffBEVError:
+        """Save without the other processes, where this one is to, after ``lost``; returns what to tell."""
+        return self._checkpoints.save_alone(self.progress, lost)
 
     def _due(self, interval: int) -> bool:
         step = self.progress.iteration

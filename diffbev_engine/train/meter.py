@@ -113,6 +113,10 @@ class Meter:
             sums /= distributed.get_world_size()
         return {"sums": sums.cpu(), "count": self._count}
 
+    def empty_state(self) -> dict[str, Any]:
+        """For a checkpoint that is written without the other processes: the next means begin there."""
+        return {"sums": torch.zeros(len(self._names)), "count": 0}
+
     def load_state(self, state: dict[str, Any]) -> None:
         """Continue from ``state``; sums of other terms, of a run with another loss, begin again at 0."""
         if len(state["sums"]) != len(self._names):

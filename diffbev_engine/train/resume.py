@@ -21,7 +21,10 @@ _DATA_ORDER = (
     _PROCESSES,
 )
 """Settings that decide which images an iteration sees."""
-_NO_EFFECT = ("data.workers_per_gpu", "log_config.", "checkpoint_config.", "model.backbone.pretrained")
+_NO_EFFECT = (
+    *("data.workers_per_gpu", "log_config.", "checkpoint_config.", "dist_params."),
+    "model.backbone.pretrained",
+)
 """Settings that no result of a resumed run depends on."""
 
 

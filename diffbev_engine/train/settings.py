@@ -60,6 +60,13 @@ class CheckpointSettings(StrictSettings):
     """Newest ``iter_<n>.pth`` that are kept; ``latest.pth`` and ``best_mIoU.pth`` always are."""
 
 
+class DistSettings(StrictSettings):
+    """Training with several processes."""
+
+    timeout: Annotated[float, Field(ge=5.0)] = 60.0
+    """Seconds within which all processes end after one has ended or hangs; see ``train.peers``."""
+
+
 class LogSettings(StrictSettings):
     """Rows of ``metrics.csv`` and lines of the log."""
 

@@ -28,6 +28,7 @@ from diffbev_engine.train.optimizer import (
     load_optimizer_state,
     set_learning_rate,
 )
+from diffbev_engine.train.restore_point import RestorePoint
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
 _DIFFUSION_STREAM = 1  # apart from the numbers of the photometric distortion
@@ -75,6 +76,7 @@ class TrainingStep:
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=settings.precision == "fp16")
         self.updating = False
         """Whether the weights are being changed; an error then leaves them between two iterations."""
+        self.restore_point = RestorePoint(model, processes.device) if processes.control else None
 
     def run(self, iteration: int, batches: list[Batch]) -> tuple[dict[str, Tensor], Tensor]:
         """Do one optimizer step on ``batches``, whose gradients are averaged.
@@ -97,7 +99,8 @@ class TrainingStep:
                 self.scaler.scale(losses["loss"] / len(batches)).backward()
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(batches)
-        return sums, self._apply_gradients()
+        with self.restore_point.updating(iteration + 1) if self.restore_point else nullcontext():
+            return sums, self._apply_gradients()
 
     def _without_reduction(self) -> AbstractContextManager[None]:
         """Keep gradients local: only the last backward of an iteration averages them."""

@@ -3,11 +3,12 @@
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
+from functools import partial
 
 import torch
 
 from diffbev_engine.config.settings import Settings
-from diffbev_engine.core.errors import InterruptedTraining
+from diffbev_engine.core.errors import DiffBEVError, InterruptedTraining
 from diffbev_engine.core.files import make_writable_dir
 from diffbev_engine.dataset.loader import BEVDataset, training_batches
 from diffbev_engine.dataset.order import TrainingOrder
@@ -23,7 +24,7 @@ from diffbev_engine.runs.notify import notify_problem
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.runs.watch import start_watching
 from diffbev_engine.train import random_state
-from diffbev_engine.train.distributed import Processes, device_name, join_processes, leave_processes
+from diffbev_engine.train.distributed import Processes, device_name, join_processes, taking_part
 from diffbev_engine.train.failure import as_failure, is_known, record_failed_start, state_after
 from diffbev_engine.train.job import TrainingJob
 from diffbev_engine.train.loop import Evaluate, TrainingLoop
@@ -52,9 +53,10 @@ def train(job: TrainingJob, make_evaluate: MakeEvaluate) -> None:
         DiffBEVError: one message for the user; ``status.json`` tells the same.
     """
     with stop_on_signals(announce=os.environ.get("RANK", "0") == "0") as stop:
-        try:
+        with stop.nothing_to_save():
+            processes = join_processes(job.gpu_ids)
+        with taking_part(processes, job.settings.dist_params.timeout) as processes:
             with stop.nothing_to_save():
-                processes = join_processes(job.gpu_ids)
                 settings, met = job.settings, Preconditions()
                 records = read_records(settings.data_root, "train", settings.data.cameras)
                 evaluate = make_evaluate(settings, processes)
@@ -63,8 +65,6 @@ def train(job: TrainingJob, make_evaluate: MakeEvaluate) -> None:
                     make_writable_dir(job.work_dir, "work dir")
             with sole_writer(RunFolder(job.work_dir)) if processes.is_main else nullcontext():
                 _train(job, processes, records, evaluate, met, stop)
-        finally:
-            leave_processes()
 
 
 def check_job(job: TrainingJob) -> Preconditions:
@@ -115,6 +115,7 @@ def _train(
                     logger.warning(f"no notifications will be sent: {problem}")
         logger.info(f"{len(records)} training images, on {device_name(processes.device)}")
         logger.info(loss_composition(job.settings.model))
+        processes.stand_in(partial(_end_alone, loop, recorder))
         with closing(_batches(job.settings, records, processes, loop)) as batches:
             loop.run(batches, recorder)  # closing it shuts down loader workers, which ignore signals
     except BaseException as error:
@@ -138,6 +139,14 @@ def _train(
     finally:
         if log:
             log.close()
+
+
+def _end_alone(loop: TrainingLoop, recorder: Recorder | None, lost: DiffBEVError) -> DiffBEVError:
+    """What the main thread would do about a lost process, if it were not blocked."""
+    failure = loop.save_alone(lost)
+    if recorder:
+        recorder.finish(state_after(failure), str(failure))
+    return failure
 
 
 def build_step(settings: Settings, processes: Processes, *, resuming: bool) -> TrainingStep:

@@ -1,5 +1,8 @@
 # metrics.csv 与日志的间隔（迭代数）/ iterations between rows of metrics.csv and lines of the log
 log_config = dict(interval=50)
+# 多进程：有进程退出或停滞后，全部进程在此秒数内结束
+# Several processes: seconds within which all end after one has ended or hangs
+dist_params = dict(timeout=60.0)
 # 混合精度：'bf16'、'fp16' 或 'fp32'（CPU 与较旧的 GPU 使用 'fp32'）
 # Mixed precision: 'bf16', 'fp16' or 'fp32' ('fp32' for CPUs and older GPUs)
 precision = "bf16"
