@@ -1,6 +1,7 @@
 """Loader processes: the files of a data root as batches, in a given order."""
 
 import atexit
+import gc
 import multiprocessing
 import random
 import signal
@@ -138,6 +139,8 @@ def _start_worker(worker: int, seed: int) -> None:
     # decides, and closes its loaders when it leaves.
     for number in STOP_SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    # A collection writes to every object it looks at, and so copies the pages shared with the parent.
+    gc.freeze()
     cv2.setNumThreads(0)
     random.seed(f"{seed}/{worker}")
     np.random.seed([seed % 2**32, worker])

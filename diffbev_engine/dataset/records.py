@@ -1,9 +1,11 @@
 """The list of samples of a data root: which files belong to which token."""
 
-from collections.abc import Container, Mapping, Sequence
+import os
+from collections.abc import Callable, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, overload
 
 import numpy as np
 
@@ -12,9 +14,10 @@ from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import did_you_mean
 from diffbev_engine.findings.depth_coverage import DepthCoverage, depth_coverage
-from diffbev_engine.prepare.data_root import DataRoot, IndexEntry
+from diffbev_engine.prepare.data_root import DataRoot, Files, IndexEntry
 
 Split = Literal["train", "val"]
+T = TypeVar("T")
 _PROVENANCE = ("version", "split", "cameras", "raster", "map_version", "complete", "images", "scenes")
 
 
@@ -37,7 +40,79 @@ class SampleRecord:
     None where the data root does not record it: then the file is the original."""
 
 
-def read_records(data_root: Path, split: Split, cameras: str) -> list[SampleRecord]:
+class SampleRecords(Sequence[SampleRecord]):
+    """The samples of a split, some fifty bytes each; a record is made when it is asked for.
+
+    Loader processes share the arrays with the training process.  Of a list of records each process
+    would soon have a copy: to use an object is to write to it, as Python counts references.
+    """
+
+    def __init__(self, make: "RecordMaker", tokens: Sequence[str], images: Files, labels: Files) -> None:
+        count = len(tokens)
+        self._tokens = np.array([os.fsencode(token) for token in tokens], np.bytes_)
+        self._image_endings = _Column((images.endings[token] for token in tokens), count)
+        self._label_endings = _Column((labels.endings[token] for token in tokens), count)
+        self._origins = _Column((make.origin(token) for token in tokens), count)
+        self._intrinsics = _Column((make.pinhole(token) for token in tokens), count, key=id)
+        self._image_dir, self._label_dir, self._depth_dir = images.folder, labels.folder, make.depth_dir
+        self._sizes = make.sizes
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    @overload
+    def __getitem__(self, index: int) -> SampleRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SampleRecord]: ...
+    def __getitem__(self, index: int | slice) -> SampleRecord | list[SampleRecord]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(len(self))[index]]
+        token = os.fsdecode(self._tokens[index])
+        return _record(
+            token,
+            self._image_dir / (token + self._image_endings[index]),
+            self._label_dir / (token + self._label_endings[index]),
+            self._depth_dir,
+            self._intrinsics[index],
+            self._origins[index],
+            self._sizes,
+        )
+
+    def cameras(self) -> dict[str, str | None]:
+        """The camera of every image by token, None where it is not known."""
+        return {os.fsdecode(token): self._origins[row].camera for row, token in enumerate(self._tokens)}
+
+
+class _Origin(NamedTuple):
+    """What many images have in common."""
+
+    camera: str | None = None
+    scene: str | None = None
+    unlabelled: tuple[str, ...] = ()
+
+
+class _Column(Generic[T]):
+    """Values of which few differ: a number per row."""
+
+    def __init__(
+        self, values: Iterable[T], count: int, key: Callable[[T], Hashable] = lambda value: value
+    ) -> None:
+        numbers: dict[Hashable, int] = {}
+        self._values: list[T] = []
+
+        def number(value: T) -> int:
+            found = numbers.setdefault(key(value), len(numbers))
+            if found == len(self._values):
+                self._values.append(value)
+            return found
+
+        self._rows = np.fromiter(map(number, values), np.int32, count)
+
+    def __getitem__(self, row: int) -> T:
+        return self._values[self._rows[row]]
+
+
+def read_records(data_root: Path, split: Split, cameras: str) -> SampleRecords:
     """List the samples of a split, sorted by token.
 
     Args:
@@ -59,13 +134,13 @@ def read_records(data_root: Path, split: Split, cameras: str) -> list[SampleReco
         raise DiffBEVError(_empty_split_message(data_root, split, cameras, len(images)))
     calibration = root.read_calib()
     _check_complete(tokens, calibration, labels, root.label_dir(split))
-    make = RecordMaker(root, split, calibration, index or {})
-    return [make(token, images[token], labels[token]) for token in tokens]
+    return SampleRecords(RecordMaker(root, split, calibration, index or {}), tokens, images, labels)
 
 
 def coverage_of(records: Sequence[SampleRecord], image_size: tuple[int, int]) -> DepthCoverage:
     """How many of these samples have depth ground truth at ``image_size``."""
-    cameras = {record.token: record.camera for record in records}
+    known = records.cameras() if isinstance(records, SampleRecords) else None
+    cameras = known or {record.token: record.camera for record in records}
     return depth_coverage(records[0].depth.parent, cameras, image_size)
 
 
@@ -86,10 +161,11 @@ class RecordMaker:
         index: Mapping[str, IndexEntry],
     ) -> None:
         prepared = root.read_record()
-        self._sizes = prepared.image_sizes if prepared else {}
-        self._depth_dir = root.depth_dir(split)
+        self.sizes = prepared.image_sizes if prepared else {}
+        self.depth_dir = root.depth_dir(split)
         self._calibration = calibration
         self._index = index
+        self._pinholes: dict[int, np.ndarray] = {}
 
     def __call__(self, token: str, image: Path, label: Path) -> SampleRecord:
         """The record of one image.
@@ -97,19 +173,52 @@ class RecordMaker:
         Raises:
             DiffBEVError: its intrinsics are not those of a pinhole camera.
         """
-        entry = self._index.get(token)
-        unlabelled = entry.unlabelled if entry else ()
-        return SampleRecord(
-            token=token,
-            image=image,
-            label=label,
-            depth=self._depth_dir / f"{token}.npz",
-            intrinsics=_pinhole(token, self._calibration[token]),
-            camera=entry.camera if entry else None,
-            scene=entry.scene if entry else None,
-            known=np.array([name not in unlabelled for name in CLASSES]),
-            size=self._sizes.get(entry.camera) if entry else None,
+        return _record(
+            token, image, label, self.depth_dir, self.pinhole(token), self.origin(token), self.sizes
         )
+
+    def origin(self, token: str) -> _Origin:
+        """Camera, scene and classes without annotation of an image."""
+        entry = self._index.get(token)
+        return _Origin(entry.camera, entry.scene, entry.unlabelled) if entry else _Origin()
+
+    def pinhole(self, token: str) -> np.ndarray:
+        """(3, 3) intrinsics of an image; the same array for those that share them in ``calibration``.
+
+        Raises:
+            DiffBEVError: its intrinsics are not those of a pinhole camera.
+        """
+        rows = self._calibration[token]
+        if id(rows) not in self._pinholes:
+            self._pinholes[id(rows)] = _pinhole(token, rows)
+        return self._pinholes[id(rows)]
+
+
+def _record(
+    token: str,
+    image: Path,
+    label: Path,
+    depth_dir: Path,
+    intrinsics: np.ndarray,
+    origin: _Origin,
+    sizes: Mapping[str, tuple[int, int]],
+) -> SampleRecord:
+    return SampleRecord(
+        token=token,
+        image=image,
+        label=label,
+        depth=depth_dir / f"{token}.npz",
+        intrinsics=intrinsics,
+        camera=origin.camera,
+        scene=origin.scene,
+        known=_known(origin.unlabelled),
+        size=sizes.get(origin.camera) if origin.camera else None,
+    )
+
+
+@lru_cache
+def _known(unlabelled: tuple[str, ...]) -> np.ndarray:
+    return np.array([name not in unlabelled for name in CLASSES])
 
 
 def _pinhole(token: str, intrinsics: list[list[float]]) -> np.ndarray:
@@ -141,7 +250,7 @@ def _index_of(root: DataRoot, split: str, cameras: str) -> dict[str, IndexEntry]
                 f"`diffbev-engine prepare` to create it, or set data.cameras='all'."
             )
         return None
-    entries = (entry for entry in root.read_index() if entry.split == split)
+    entries = (entry for entry in root.iterate_index() if entry.split == split)
     return {entry.token: entry for entry in entries if includes(cameras, entry.camera)}
 
 

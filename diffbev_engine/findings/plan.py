@@ -10,7 +10,7 @@ from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.cameras import includes
 from diffbev_engine.findings.depth_coverage import DepthCoverage, depth_coverage
 from diffbev_engine.findings.finding import NotLooked
-from diffbev_engine.prepare.data_root import SPLITS, DataRoot, IndexEntry
+from diffbev_engine.prepare.data_root import SPLITS, DataRoot, Files, IndexEntry
 from diffbev_engine.runs.folder import RunFolder
 
 
@@ -18,8 +18,8 @@ from diffbev_engine.runs.folder import RunFolder
 class SplitFiles:
     """Tokens of one split, by what there is of them."""
 
-    images: dict[str, Path]
-    labels: dict[str, Path]
+    images: Files
+    labels: Files
     depths: frozenset[str]
 
 

@@ -5,9 +5,10 @@ left, z up, at the time of the sensor) and *world* (the map of the city).  Metre
 everywhere.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from diffbev_engine.nuscenes.cache import open_index
 from diffbev_engine.nuscenes.index import TableIndex
 from diffbev_engine.nuscenes.rigid import rigid_transforms, rotation_matrices
 from diffbev_engine.nuscenes.versions import find_version
+
+_FRAMES_AT_ONCE = 1024
 
 # The bottom corners of a box of unit size around its centre, in the order of the
 # devkit's `Box.bottom_corners`: front right, front left, back left, back right.
@@ -100,6 +103,34 @@ class Boxes:
         return corners @ rotation_matrices(self.rotations).swapaxes(1, 2) + self.centres[:, None, :]
 
 
+class Frames(Sequence[CameraFrame]):
+    """Frames that are made when they are asked for: all those of trainval at once would take 350 MB."""
+
+    def __init__(self, make: Callable[[np.ndarray], list[CameraFrame]], rows: np.ndarray) -> None:
+        self._make = make
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, index: int) -> CameraFrame: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Frames": ...
+    def __getitem__(self, index: int | slice) -> "CameraFrame | Frames":
+        if isinstance(index, slice):
+            return self.take(index)
+        return self._make(self._rows[index : index + 1 or None])[0]
+
+    def __iter__(self) -> Iterator[CameraFrame]:
+        for start in range(0, len(self), _FRAMES_AT_ONCE):
+            yield from self._make(self._rows[start : start + _FRAMES_AT_ONCE])
+
+    def take(self, which: np.ndarray | slice) -> "Frames":
+        """Those at some positions, or where a mask is true."""
+        return Frames(self._make, self._rows[which])
+
+
 class Tables:
     """Camera key-frames, their LiDAR sweeps and boxes of one nuScenes version."""
 
@@ -138,25 +169,24 @@ class Tables:
         """Channels that have key-frames, in the usual order of cameras."""
         return self._cameras
 
-    def frames(self, cameras: Sequence[str], scenes: Collection[str] | None = None) -> list[CameraFrame]:
+    def frames(self, cameras: Sequence[str], scenes: Collection[str] | None = None) -> Frames:
         """Key-frames of ``cameras``, of all scenes or the given ones, sorted by (scene, time, camera).
 
         Raises:
             UsageError: a camera or scene that these tables do not have.
         """
-        return self._make_frames(self._select(cameras, scenes))
+        return Frames(self._make_frames, self._select(cameras, scenes))
 
     def tokens(self, cameras: Sequence[str], scenes: Collection[str] | None = None) -> list[str]:
         """Tokens of what `frames` would return, in its order, without making the frames."""
         return list(_strings(self._index.frame_token[self._select(cameras, scenes)]))
 
-    def frames_of(self, tokens: Collection[str]) -> list[CameraFrame]:
+    def frames_of(self, tokens: Collection[str]) -> Frames:
         """The frames of those of ``tokens`` that these tables have, sorted as `frames` does."""
         wanted = frozenset(tokens)
-        known = _strings(self._index.frame_token)
-        return self._make_frames(
-            np.array([row for row, token in enumerate(known) if token in wanted], np.intp)
-        )
+        known = self._index.frame_token
+        rows = (row for row, token in enumerate(known) if token.decode() in wanted)
+        return Frames(self._make_frames, np.fromiter(rows, np.intp))
 
     def unannotated_scenes(self) -> frozenset[str]:
         """Scenes whose samples have not a single box: what is there is unknown, not absent."""

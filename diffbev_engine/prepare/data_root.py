@@ -6,7 +6,10 @@
 - ``prepare.json``: the settings all labels share, and counts
 """
 
+import io
 import os
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -24,7 +27,7 @@ _LARGEST = 1 << 30
 T = TypeVar("T")
 
 
-class IndexEntry(msgspec.Struct, frozen=True):
+class IndexEntry(msgspec.Struct, frozen=True, gc=False):
     """One line of ``index.jsonl``."""
 
     token: str
@@ -84,7 +87,7 @@ class DataRoot:
         """Where the label of an image is."""
         return self.label_dir(split) / f"{token}.png"
 
-    def images(self, split: str) -> dict[str, Path]:
+    def images(self, split: str) -> "Files":
         """Image files by token."""
         return _files_by_stem(self.image_dir(split), IMAGE_SUFFIXES)
 
@@ -92,31 +95,52 @@ class DataRoot:
         """``ann_bev_dir/<split>_depth``."""
         return self.root / "ann_bev_dir" / f"{split}_depth"
 
-    def depths(self, split: str) -> dict[str, Path]:
+    def depths(self, split: str) -> "Files":
         """Depth files by token."""
         return _files_by_stem(self.depth_dir(split), (".npz",))
 
-    def labels(self, split: str) -> dict[str, Path]:
+    def labels(self, split: str) -> "Files":
         """Label files by token."""
         return _files_by_stem(self.label_dir(split), (".png",))
 
     def read_index(self) -> list[IndexEntry]:
         """Entries of ``index.jsonl``; empty where there is no such file."""
+        return list(self.iterate_index())
+
+    def iterate_index(self) -> Iterator[IndexEntry]:
+        """The same one by one; entries share what they have in common, such as the name of their scene."""
         content = _read(self.index_path)
-        if content is None:
-            return []
-        decoder = msgspec.json.Decoder(IndexEntry)
-        entries = []
-        for number, line in enumerate(content.splitlines(), start=1):
+        decoder, same = msgspec.json.Decoder(IndexEntry), _Shared()
+        for number, line in enumerate(io.BytesIO(content or b""), start=1):
             try:
-                entries.append(decoder.decode(line))
+                entry = decoder.decode(line)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 raise _damaged(self.index_path, f"line {number}: {error}") from error
-        return entries
+            yield IndexEntry(
+                token=entry.token,
+                camera=same(entry.camera),
+                scene=same(entry.scene),
+                sample=same(entry.sample),
+                timestamp=entry.timestamp,
+                location=same(entry.location),
+                split=same(entry.split),
+                unlabelled=same(entry.unlabelled),
+            )
 
     def read_calib(self) -> dict[str, list[list[float]]]:
-        """Intrinsics by token; empty where there is no ``calib.json``."""
-        return _decode(self.calib_path, dict[str, list[list[float]]]) or {}
+        """Intrinsics by token; empty where there is no ``calib.json``.  Tokens share equal ones."""
+        texts = _decode(self.calib_path, dict[str, msgspec.Raw]) or {}
+        decoder, known = msgspec.json.Decoder(list[list[float]]), dict[bytes, list[list[float]]]()
+        found = {}
+        for token, text in texts.items():
+            key = bytes(text)
+            if key not in known:
+                try:
+                    known[key] = decoder.decode(key)
+                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                    raise _damaged(self.calib_path, f"{token}: {error}") from error
+            found[token] = known[key]
+        return found
 
     def read_record(self) -> PrepareRecord | None:
         """``prepare.json``, or None where there is none."""
@@ -134,6 +158,37 @@ class DataRoot:
     def write_record(self, record: PrepareRecord) -> None:
         """Replace ``prepare.json``."""
         write_register(self.record_path, msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n")
+
+
+class Files(Mapping[str, Path]):
+    """Files of one folder by token, in order; a path is made when it is asked for."""
+
+    def __init__(self, folder: Path, endings: dict[str, str]) -> None:
+        self.folder = folder
+        self.endings = endings
+        """Of the file names, by token."""
+
+    def __getitem__(self, token: str) -> Path:
+        return self.folder / (token + self.endings[token])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.endings)
+
+    def __len__(self) -> int:
+        return len(self.endings)
+
+    def __contains__(self, token: object) -> bool:
+        return token in self.endings
+
+
+class _Shared:
+    """Gives equal values as one object."""
+
+    def __init__(self) -> None:
+        self._known: dict[object, object] = {}
+
+    def __call__(self, value: T) -> T:
+        return self._known.setdefault(value, value)  # type: ignore[return-value]
 
 
 def write_register(path: Path, content: bytes) -> None:
@@ -161,13 +216,14 @@ def as_rows(intrinsics: np.ndarray) -> list[list[float]]:
     return [[float(value) for value in row] for row in intrinsics]
 
 
-def _files_by_stem(folder: Path, suffixes: tuple[str, ...]) -> dict[str, Path]:
+def _files_by_stem(folder: Path, suffixes: Iterable[str]) -> Files:
     if not folder.is_dir():
-        return {}
+        return Files(folder, {})
     # Names, not paths: a trainval folder has 140,000 files, and paths sort 50 times slower.
     # Temporary files of `files.atomic_path` are hidden and end in .tmp.
     names = (os.path.splitext(name) for name in sorted(os.listdir(folder)))  # noqa: PTH122, PTH208
-    return {stem: folder / (stem + suffix) for stem, suffix in names if suffix.lower() in suffixes}
+    endings = {stem: sys.intern(suffix) for stem, suffix in names if suffix.lower() in suffixes}
+    return Files(folder, endings)
 
 
 def _decode(path: Path, kind: type[T]) -> T | None:

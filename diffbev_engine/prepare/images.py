@@ -4,7 +4,7 @@ import logging
 import os
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,7 +14,7 @@ from diffbev_engine.core.files import atomic_path, foreign_content, write_bytes
 from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.image_header import jpeg_header
 from diffbev_engine.core.regular_file import open_regular
-from diffbev_engine.nuscenes.tables import CameraFrame
+from diffbev_engine.nuscenes.tables import CameraFrame, Frames
 from diffbev_engine.prepare.missing import MissingFile
 
 _log = logging.getLogger(__name__)
@@ -78,16 +78,13 @@ def table_sizes(frames: Iterable[CameraFrame]) -> dict[str, tuple[int, int]]:
 class StoredSizes:
     """Counts images that are stored at another size than the tables say."""
 
-    def __init__(self, frames: Iterable[CameraFrame]) -> None:
-        self._frames = {frame.token: frame for frame in frames}
+    def __init__(self) -> None:
         self._counts: Counter[tuple[str, int, int, int, int]] = Counter()
 
-    def add(self, token: str, stored: tuple[int, int]) -> None:
-        """Note the size of the image of a frame."""
-        frame = self._frames[token]
-        if stored != (frame.width, frame.height):
-            key = (frame.camera, *stored, frame.width, frame.height)
-            self._counts[key] += 1
+    def add(self, camera: str, stored: tuple[int, int], original: tuple[int, int]) -> None:
+        """Note the size of an image."""
+        if stored != original:
+            self._counts.update([(camera, *stored, *original)])
 
     def notes(self) -> list[str]:
         """One line per camera and size."""
@@ -106,21 +103,27 @@ class Placement:
     notes: tuple[str, ...] = ()
 
 
-def choose_placement(mode: ImageMode, sources: Sequence[Path], target_dir: Path) -> Placement:
+def choose_placement(mode: ImageMode, frames: Frames, target_dir: Path) -> Placement:
     """Try whether hard links work; where images must be copied, report the size and make sure that it fits.
+
+    Args:
+        mode: what was asked for.
+        frames: those whose images are to be placed.
+        target_dir: on the disk of the data root.
 
     Raises:
         DiffBEVError: the disk has no room for the copies.
     """
-    present = [path for path in sources if path.exists()][:: max(1, len(sources) // _SIZES_READ)]
+    some = frames[:: max(1, len(frames) // _SIZES_READ)]
+    present = [frame.image_path for frame in some if frame.image_path.exists()]
     if not present or mode == "symlink":
         return Placement(mode)
     why = "copies were asked for" if mode == "copy" else _why_not_linked(present[0], target_dir)
     if not why:
         return Placement("link")
-    size = sum(path.stat().st_size for path in present) // len(present) * len(sources)
+    size = sum(path.stat().st_size for path in present) // len(present) * len(frames)
     free = shutil.disk_usage(target_dir).free
-    what = f"{len(sources)} images (about {byte_size(size)}) to {target_dir.parent.parent} ({why})"
+    what = f"{len(frames)} images (about {byte_size(size)}) to {target_dir.parent.parent} ({why})"
     if size + min(size, _SPARE_BYTES) > free:
         raise DiffBEVError(
             f"cannot copy {what}: only {byte_size(free)} are free there. "

@@ -69,6 +69,8 @@ def missing_sweeps(
     """
     files = SourceFiles()
     lost = {frame.token for frame in wanted if frame.lidar and files.missing([frame.lidar.path])}
+    if not lost:
+        return lost, []
     asked: dict[str, set[Path]] = defaultdict(set)
     missing: dict[str, set[Path]] = defaultdict(set)
     tokens: dict[str, list[str]] = defaultdict(list)

@@ -3,10 +3,11 @@
 A run does what is missing and nothing else, so it can be interrupted and repeated.
 """
 
+import itertools
 import os
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from diffbev_engine.core.files import make_writable_dir, sweep_abandoned
 from diffbev_engine.core.progress import track
 from diffbev_engine.nuscenes.maps import MapLayers, load_map
 from diffbev_engine.nuscenes.splits import explain_empty_side, resolve_split
-from diffbev_engine.nuscenes.tables import CameraFrame, Tables
+from diffbev_engine.nuscenes.tables import CameraFrame, Frames, Tables
 from diffbev_engine.nuscenes.versions import find_version, require_annotations
 from diffbev_engine.prepare.compatibility import check_same_settings, forget_earlier_labels, merged_record
 from diffbev_engine.prepare.data_root import (
@@ -30,9 +31,9 @@ from diffbev_engine.prepare.data_root import (
     as_rows,
 )
 from diffbev_engine.prepare.images import ImageMode, StoredSizes, choose_placement, table_sizes
-from diffbev_engine.prepare.missing import SourceFiles, source_paths
 from diffbev_engine.prepare.raster import RASTERS
 from diffbev_engine.prepare.summary import Failures, PrepareSummary, write_failures
+from diffbev_engine.prepare.tasks import Tasks, foreseen_failures, missing_of
 from diffbev_engine.prepare.workers import Chunk, FrameTask, Places, run_chunks
 
 _FRAMES_A_CHUNK = 32
@@ -93,15 +94,13 @@ def _prepare(job: PrepareJob) -> PrepareSummary:
     tables, frames, wanted = _resolve(job)
     root, notes = _open_root(job, wanted, tables)
     maps = _load_maps(job.nuscenes_root, frames)
-    tasks = _missing(root, frames, wanted.scenes, job.overwrite)
-    failures = _foreseen_failures(tasks, maps)
-    possible = [task for task in tasks if task.frame.token not in failures.tokens]
-    sources = [task.frame.image_path for task in possible if task.needs_image]
-    placement = choose_placement(job.images, sources, root.image_dir("train"))
+    tasks = missing_of(root, frames, wanted.scenes, job.overwrite)
+    failures, possible = foreseen_failures(tasks, maps)
+    placement = choose_placement(job.images, possible.images_to_place, root.image_dir("train"))
 
     record = merged_record(root.read_record(), wanted)
     root.write_record(record)
-    sizes = StoredSizes(frames)
+    sizes = StoredSizes()
     places = Places(job.nuscenes_root, root.root, job.raster, placement.mode)
     interrupted = _run(job, places, tables, possible, failures, sizes)
 
@@ -135,7 +134,7 @@ def _prepare(job: PrepareJob) -> PrepareSummary:
     )
 
 
-def _resolve(job: PrepareJob) -> tuple[Tables, list[CameraFrame], PrepareRecord]:
+def _resolve(job: PrepareJob) -> tuple[Tables, Frames, PrepareRecord]:
     """Open the tables, pick the frames, and name the settings."""
     if job.raster not in RASTERS:
         raise UsageError(f"unknown raster {job.raster!r}: choose {' or '.join(RASTERS)}")
@@ -180,23 +179,14 @@ def _open_root(job: PrepareJob, wanted: PrepareRecord, tables: Tables) -> tuple[
     return root, notes
 
 
-def _foreseen_failures(tasks: Sequence[FrameTask], maps: Mapping[str, MapLayers | DiffBEVError]) -> Failures:
-    """What cannot be prepared, before hours of work: no map of its location, or files that do not exist."""
-    failures, files = Failures(), SourceFiles()
-    for task in tasks:
-        if isinstance(problem := maps[task.frame.location], DiffBEVError):
-            failures.add(str(problem), task.frame.token)
-        elif lost := files.missing(source_paths(task.frame) if task.needs_label else [task.frame.image_path]):
-            failures.missing[task.frame.token] = lost
-    return failures
-
-
 def _filled(record: PrepareRecord) -> dict[str, str]:
     """Scenes of this run by side, less those of which nothing could be prepared."""
     return {scene: side for scene, side in record.scenes.items() if record.images.get(side)}
 
 
-def _per_scene(frames: Sequence[CameraFrame], tokens: Collection[str]) -> dict[str, int]:
+def _per_scene(frames: Frames, tokens: Collection[str]) -> dict[str, int]:
+    if not tokens:
+        return {}
     return dict(sorted(Counter(frame.scene for frame in frames if frame.token in tokens).items()))
 
 
@@ -205,7 +195,7 @@ def _empty_side(job: PrepareJob, tables: Tables, sides: Mapping[str, str]) -> st
     return explain_empty_side(job.split, set(tables.scenes) - tables.unannotated_scenes(), sides)
 
 
-def _load_maps(nuscenes_root: Path, frames: Sequence[CameraFrame]) -> dict[str, MapLayers | DiffBEVError]:
+def _load_maps(nuscenes_root: Path, frames: Frames) -> dict[str, MapLayers | DiffBEVError]:
     """The map of each location, or why there is none: one message, however many frames need it."""
     maps: dict[str, MapLayers | DiffBEVError] = {}
     for location in sorted({frame.location for frame in frames}):
@@ -216,27 +206,11 @@ def _load_maps(nuscenes_root: Path, frames: Sequence[CameraFrame]) -> dict[str, 
     return maps
 
 
-def _missing(
-    root: DataRoot, frames: Sequence[CameraFrame], sides: Mapping[str, str], overwrite: bool
-) -> list[FrameTask]:
-    """What each frame lacks; writes are atomic, so a file that is there is whole."""
-    labels = {split: root.labels(split) for split in SPLITS}
-    images = {split: root.images(split) for split in SPLITS}
-    tasks = []
-    for frame in frames:
-        split = sides[frame.scene]
-        needs_label = overwrite or frame.token not in labels[split]
-        needs_image = frame.token not in images[split]
-        if needs_label or needs_image:
-            tasks.append(FrameTask(frame, split, needs_label, needs_image))
-    return tasks
-
-
 def _run(
     job: PrepareJob,
     places: Places,
     tables: Tables,
-    tasks: Sequence[FrameTask],
+    tasks: Tasks,
     failures: Failures,
     sizes: StoredSizes,
 ) -> bool:
@@ -250,46 +224,52 @@ def _run(
                 elif outcome.error is not None:
                     failures.add(outcome.error, outcome.token)
                 else:
-                    sizes.add(outcome.token, outcome.stored)
+                    sizes.add(outcome.camera, outcome.stored, outcome.original)
     except KeyboardInterrupt:
         return True
     return False
 
 
-def _chunks(tables: Tables, tasks: Sequence[FrameTask]) -> Iterator[Chunk]:
+def _chunks(tables: Tables, tasks: Tasks) -> Iterator[Chunk]:
     """Runs of whole samples at one location."""
-    samples: dict[tuple[str, str], list[FrameTask]] = {}
-    for task in tasks:
-        samples.setdefault((task.frame.location, task.frame.sample_token), []).append(task)
-    ordered = sorted(samples.items(), key=lambda item: item[0][0])
+
+    def with_boxes(chunk: list[FrameTask]) -> Chunk:
+        return Chunk(
+            chunk,
+            {name: tables.boxes(name) for name in dict.fromkeys(task.frame.sample_token for task in chunk)},
+        )
+
     chunk: list[FrameTask] = []
-    for position, ((location, _), sample) in enumerate(ordered):
-        chunk += sample
-        last_here = position + 1 == len(ordered) or ordered[position + 1][0][0] != location
-        if last_here or len(chunk) >= _FRAMES_A_CHUNK:
-            boxes = {task.frame.sample_token: tables.boxes(task.frame.sample_token) for task in chunk}
-            yield Chunk(chunk, boxes)
+    for (location, _), sample in itertools.groupby(
+        tasks.by_location(), key=lambda task: (task.frame.location, task.frame.sample_token)
+    ):
+        if chunk and (chunk[0].frame.location != location or len(chunk) >= _FRAMES_A_CHUNK):
+            yield with_boxes(chunk)
             chunk = []
+        chunk += sample
+    if chunk:
+        yield with_boxes(chunk)
 
 
 def _register(
     root: DataRoot,
     record: PrepareRecord,
-    frames: Sequence[CameraFrame],
+    frames: Frames,
     maps: Mapping[str, MapLayers | DiffBEVError],
     unannotated: Collection[str],
 ) -> PrepareRecord:
     """Write the three registers: exactly the images with a label, of this and of earlier runs."""
-    entries = {entry.token: entry for entry in root.read_index()}
+    entries = {entry.token: entry for entry in root.iterate_index()}
     calib = root.read_calib()
-    versions = set(filter(None, record.map_version.split(",")))
+    versions, rows = set(filter(None, record.map_version.split(","))), dict[bytes, list[list[float]]]()
     for frame in frames:
         found = maps[frame.location]
         if isinstance(found, MapLayers):
             versions.add(found.version)
             unknown = (*found.unlabelled, *(OBJECT_CLASSES if frame.scene in unannotated else ()))
             entries[frame.token] = _entry(frame, record.scenes[frame.scene], unknown)
-            calib[frame.token] = as_rows(frame.intrinsics)
+            key = frame.intrinsics.tobytes()
+            calib[frame.token] = rows[key] = rows.get(key) or as_rows(frame.intrinsics)
     whole = {split: root.images(split).keys() & root.labels(split).keys() for split in SPLITS}
     entries = {
         token: entry

@@ -19,10 +19,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import did_you_mean, make_writable_dir, write_text
 from diffbev_engine.core.progress import track
-from diffbev_engine.nuscenes.tables import CameraFrame, Tables
+from diffbev_engine.nuscenes.tables import CameraFrame, Frames, Tables
 from diffbev_engine.prepare.depth import empty_depth, project_depth, write_depth
 from diffbev_engine.prepare.lidar import read_sweep
 from diffbev_engine.prepare.missing import missing_sweeps
@@ -31,6 +33,7 @@ MANIFEST = "depth.json"
 _FORMAT = 1  # count up when the same settings give other files
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _SWEEPS_PER_TASK = 8
+_SWEEPS_AT_ONCE = 2048
 _LINES_SHOWN = 20
 
 
@@ -121,13 +124,14 @@ def prepare_depth(job: DepthJob) -> DepthSummary:
     frames = _frames_to_do(job, tables, summary)
     make_writable_dir(job.folder, "depth folder")
     _accept_settings(job, summary)
-    missing = [frame for frame in frames if not _is_whole(job.folder / f"{frame.token}.npz")]
+    whole = np.array([_is_whole(job.folder / f"{frame.token}.npz") for frame in frames], bool)
+    missing = frames.take(~whole)
     summary.skipped = len(frames) - len(missing)
     lost, lines = missing_sweeps(frames, missing, tables.version)
     summary.failed += lines
-    missing = [frame for frame in missing if frame.token not in lost]
+    missing = missing.take(np.array([frame.token not in lost for frame in missing], bool))
     ratio_sum = 0.0
-    for outcome in _outcomes(job, _by_sweep(missing)):
+    for outcome in _outcomes(job, missing):
         summary.written += outcome.written
         summary.without_lidar += outcome.without_lidar
         ratio_sum += outcome.ratio_sum
@@ -169,22 +173,24 @@ def _write_group(job: DepthJob, frames: Sequence[CameraFrame]) -> _Outcome:
     return _Outcome(len(frames), len(frames) if lidar is None else 0, ratio_sum)
 
 
-def _outcomes(job: DepthJob, groups: list[list[CameraFrame]]) -> Iterator[_Outcome]:
-    """Run all groups, in this process or in others, with progress."""
+def _outcomes(job: DepthJob, frames: Frames) -> Iterator[_Outcome]:
+    """Make the depth of all frames, in this process or in others, with progress."""
     write = partial(_write_group, job)
-    what = f"depth {job.split}"
+    what, count, groups = f"depth {job.split}", _sweeps(frames), _by_sweep(frames)
     try:
-        if job.workers <= 1 or len(groups) <= 1:
-            yield from track(map(write, groups), total=len(groups), what=what)
+        if job.workers <= 1 or count <= 1:
+            yield from track(map(write, groups), total=count, what=what)
             return
         context = multiprocessing.get_context("spawn")  # safe next to threads, the same everywhere
         # Ctrl-C reaches every process of the terminal: this one winds the others up in order.
         ignore_interrupt = (signal.SIGINT, signal.SIG_IGN)
-        workers = min(job.workers, len(groups))
+        workers = min(job.workers, count)
         pool = ProcessPoolExecutor(workers, context, signal.signal, ignore_interrupt)
         try:
-            results = pool.map(write, groups, chunksize=_SWEEPS_PER_TASK)
-            yield from track(results, total=len(groups), what=what)
+            # What a pool is given it takes at once, so it gets a part at a time.
+            parts = iter(lambda: list(itertools.islice(groups, _SWEEPS_AT_ONCE)), [])
+            results = (one for part in parts for one in pool.map(write, part, chunksize=_SWEEPS_PER_TASK))
+            yield from track(results, total=count, what=what)
         finally:
             pool.shutdown(cancel_futures=True)
     except BrokenProcessPool as error:
@@ -198,7 +204,7 @@ def _outcomes(job: DepthJob, groups: list[list[CameraFrame]]) -> Iterator[_Outco
         ) from error
 
 
-def _frames_to_do(job: DepthJob, tables: Tables, summary: DepthSummary) -> list[CameraFrame]:
+def _frames_to_do(job: DepthJob, tables: Tables, summary: DepthSummary) -> Frames:
     """Frames of the images in ``img_dir``, of the wanted cameras; the others are counted."""
     images = _image_tokens(job.img_dir)
     known = images.intersection(tables.tokens(tables.cameras_present))
@@ -231,10 +237,14 @@ def _image_tokens(img_dir: Path) -> set[str]:
     return tokens
 
 
-def _by_sweep(frames: list[CameraFrame]) -> list[list[CameraFrame]]:
+def _by_sweep(frames: Frames) -> Iterator[list[CameraFrame]]:
     """Group the frames of a sample, so that its sweep is read once for all cameras."""
     groups = itertools.groupby(frames, key=lambda frame: frame.sample_token)
-    return [list(group) for _, group in groups]
+    return (list(group) for _, group in groups)
+
+
+def _sweeps(frames: Frames) -> int:
+    return sum(1 for _ in itertools.groupby(frame.sample_token for frame in frames))
 
 
 def _accept_settings(job: DepthJob, summary: DepthSummary) -> None:

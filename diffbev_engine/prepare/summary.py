@@ -50,6 +50,8 @@ class Failures:
 
     def grouped_missing(self, frames: Iterable[CameraFrame], version: str) -> tuple[Failure, ...]:
         """One `Failure` per scene or archive that lacks files; ``frames`` are all that were asked for."""
+        if not self.missing:
+            return ()
         wanted: dict[str, set[Path]] = defaultdict(set)
         lost: dict[str, set[Path]] = defaultdict(set)
         tokens: dict[str, list[str]] = defaultdict(list)

@@ -71,8 +71,11 @@ class Outcome:
     error: str | None = None
     missing: Path | None = None
     """The file whose absence is the error."""
+    camera: str = ""
     stored: tuple[int, int] = (0, 0)
     """Width and height of the image on disk, where it could be read."""
+    original: tuple[int, int] = (0, 0)
+    """Width and height in the tables."""
 
 
 def run_chunks(places: Places, chunks: Iterable[Chunk], workers: int) -> Generator[Outcome, None, None]:
@@ -147,9 +150,10 @@ def _run_chunk(places: Places, chunk: Chunk) -> list[Outcome]:
 
 
 def _run_task(places: Places, task: FrameTask, boxes: Boxes) -> Outcome:
-    token = task.frame.token
+    frame, token = task.frame, task.frame.token
     try:
-        return Outcome(token, stored=_prepare_frame(places, task, boxes))
+        stored = _prepare_frame(places, task, boxes)
+        return Outcome(token, camera=frame.camera, stored=stored, original=(frame.width, frame.height))
     except OutputError:
         raise
     except MissingFile as error:

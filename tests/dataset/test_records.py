@@ -2,11 +2,14 @@
 
 import json
 import shutil
+import tracemalloc
+from pathlib import Path
 
 import pytest
 
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.dataset.records import read_records
+from diffbev_engine.dataset.records import RecordMaker, SampleRecords, read_records
+from diffbev_engine.prepare.data_root import DataRoot, Files, IndexEntry
 
 
 @pytest.fixture
@@ -92,3 +95,29 @@ def _edit_first_row(root, **changes):
     path = root / "index.jsonl"
     first, *rest = path.read_text().splitlines()
     path.write_text("\n".join([json.dumps(json.loads(first) | changes), *rest]) + "\n")
+
+
+def test_many_samples_take_some_bytes_each():
+    """Lists of objects would be copied into every loader process."""
+    tokens = [f"{number:032x}" for number in range(20_000)]
+    index = {
+        token: IndexEntry(token, f"CAM_{number % 6}", f"scene-{number // 240}", token, number, "x", "train")
+        for number, token in enumerate(tokens)
+    }
+    rows = [[[focal, 0.0, 48.0], [0.0, focal, 32.0], [0.0, 0.0, 1.0]] for focal in (80.0, 90.0)]
+    calibration = {token: rows[number % 2] for number, token in enumerate(tokens)}
+    images, labels = (
+        Files(Path(name), dict.fromkeys(tokens, end)) for name, end in (("i", ".jpg"), ("l", ".png"))
+    )
+    make = RecordMaker(DataRoot(Path("root")), "train", calibration, index)
+    tracemalloc.start()
+    records = SampleRecords(make, tokens, images, labels)
+    size = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert size < 80 * len(tokens)
+    assert records.cameras() == {token: entry.camera for token, entry in index.items()}
+    for number in (0, 239, 240, len(tokens) - 1):
+        made = make(tokens[number], images[tokens[number]], labels[tokens[number]])
+        assert repr(records[number]) == repr(made)
+        assert (records[number].intrinsics == made.intrinsics).all()
+    assert [record.token for record in records[-2:]] == tokens[-2:]

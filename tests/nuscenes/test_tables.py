@@ -105,7 +105,13 @@ def test_frames_are_key_frames_sorted_by_scene_time_and_camera(tiny_nuscenes: Pa
         for camera in ("CAM_FRONT", "CAM_BACK")
     ]
     assert [frame.token for frame in frames] == tables.tokens(tables.cameras_present)
-    assert frames[0].lidar is frames[1].lidar  # one sweep a sample
+    first, second, *_ = frames
+    assert first.lidar is second.lidar  # one sweep a sample
+    assert (frames[-1].token, frames[1:2][0].token, len(frames[::2])) == (
+        "s2-1-CAM_BACK-samples",
+        second.token,
+        4,
+    )
 
 
 def test_frame_carries_calibration_poses_and_absolute_paths(tiny_nuscenes: Path):

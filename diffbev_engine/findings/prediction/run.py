@@ -90,7 +90,7 @@ def diagnose(job: DiagnoseJob, say: Callable[[str], None] = lambda _line: None) 
     return diagnosis
 
 
-def _records(job: DiagnoseJob) -> list[SampleRecord]:
+def _records(job: DiagnoseJob) -> Sequence[SampleRecord]:
     data = job.settings.data
     cameras = "all" if job.camera else data.cameras
     records = read_records(job.settings.data_root, job.split, cameras)
