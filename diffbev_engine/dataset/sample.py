@@ -64,7 +64,12 @@ class Batch:
         return ((self.label[:, None] >> bits[:, None, None]) & 1).bool()  # B x 14 x Z x X
 
     def valid(self, mask: str) -> Tensor:
-        """Cells that are not ignored under the ``pon`` or the ``fov`` mask, (B, Z, X) bool."""
+        """Cells that are not ignored under the ``pon`` or the ``fov`` mask, (B, Z, X) bool.
+
+        ``unseen``: those that ``fov`` has and ``pon`` has not, as LiDAR does not see them.
+        """
+        if mask == "unseen":
+            return self.valid("fov") & ~self.valid("pon")
         bit = {"pon": IGNORE_BIT, "fov": IGNORE_FOV_BIT}[mask]
         return ((self.label >> bit) & 1) == 0  # B x Z x X
 

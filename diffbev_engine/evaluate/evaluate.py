@@ -13,7 +13,7 @@ from diffbev_engine.evaluate.counts import CountStream
 from diffbev_engine.evaluate.depth import DepthStream
 from diffbev_engine.evaluate.network_clock import NetworkClock
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
-from diffbev_engine.evaluate.result import EvaluationResult
+from diffbev_engine.evaluate.result import MASK_NAMES, EvaluationResult
 from diffbev_engine.models.model import ModelOutput
 
 Predict = Callable[[Batch], Tensor]
@@ -37,7 +37,7 @@ def evaluate(
     depth_note: str = "",
     after_batch: AfterBatch = lambda _images: None,
 ) -> EvaluationResult:
-    """Score ``network`` over ``batches``, under the PON mask and the field-of-view mask.
+    """Score ``network`` over ``batches``, under each of ``MASK_NAMES``.
 
     Args:
         network: the model in evaluation mode, behind its input pipeline.
@@ -53,7 +53,7 @@ def evaluate(
     Raises:
         DiffBEVError: if the labels do not carry the main mask.
     """
-    streams = {"pon": CountStream(device), "fov": CountStream(device)}
+    streams = {mask: CountStream(device) for mask in MASK_NAMES}
     clock, started, images = NetworkClock(device), time.perf_counter(), 0
     with reproducible_kernels():
         for batch in batches:
@@ -75,7 +75,7 @@ def evaluate(
                 "these labels carry no field-of-view mask (bit 15 is never set). "
                 "Set evaluation.mask='pon', or write the labels with `diffbev-engine prepare`."
             )
-        del masks["fov"]
+        del masks["fov"], masks["unseen"]
     return EvaluationResult(
         masks=masks,
         main_mask=main_mask,

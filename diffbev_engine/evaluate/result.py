@@ -6,7 +6,11 @@ from typing import Any
 from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.core.format import percent, points
 
-MASK_NAMES = {"pon": "LiDAR occlusion and field of view", "fov": "field of view only"}
+MASK_NAMES = {
+    "pon": "LiDAR occlusion and field of view",
+    "fov": "field of view only",
+    "unseen": "all but the cells in view that LiDAR does not see",
+}
 
 
 @dataclass(frozen=True)
@@ -149,12 +153,12 @@ class EvaluationResult:
     def to_text(self) -> str:
         """A table for people: IoU in percent per class and mask."""
         names = list(self.masks)
-        lines = [f"{'class':<22}" + "".join(f"{'IoU ' + name:>10}" for name in names) + f"{'cells':>14}"]
+        lines = [f"{'class':<22}" + "".join(f"{'IoU ' + name:>12}" for name in names) + f"{'cells':>14}"]
         for index, label in enumerate(CLASSES):
             cells = [points(self.masks[name].counts[index].iou, 2) for name in names]
             truth = self.main.counts[index].truth
-            lines.append(f"{label:<22}" + "".join(f"{cell:>10}" for cell in cells) + f"{truth:>14,}")
-        means = "".join(f"{points(self.masks[name].miou, 2):>10}" for name in names)
+            lines.append(f"{label:<22}" + "".join(f"{cell:>12}" for cell in cells) + f"{truth:>14,}")
+        means = "".join(f"{points(self.masks[name].miou, 2):>12}" for name in names)
         lines.append(f"{'mIoU':<22}{means}{self.main.averaged_classes:>11} cl.")
         lines += [self.masks_text(), self.depth_text(), provenance_text(self.provenance)]
         return "\n".join(lines)

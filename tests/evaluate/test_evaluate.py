@@ -36,10 +36,12 @@ def _evaluate(batches, main_mask="pon", **options):
     return evaluate(_truth, batches, CPU, samples=5, main_mask=main_mask, provenance={}, **options)
 
 
-def test_both_masks_are_reported(records, tiny_settings):
+def test_every_mask_is_reported(records, tiny_settings):
     result = _evaluate(_batches(records, tiny_settings))
-    assert result.masks.keys() == {"pon", "fov"}
-    assert result.masks["fov"].cells[0] > result.masks["pon"].cells[0] > 0
+    assert result.masks.keys() == {"pon", "fov", "unseen"}
+    cells = {name: mask.cells[0] for name, mask in result.masks.items()}
+    assert cells["fov"] > cells["pon"] > 0
+    assert cells["unseen"] == cells["fov"] - cells["pon"]
     assert result.main.miou == 1.0
     report = json.loads(json.dumps(result.to_json()))
     assert report["masks"]["fov"]["IoU"]["car"] == 1.0

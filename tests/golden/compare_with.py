@@ -37,8 +37,9 @@ _SPLIT = "scene-0523=train,scene-0916=val"
 # Keys that this tree writes on purpose and the earlier commit did not, by the file that has them.
 ADDED: dict[str, frozenset[str]] = {
     "index.jsonl": frozenset(),
-    "evaluation": frozenset(),
-    "checkpoint": frozenset(),
+    "evaluation": frozenset({"unseen"}),
+    # Settings of the diffusion, with the defaults that keep it as it was.
+    "checkpoint": frozenset({"target", "process", "aligned", "amplitude", "condition_skips"}),
 }
 
 _TRAINING = f"""
