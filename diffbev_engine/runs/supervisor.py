@@ -2,7 +2,7 @@
 
 It waits for the training and does nothing else: no sockets, no torch, a few megabytes.
 It never ends the training and passes no signals on: a shutdown or a scheduler signals every
-process, and a second SIGTERM would end the training before its checkpoint is written.
+process, and a second Ctrl+C would end the training before its checkpoint is written.
 """
 
 import json

@@ -9,8 +9,6 @@ from types import FrameType
 from diffbev_engine.core.errors import InterruptedTraining
 from diffbev_engine.runs.process import STOP_SIGNALS
 
-_AT_ONCE_WHEN_REPEATED = (signal.SIGINT, signal.SIGTERM)
-
 
 class StopRequest:
     """Remembers the first signal that asked to stop."""
@@ -24,17 +22,20 @@ class StopRequest:
         return self.signal_name is not None
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
-        """Take note; a second SIGINT or SIGTERM gets the default treatment and ends the process at once.
+        """Take note; a second Ctrl+C ends the process at once, as announced.
+
+        What schedulers and people repeat otherwise must not end it before it has saved.
 
         Raises:
             InterruptedTraining: at once, where there is nothing to save yet.
         """
         if self._nothing_to_save:
-            raise before_training(signal.Signals(number).name)
+            self.signal_name = signal.Signals(number).name
+            raise before_training(self.signal_name)
         if self._announce and not self:
             self._say(number)
         self.signal_name = self.signal_name or signal.Signals(number).name
-        if number in _AT_ONCE_WHEN_REPEATED:
+        if number == signal.SIGINT:
             signal.signal(number, signal.SIG_DFL)
 
     @contextmanager
@@ -43,8 +44,17 @@ class StopRequest:
         self._nothing_to_save = True
         try:
             yield
+        except Exception:
+            self._leave_if_asked()
+            raise
         finally:
             self._nothing_to_save = False
+        self._leave_if_asked()
+
+    def _leave_if_asked(self) -> None:
+        """Leave, whatever an ``except`` in the block may have taken the signal's exception for."""
+        if self.signal_name:
+            raise before_training(self.signal_name)
 
     def _say(self, number: int) -> None:
         again = "; press Ctrl+C again to end without saving" if number == signal.SIGINT else ""
