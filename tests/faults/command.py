@@ -53,7 +53,9 @@ FAULTS = (
     Fault("two starts in one directory", "at the same moment, and later", stops.two_starts),
     Fault("lock of another host", "`run.lock` with another host and boot", stops.foreign_lock),
     Fault(
-        "disk full between checkpoints", "tmpfs, filled for 20 iterations", machine.full_between_checkpoints
+        "disk full between saves",
+        "tmpfs, filled until training says so",
+        machine.full_between_checkpoints,
     ),
     Fault("disk full while saving", "tmpfs with 1 MiB left for 2 s", machine.full_while_saving),
     Fault("disk full, then SIGTERM", "tmpfs, filled; later freed", machine.full_to_the_end),

@@ -197,7 +197,7 @@ def worker_hangs(lab: Lab) -> Result:
     training = lab.train().reaches(2)
     since = time.monotonic()
     with suspended(training.workers()[0].pid):
-        training.until(lambda: "waiting for" in training.text(), "word of what it waits for", 60)
+        training.until(lambda: "no images for" in training.text(), "word of what it waits for", 90)
         took = time.monotonic() - since
     training.has_finished()
     return Result("says what it waits for; goes on; end bit-equal", seconds=took)
