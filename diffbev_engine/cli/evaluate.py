@@ -64,14 +64,11 @@ def command(
     from diffbev_engine.config.load import load_settings
     from diffbev_engine.core.files import write_text
     from diffbev_engine.evaluate.run import evaluate_checkpoint
-    from diffbev_engine.train.distributed import join_processes, leave_processes
+    from diffbev_engine.train.distributed import join_processes, taking_part
 
     settings = load_settings(config, overrides)
-    processes = join_processes(gpu_ids)
-    try:
+    with taking_part(join_processes(gpu_ids), settings.dist_params.timeout) as processes:
         result = evaluate_checkpoint(settings, checkpoint, split, processes, seeds=seeds, steps=steps)
-    finally:
-        leave_processes()
     text = json.dumps({"config": config, "checkpoint": str(checkpoint), **result.to_json()}, indent=1)
     if not processes.is_main:
         return

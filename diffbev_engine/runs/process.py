@@ -71,8 +71,8 @@ class ProcessIdentity:
 
     @property
     def ended(self) -> bool:
-        """Whether the process is known to run no more; of another machine nothing is known."""
-        return self.liveness() in (Liveness.DEAD, Liveness.REBOOTED)
+        """Whether the process ran on this machine, and does no more."""
+        return self.liveness() is Liveness.DEAD
 
     @property
     def suspended(self) -> bool:

@@ -151,5 +151,13 @@ class StatusWriter:
             write_text(self._path, json.dumps(masked_values(asdict(self.current)), indent=1) + "\n")
 
 
+def record_end_for(path: Path, state: RunState, message: str, **changes: object) -> None:
+    """Write the end of a run whose own process can no longer write it, where there is a status."""
+    if status := read_status(path):
+        now = {"updated": time.time(), "monotonic": time.monotonic(), "eta_s": None, "trouble": None}
+        ended = replace(status, state=state, message=message, phase=None, **{**now, **changes})  # type: ignore[arg-type]
+        write_text(path, json.dumps(asdict(ended), indent=1) + "\n")
+
+
 def _progress(status: RunStatus) -> object:
     return status.state, status.phase, status.step, status.evaluated

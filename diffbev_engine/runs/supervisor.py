@@ -81,6 +81,8 @@ class _Supervised:
         environment = {
             # What is printed before a crash must be in the file, and where a segfault was.
             **{"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
+            # Of several processes one may be killed: the main one then saves, in more than torchrun's 30 s.
+            **{"TORCH_ELASTIC_SHUTDOWN_TIMEOUT": "600"},
             **os.environ,
             LAUNCH_VARIABLE: self.launch.id,
         }

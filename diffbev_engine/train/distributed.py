@@ -3,7 +3,7 @@
 import faulthandler
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -80,11 +80,6 @@ class Processes:
         else:
             work.wait()
 
-    def stand_in(self, rescue: Callable[[DiffBEVError], DiffBEVError]) -> None:
-        """Set what saves and records the end in place of the main thread; see ``Heartbeat.rescue``."""
-        if self.heartbeat:
-            self.heartbeat.rescue = rescue
-
     def check(self) -> None:
         """Return if all processes take part.
 
@@ -93,6 +88,11 @@ class Processes:
         """
         if self.heartbeat:
             self.heartbeat.check()
+
+    @property
+    def succeeds_main(self) -> bool:
+        """Whether this process has to save and to record the end in place of the main one, which was lost."""
+        return self.heartbeat is not None and self.heartbeat.succeeds_main
 
     def now(self, activity: Activity, of: object = "") -> None:
         """Tell the other processes what this one begins to do."""
@@ -110,7 +110,7 @@ class Processes:
 
 
 def join_processes(gpu_ids: Sequence[int]) -> Processes:
-    """Choose the device, and join the other processes when torchrun started this one.
+    """Choose the device, and join the other processes when torchrun started this one; see ``taking_part``.
 
     Raises:
         UsageError: for a GPU that does not exist, or several GPUs without torchrun.
@@ -127,6 +127,8 @@ def join_processes(gpu_ids: Sequence[int]) -> Processes:
     if "RANK" not in os.environ or world_size == 1:
         return Processes(device, Shard())
     backend = "nccl" if device.type == "cuda" else "gloo"
+    # What NCCL would do about a lost process is to abort: the heartbeat saves first.
+    os.environ.setdefault("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0")
     distributed.init_process_group(backend, timeout=_COLLECTIVE_TIMEOUT)
     shard = Shard(distributed.get_rank(), distributed.get_world_size())
     control = distributed.new_group(backend="gloo", timeout=_COLLECTIVE_TIMEOUT)
@@ -165,13 +167,18 @@ def taking_part(processes: Processes, limit_s: float) -> Iterator[Processes]:
         limit_s: within this time all end if one is lost.
     """
     if processes.control is None:
-        yield processes
+        try:
+            yield processes
+        finally:
+            leave_processes()
         return
     heartbeat = Heartbeat(processes.shard.rank, processes.shard.world_size, limit_s)
     try:
         yield replace(processes, heartbeat=heartbeat)
     except BaseException as error:
         heartbeat.leave(error)
+        if isinstance(error, DiffBEVError) and heartbeat.loss:
+            heartbeat.end(error)
         raise
     else:
         heartbeat.leave(None)

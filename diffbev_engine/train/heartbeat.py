@@ -9,6 +9,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections import defaultdict, deque
@@ -51,6 +52,8 @@ class Heartbeat:
         self.loss: Loss | None = None
         self.rescue: Callable[[DiffBEVError], DiffBEVError] = lambda error: error
         """Saves, and records the end of the run, in place of the main thread; returns what to tell."""
+        self.has_computed: Callable[[], bool] = lambda: False
+        """Whether this process has done its own part of the iteration; may block for ever."""
         self._rank, self._limit_s = rank, limit_s
         self._interval_s = min(1.0, limit_s / 20)
         self._store = _connect(limit_s)
@@ -59,6 +62,7 @@ class Heartbeat:
         self._doing = Doing()
         self._times: dict[Activity, deque[float]] = defaultdict(lambda: deque(maxlen=_REMEMBERED))
         self._beats = 0
+        self._computed: bool | None = None
         self._reached_store = self._lost_at = time.monotonic()
         self._claim = threading.RLock()
         self._claimed_at: float | None = None
@@ -107,8 +111,7 @@ class Heartbeat:
         deadline = time.monotonic() + 5 * self._interval_s
         while self.loss is None and time.monotonic() < deadline:
             time.sleep(self._interval_s / 10)
-        words = f"The connection to another process broke: {_first_line(error)}."
-        loss = self._lose(Loss(None, words))
+        loss = self._lose(Loss(None, f"The connection to another process broke: {_first_line(error)}."))
         self._claim_or_stop()
         return LostProcessError(loss)
 
@@ -148,16 +151,16 @@ class Heartbeat:
             if self.loss and self._claimed_at is None:
                 self._stand_in()
             elif self._overdue():
-                self._end(self._failure or DiffBEVError(f"rank {self._rank} does not end."))
+                self.end(self._failure or DiffBEVError(f"rank {self._rank} does not end."))
             if self._left_at is not None and self._may_go(self._left_at):
-                self._end_lost()
+                self.end_lost()
                 self._may_end.set()
 
     def _exchange(self) -> None:
         """Write what this process does, and read what the others do."""
         if self._failure and self.loss is None and self._failure.exit_code != ExitCode.INTERRUPTED:
-            words = f"{self._peers.name(self._rank)} failed: {self._failure}"
-            self._agree(Loss(self._rank, words, int(self._failure.exit_code), responds=True))
+            told = f"{self._peers.name(self._rank)} failed: {self._failure}"
+            self._agree(Loss(self._rank, told, int(self._failure.exit_code), responds=True))
         self._write_beat()
         self._read_beats()
         if self.loss is None and self._store.check([_key("loss")]):
@@ -184,8 +187,8 @@ class Heartbeat:
     def _reconnect(self, error: BaseException) -> None:
         """Reach the store again; without it, nobody can tell what became of the others."""
         if time.monotonic() - self._reached_store > self._limit_s / 4 and self._left_at is None:
-            words = "torchrun, or the process that connects the others, no longer exists"
-            self._lose(Loss(None, f"{words}: {_first_line(error)}."))
+            gone = "torchrun, or the process that connects the others, no longer exists"
+            self._lose(Loss(None, f"{gone}: {_first_line(error)}."))
         with suppress(RuntimeError, OSError, ValueError):
             self._store = _connect(self._interval_s)
 
@@ -194,10 +197,20 @@ class Heartbeat:
         doing, limit = self._doing, None
         times = list(self._times[doing.activity])
         if doing.activity in _LIMITED and len(times) >= _UNLIMITED_TIMES:
-            limit = max(self._limit_s * 2 / 3, STEPS * median(times))
-        left = self._left_at is not None
-        beat = Beat(self._beats, self._identity, doing.activity, doing.words, doing.for_s, limit, left)
-        self._store.set(_key(self._rank), json.dumps(asdict(beat)))
+            limit = max(self._limit_s * 3 / 5, STEPS * median(times))
+        if limit is None or doing.activity is not Activity.STEPPING or doing.for_s < limit / 2:
+            self._computed = None
+        elif self._computed is None:
+            self._computed = False
+            threading.Thread(target=self._look_at_computation, name="probe", daemon=True).start()
+        left, computed = self._left_at is not None, self._computed
+        about = (doing.activity, doing.words, doing.for_s, limit, computed, left)
+        self._store.set(_key(self._rank), json.dumps(asdict(Beat(self._beats, self._identity, *about))))
+
+    def _look_at_computation(self) -> None:
+        """A thread of its own: a driver that hangs may not answer."""
+        with suppress(RuntimeError):
+            self._computed = self.has_computed()
 
     def _read_beats(self) -> None:
         beats: dict[int, Beat] = {}
@@ -214,9 +227,20 @@ class Heartbeat:
         """Whether this process saves if one was lost, and ends first."""
         return self._rank == self._saver()
 
+    @property
+    def succeeds_main(self) -> bool:
+        """Whether this process does so in place of the main one."""
+        return self.saves and self._rank > 0
+
+    def end_lost(self) -> None:
+        """Kill the lost process, if it is of this machine and cannot end by itself: torchrun would wait."""
+        loss = self.loss
+        beat = None if loss is None or loss.rank is None or loss.responds else self._peers[loss.rank].beat
+        if beat and beat.process.alive:
+            kill_tree(beat.process)
+
     def _saver(self) -> int:
-        main_is_lost = self.loss is not None and self.loss.rank == 0 and not self.loss.responds
-        return 1 if main_is_lost else 0
+        return 1 if self.loss and self.loss.rank == 0 and not self.loss.responds else 0
 
     def _may_go(self, left_at: float) -> bool:
         """Whether this process, which has left, may end."""
@@ -231,13 +255,6 @@ class Heartbeat:
             others = [peer for peer in self._peers if peer.rank != self._rank]  # they use this one's store
             return all(peer.left or peer.dead for peer in others) or waited > self._limit_s / 2
         return True
-
-    def _end_lost(self) -> None:
-        """Kill a process of this machine that cannot end by itself; torchrun would wait for it."""
-        if self.loss and self.loss.rank is not None and not self.loss.responds:
-            beat = self._peers[self.loss.rank].beat
-            if beat and beat.process.alive:
-                kill_tree(beat.process)
 
     def _overdue(self) -> bool:
         """Whether a main thread that is to save and to leave does not get there."""
@@ -265,10 +282,12 @@ class Heartbeat:
         except Exception as problem:  # nobody else is left to tell it
             error = DiffBEVError(f"{error} Nothing was saved: {type(problem).__name__}: {problem}")
         self._part(error)
-        self._end(error)
+        self.end(error)
 
-    def _end(self, error: DiffBEVError) -> None:
+    def end(self, error: DiffBEVError) -> None:
         """End this process, whatever its main thread is blocked in."""
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
         _say(f"error: {error}")
         for child in multiprocessing.active_children():
             child.kill()

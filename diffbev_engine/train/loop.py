@@ -149,6 +149,7 @@ class TrainingLoop:
             self._recorder.got_data()
         self._depth.look(drawn)
         losses, grad_norm = self._step.run(iteration, [batch.to(device) for batch in drawn])
+        self._processes.now(Activity.RECORDING, iteration + 1)
         self.progress.iteration = iteration + 1
         self.progress.evaluated = not self._evaluation_due()
         self._meter.add(self.progress.iteration, losses, grad_norm)
@@ -254,7 +255,7 @@ class TrainingLoop:
 
     def _save(self, *, is_best: bool = False) -> None:
         """Write a checkpoint, unless training has diverged; all processes take part."""
-        self._processes.now(Activity.SAVING, self.progress.iteration)
+        self._processes.now(Activity.STEPPING, self.progress.iteration)  # on the GPU, which is waited for
         self._meter.check()
         self._write_readings(wait=True)
         self._checkpoints.save(self.progress, is_best=is_best)

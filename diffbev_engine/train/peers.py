@@ -5,9 +5,9 @@ A collective cannot tell a process that is slow from one that is gone; this can:
 - one that was killed or crashed on this machine is noticed at once, one that failed tells why;
 - one that does not respond (suspended, its machine gone) is lost after half the limit;
 - one that responds, but has computed an iteration, or kept the others waiting for its data or its
-  evaluation for two thirds of the limit is lost too, unless it usually takes a tenth of that or more.
+  evaluation for three fifths of the limit is lost too, unless it usually takes a tenth of that or more.
   The first times of each are not limited, for they may compile, tune and start loader processes.
-  Nor is starting, or writing a checkpoint.
+  Nor is starting, or writing a log or a checkpoint.
 """
 
 import time
@@ -28,7 +28,8 @@ class Activity(str, Enum):
     STEPPING = "computing iteration {}"
     STARTING_EVALUATION = "starting the evaluation of iteration {}"
     EVALUATING = "evaluating, after {} images"
-    SAVING = "saving iteration {}"
+    RECORDING = "recording iteration {}"
+    SAVING = "writing checkpoints"
     WAITING = "waiting for the other processes"
     """Never the one that holds up the others."""
 
@@ -58,6 +59,8 @@ class Beat:
     for_s: float
     limit_s: float | None
     """How long the activity may take; ``None``: as long as it takes."""
+    computed: bool | None
+    """Whether it has done its own part of the iteration, and needs gradients of others; if that is known."""
     left: bool
     """Whether the process has nothing left to do but to end."""
 
@@ -153,12 +156,20 @@ class Peers:
                 words = f"{self.name(peer.rank)} {how} for {duration(peer.silence_s)}, {peer.words}."
                 return Loss(peer.rank, words)
         waiting = any(peer.beat and peer.beat.activity is Activity.WAITING for peer in here)
-        for peer in here:
-            beat = peer.beat
-            over = beat is not None and beat.limit_s is not None and beat.for_s > beat.limit_s
-            if beat and over and (waiting or beat.activity is Activity.STEPPING):
-                words = f"{self.name(peer.rank)} hangs: {beat.words} for {duration(beat.for_s)}."
-                return Loss(peer.rank, words, responds=True)
+        slow = [
+            (peer.rank, peer.beat)
+            for peer in here
+            if peer.beat and peer.beat.limit_s is not None and peer.beat.for_s > peer.beat.limit_s
+            if waiting or peer.beat.activity is Activity.STEPPING
+        ]
+        slow = [(rank, beat) for rank, beat in slow if not beat.computed] or slow
+        for rank, beat in slow:
+            words = f"{self.name(rank)} hangs: {beat.words} for {duration(beat.for_s)}."
+            if others := [str(other) for other, _ in slow if other != rank]:
+                words = (
+                    words.removesuffix(".") + f", as rank {', '.join(others)} does; one waits for the other."
+                )
+            return Loss(rank, words, responds=True)
         return None
 
     def name(self, rank: int) -> str:

@@ -66,6 +66,7 @@ class RestorePoint:
             if isinstance(module, nn.modules.batchnorm._NormBase)
         }
         self._marks: deque[_Mark] = deque(maxlen=_BEHIND + 1)
+        self._forward: torch.cuda.Event | bool = False
         self._lock = threading.Lock()
 
     def mark(self, iteration: int) -> None:
@@ -76,6 +77,19 @@ class RestorePoint:
             for key, buffer in norm.named_buffers(recurse=False)
         }
         self._marks.append(_Mark(iteration, random_state.capture(), averages, self._event()))
+
+    def began(self) -> None:
+        """Note that an iteration begins."""
+        self._forward = False
+
+    def went_forward(self) -> None:
+        """Note that the last forward pass of an iteration is done; gradients come from all processes."""
+        self._forward = self._event() or True
+
+    def has_computed(self) -> bool:
+        """Whether this process has done its own part of the iteration, up to the backward pass."""
+        forward = self._forward
+        return forward if isinstance(forward, bool) else forward.query()
 
     @contextmanager
     def updating(self, iteration: int) -> Iterator[None]:
@@ -103,7 +117,7 @@ class RestorePoint:
             DiffBEVError: weights are between two iterations, and stay there.
         """
         on_gpu = self._device.type == "cuda"
-        if not self._lock.acquire(timeout=_LONGEST_STEP_S) and not on_gpu:
+        if not self._lock.acquire(timeout=_POLL_S if on_gpu else _LONGEST_STEP_S) and not on_gpu:
             raise DiffBEVError("an optimizer step does not end.")
         deadline = time.monotonic() + _LONGEST_STEP_S
         while time.monotonic() < deadline:

@@ -1,5 +1,6 @@
 """The checkpoints of a run: with the other processes, alone where one was lost, and before any other end."""
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -9,18 +10,21 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import DiffBEVError, DivergedError, ExitCode
 from diffbev_engine.core.format import points
 from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.lock import RunHeldError, sole_writer
 from diffbev_engine.train import random_state
 from diffbev_engine.train.checkpoint import Checkpoint, Progress
 from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.meter import Meter
 from diffbev_engine.train.peers import Activity
 from diffbev_engine.train.recorder import Recorder, logger
-from diffbev_engine.train.saving import Saver
+from diffbev_engine.train.saving import Saver, save_checkpoint
 from diffbev_engine.train.signals import StopRequest
 from diffbev_engine.train.step import TrainingStep
 
 LEAVING_S = 20.0
 """For how long a process that was asked to leave tries to write its checkpoint."""
+_LOCKED_S = 5.0
+"""How long the run directory may stay locked after the main process was lost."""
 
 
 class RunCheckpoints:
@@ -37,7 +41,8 @@ class RunCheckpoints:
         self._settings = settings
         self._folder = folder
         self._processes = processes
-        self._saver = Saver(folder, settings.checkpoint_config.max_keep_ckpts)
+        self._keep = settings.checkpoint_config.max_keep_ckpts
+        self._saver = Saver(folder, self._keep)
         self._saved: Progress | None = None
 
     def save(self, progress: Progress, *, is_best: bool = False) -> None:
@@ -46,6 +51,7 @@ class RunCheckpoints:
         meter = self._meter.state()
         if self.recorder:
             self._write(progress, self._step.state(), meter, random, is_best=is_best)
+        self._saved = replace(progress)
 
     def _write(
         self,
@@ -56,18 +62,35 @@ class RunCheckpoints:
         *,
         is_best: bool = False,
     ) -> None:
-        assert self.recorder is not None, "the main process writes"
         settings = self._settings.model_dump(mode="json")
+        self._processes.now(Activity.SAVING)
         checkpoint = Checkpoint(**vars(progress), **state, meter=meter, random=random, settings=settings)
+        if self.recorder is None:
+            self._write_for_main(checkpoint)
+            return
         with self.recorder.saving():
             path = self._saver.save(checkpoint, is_best=is_best)
-        self._saved = replace(progress)
         self.recorder.trouble("checkpoint", self._saver.trouble)
         self.recorder.status.update(step=progress.iteration)
         if path is None:
             return
         self.recorder.status.update(last_checkpoint=path.name)
         logger.info(f"saved {path}" + (f" (best mIoU {points(checkpoint.best.miou, 2)})" if is_best else ""))
+
+    def _write_for_main(self, checkpoint: Checkpoint) -> None:
+        """Write what the main process no longer can; it must not still be writing itself."""
+        assert self._processes.heartbeat
+        self._processes.heartbeat.end_lost()
+        deadline = time.monotonic() + _LOCKED_S
+        while True:
+            try:
+                with sole_writer(self._folder):
+                    save_checkpoint(self._folder, checkpoint, is_best=False, keep=self._keep)
+                return
+            except RunHeldError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_LOCKED_S / 20)
 
     @property
     def waiting(self) -> bool:
@@ -77,12 +100,14 @@ class RunCheckpoints:
     def retry(self) -> None:
         """Try to write what waits, if it is time to."""
         if self.recorder:
+            self._processes.now(Activity.SAVING)
             self._saver.retry()
             self.recorder.trouble("checkpoint", self._saver.trouble)
 
     def settle(self, patience_s: float, stop: StopRequest | None = None) -> None:
         """Try to write checkpoints that wait, as nothing else is left to do; until ``stop``."""
         if self.recorder:
+            self._processes.now(Activity.SAVING)
             with self.recorder.saving():
                 self._saver.settle(patience_s, lambda: stop, self.recorder.status.update)
             self.recorder.trouble("checkpoint", self._saver.trouble)
@@ -110,9 +135,10 @@ class RunCheckpoints:
 
         It continues bit for bit, except that the random generators of the other processes begin again.
         """
-        if self.recorder is None or lost.exit_code is ExitCode.DIVERGED:
+        writes = self.recorder is not None or self._processes.succeeds_main
+        if not writes or lost.exit_code is ExitCode.DIVERGED:
             return lost
-        self._processes.now(Activity.SAVING, progress.iteration)
+        self._processes.now(Activity.SAVING)
         where = f"iteration {progress.iteration}"
         try:
             where = f"iteration {self._last_common(progress)}; {self._folder.latest} holds everything"

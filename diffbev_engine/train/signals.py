@@ -17,6 +17,7 @@ class StopRequest:
         self.signal_name: str | None = None
         self._announce = announce
         self._nothing_to_save = False
+        self._at_once = signal.SIGINT if "TORCHELASTIC_RUN_ID" not in os.environ else None
 
     def __bool__(self) -> bool:
         return self.signal_name is not None
@@ -24,7 +25,7 @@ class StopRequest:
     def receive(self, number: int, _frame: FrameType | None) -> None:
         """Take note; a second Ctrl+C ends the process at once, as announced.
 
-        What schedulers and people repeat otherwise must not end it before it has saved.
+        What schedulers, torchrun and people repeat otherwise must not end it before it has saved.
 
         Raises:
             InterruptedTraining: at once, where there is nothing to save yet.
@@ -35,7 +36,7 @@ class StopRequest:
         if self._announce and not self:
             self._say(number)
         self.signal_name = self.signal_name or signal.Signals(number).name
-        if number == signal.SIGINT:
+        if number == self._at_once:
             signal.signal(number, signal.SIG_DFL)
 
     @contextmanager
@@ -57,7 +58,7 @@ class StopRequest:
             raise before_training(self.signal_name)
 
     def _say(self, number: int) -> None:
-        again = "; press Ctrl+C again to end without saving" if number == signal.SIGINT else ""
+        again = "; press Ctrl+C again to end without saving" if number == self._at_once else ""
         line = f"{signal.Signals(number).name}: saving a checkpoint after this iteration{again}\n"
         try:
             os.write(2, line.encode())  # a buffered stream may be in the middle of a write

@@ -92,10 +92,14 @@ class TrainingStep:
         base_lr, max_iters = settings.optimizer.lr, settings.runner.max_iters
         set_learning_rate(self.optimizer, learning_rate(iteration, base_lr, max_iters, settings.lr_config))
         sums: dict[str, Tensor] = {}
+        if self.restore_point:
+            self.restore_point.began()
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
             with nullcontext() if last else self._without_reduction():
                 losses = self._losses(batch, iteration * len(batches) + number)
+                if last and self.restore_point:
+                    self.restore_point.went_forward()
                 self.scaler.scale(losses["loss"] / len(batches)).backward()
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(batches)

@@ -21,7 +21,7 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import sole_writer
 from diffbev_engine.runs.manifest import TrainingData
 from diffbev_engine.runs.notify import notify_problem
-from diffbev_engine.runs.status import RunState
+from diffbev_engine.runs.status import RunState, record_end_for
 from diffbev_engine.runs.watch import start_watching
 from diffbev_engine.train import random_state
 from diffbev_engine.train.distributed import Processes, device_name, join_processes, taking_part
@@ -115,7 +115,9 @@ def _train(
                     logger.warning(f"no notifications will be sent: {problem}")
         logger.info(f"{len(records)} training images, on {device_name(processes.device)}")
         logger.info(loss_composition(job.settings.model))
-        processes.stand_in(partial(_end_alone, loop, recorder))
+        if processes.heartbeat and step.restore_point:
+            processes.heartbeat.rescue = partial(_end_alone, loop, recorder, processes, folder)
+            processes.heartbeat.has_computed = step.restore_point.has_computed
         with closing(_batches(job.settings, records, processes, loop)) as batches:
             loop.run(batches, recorder)  # closing it shuts down loader workers, which ignore signals
     except BaseException as error:
@@ -127,6 +129,8 @@ def _train(
             leave_oom_report(folder, error, job.settings, processes, step=reached, started_at=start.iteration)
         if recorder:
             recorder.finish(state_after(failure), str(failure))
+        elif processes.succeeds_main:
+            record_end_for(folder.status, state_after(failure), str(failure))
         elif log:
             record_failed_start(folder, failure, log, job.settings.runner.max_iters)
         if failure is error or not is_known(error):
@@ -141,11 +145,19 @@ def _train(
             log.close()
 
 
-def _end_alone(loop: TrainingLoop, recorder: Recorder | None, lost: DiffBEVError) -> DiffBEVError:
+def _end_alone(
+    loop: TrainingLoop,
+    recorder: Recorder | None,
+    processes: Processes,
+    folder: RunFolder,
+    lost: DiffBEVError,
+) -> DiffBEVError:
     """What the main thread would do about a lost process, if it were not blocked."""
     failure = loop.save_alone(lost)
     if recorder:
         recorder.finish(state_after(failure), str(failure))
+    elif processes.succeeds_main:
+        record_end_for(folder.status, state_after(failure), str(failure))
     return failure
 
 

@@ -1,10 +1,17 @@
-"""Two processes with half a batch each train like one with the whole batch."""
+"""Two processes with half a batch each train like one with the whole batch, and end together."""
 
 import csv
+import os
+import signal
+import socket
 
 import pytest
 import torch
 
+from diffbev_engine.runs.folder import RunFolder
+from diffbev_engine.runs.inspect import inspect_run
+from diffbev_engine.train.checkpoint import load_checkpoint
+from tests.faults.lab import Process, wait_for
 from tests.processes import engine
 
 
@@ -46,3 +53,39 @@ def test_several_gpus_need_torchrun(tiny_config, tmp_path, program):
     code, output = program("train", tiny_config, "--work-dir", tmp_path / "run", "--gpu-ids", "0,1")
     assert code == 2
     assert "torchrun --nproc-per-node 2" in output
+
+
+@pytest.mark.slow(8)
+def test_a_suspended_process_ends_the_run_on_all(tiny_config, tmp_path):
+    """Without torchrun here, which would import torch once more."""
+    folder = RunFolder(tmp_path / "run")
+    endless = ("--set", "runner.max_iters=100000", "--set", "evaluation.interval=100000")
+    options = ("--set", "dist_params.timeout=6", "--set", "checkpoint_config.interval=100000")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    together = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    ranks = [
+        Process(
+            ("train", tiny_config, "--work-dir", folder.path, *endless, *options),
+            tmp_path / f"{rank}.txt",
+            environment=together | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
+            launcher=() if torch.cuda.is_available() else None,
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        wait_for(lambda: " iter 3/" in ranks[0].console.read_text(), "train", 120, ranks[0])
+        os.kill(ranks[1].pid, signal.SIGSTOP)
+        assert ranks[0].ended(60) == 1
+        assert ranks[1].ended(30) == -signal.SIGKILL
+    finally:
+        for rank in ranks:
+            rank.end()
+    report, said = inspect_run(folder.path), ranks[0].console.read_text()
+    assert f"rank 0: rank 1 of 2 (pid {ranks[1].pid} on " in said
+    assert "was suspended (SIGSTOP) for 3 s" in report.message
+    saved = load_checkpoint(folder.latest, to_resume=True)
+    assert f"Training stopped at iteration {saved.iteration}; {folder.latest} holds everything." in said
+    assert saved.iteration >= 3
+    assert (report.state.value, report.resumable, saved.random[1]) == ("failed", True, None)

@@ -22,7 +22,7 @@ def peers() -> Peers:
 
 
 def tell(peers: Peers, rank: int, activity: Activity, for_s: float, *, process=None, **more) -> None:
-    fields = {"limit_s": None, "left": False} | more
+    fields = {"limit_s": None, "computed": None, "left": False} | more
     number = (peers[rank].beat.number if peers[rank].beat else 0) + 1
     words = activity.value.format(12)
     beat = Beat(number, process or identify(), activity, words, for_s, **fields)
