@@ -18,7 +18,8 @@ import click
 from diffbev_engine.core.files import write_text
 from diffbev_engine.core.format import duration
 from tests.faults import damage, machine, stops
-from tests.faults.lab import ITERATIONS, Lab, NotHere, Result
+from tests.faults.lab import Lab, NotHere, Result
+from tests.faults.soak import seconds_of, soak
 
 _ENOUGH = 3
 """Failures of one fault; more say nothing new."""
@@ -123,8 +124,25 @@ def first_line(failure: str) -> str:
 @click.option("--times", type=click.IntRange(1), help="Injections per fault. [default: 10, kill -9: 50]")
 @click.option("--quick", is_flag=True, help="Each once.")
 @click.option("--markdown", type=click.Path(path_type=Path), help="Write the table to this file, too.")
+@click.option(
+    "--soak",
+    "soak_for",
+    metavar="TIME",
+    help="A campaign of this time instead, such as 1h.",
+)
+@click.option("--every", default="60s", show_default=True, help="With --soak: the time between two faults.")
+@click.option("--iterations", default=100, show_default=True, help="Of one training.")
 @click.option("--seed", default=0, show_default=True, help="Of the random moments.")
-def main(names: tuple[str, ...], times: int | None, quick: bool, markdown: Path | None, seed: int) -> None:
+def main(
+    names: tuple[str, ...],
+    times: int | None,
+    quick: bool,
+    markdown: Path | None,
+    soak_for: str | None,
+    every: str,
+    iterations: int,
+    seed: int,
+) -> None:
     """Inject the faults whose names contain NAME, all by default, and print a table.
 
     Exits with 1 if one of them did what it must not; the files of such a run are kept.
@@ -133,21 +151,32 @@ def main(names: tuple[str, ...], times: int | None, quick: bool, markdown: Path 
     if not chosen:
         raise click.UsageError(f"no such fault; choose from: {', '.join(fault.name for fault in FAULTS)}")
     home = Path(tempfile.mkdtemp(prefix="diffbev_faults_"))
-    lab, table = Lab(home, seed), []
-    for fault in chosen:
-        started = time.monotonic()
-        row = run(lab, fault, 1 if quick else times or fault.times)
-        table.append(row)
-        took = duration(time.monotonic() - started)
-        click.echo(f"{fault.name}: {' | '.join(row.cells[2:])} ({took})", err=True)
-    text = markdown_table(table)
+    lab = Lab(home, seed, iterations)
+    if soak_for:
+        text, well = soak(lab, seconds_of(soak_for), seconds_of(every))
+    else:
+        text, well = every_fault(lab, chosen, 1 if quick else times)
+    text = f"{_machine()}\n\n{text}\n"
     click.echo(text)
     if markdown:
         write_text(markdown, text)
-    failed = any(row.failures for row in table)
-    if not failed:
+    if well:
         shutil.rmtree(home)
-    sys.exit(1 if failed else 0)
+    sys.exit(0 if well else 1)
+
+
+def every_fault(lab: Lab, faults: list[Fault], times: int | None) -> tuple[str, bool]:
+    """Inject each; returns the table and whether all went well."""
+    table = []
+    for fault in faults:
+        started = time.monotonic()
+        row = run(lab, fault, times or fault.times)
+        table.append(row)
+        took = duration(time.monotonic() - started)
+        click.echo(f"{fault.name}: {' | '.join(row.cells[2:])} ({took})", err=True)
+    lines = ["| fault | how injected | times | outcome | bound |", "|---|---|---|---|---|"]
+    lines += [f"| {' | '.join(row.cells)} |" for row in table]
+    return "\n".join(lines), not any(row.failures for row in table)
 
 
 def run(lab: Lab, fault: Fault, times: int) -> Row:
@@ -171,13 +200,6 @@ def run(lab: Lab, fault: Fault, times: int) -> Row:
     return row
 
 
-def markdown_table(table: list[Row]) -> str:
-    """The table, and where it was made."""
-    machine = f"{date.today()}, {platform.system()}, {_cores()} CPU cores, Python {platform.python_version()}"
-    lines = ["| fault | how injected | times | outcome | bound |", "|---|---|---|---|---|"]
-    lines += [f"| {' | '.join(row.cells)} |" for row in table]
-    return "\n".join([f"{machine}; trainings of {ITERATIONS} iterations:", "", *lines, ""])
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
+def _machine() -> str:
+    cores = len(os.sched_getaffinity(0))
+    return f"{date.today()}, {platform.system()}, {cores} CPU cores, Python {platform.python_version()}:"

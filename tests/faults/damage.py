@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from diffbev_engine.runs.folder import RunFolder
-from tests.faults.lab import ITERATIONS, SAVED_EVERY, Lab, Result, step, wait_for
+from tests.faults.lab import SAVED_EVERY, Lab, Result, step, wait_for
 
 FILES = (
     *("status.json", "run.json", "launch.json", "run.lock", "metrics.csv", "alerts.jsonl", "system.csv"),
@@ -87,7 +87,7 @@ def crashed_run(lab: Lab) -> RunFolder:
     folder, launch = lab.detached()
     training = launch.process
     assert training
-    wait_for(lambda: step(folder) > 0.8 * ITERATIONS, "iteration", 120)
+    wait_for(lambda: step(folder) > 0.8 * lab.iterations, "iteration", 120)
     os.kill(training.pid, signal.SIGSTOP)
     wait_for(folder.alerts.exists, "alert, which a stopped process is", 60)
     for process in (launch.supervisor, training):
@@ -108,7 +108,7 @@ def _are_listed(lab: Lab, place: Path) -> None:
 
 def _resumes(lab: Lab, run: RunFolder) -> str:
     newest = run.checkpoints()[-1][0]
-    training = lab.train(run.path, "--resume", iterations=ITERATIONS)
+    training = lab.train(run.path, "--resume")
     code = training.ended(_RESUME_S)
     if code:
         errors = [line for line in training.text().splitlines() if line.startswith("error: ")]
@@ -117,7 +117,7 @@ def _resumes(lab: Lab, run: RunFolder) -> str:
     at = training.resumed_at()
     assert at is not None, f"it has started over\n{training.text()}"
     assert newest - at <= SAVED_EVERY, f"resumed at {at}, {newest} was there"
-    lab.reference().require_state(run, ITERATIONS)
+    lab.reference().require_state(run, lab.iterations)
     return "goes on"
 
 

@@ -84,6 +84,8 @@ def small_disk(lab: Lab, mib: int) -> Iterator[Path]:
 @contextmanager
 def full(disk: Path, left: int = 0) -> Iterator[None]:
     """Fill the disk up to ``left`` bytes."""
+    if not os.path.ismount(disk):
+        raise NotHere("only a disk of its own is filled")
     filler = disk / "filler"
     try:
         with filler.open("wb", buffering=0) as file:
@@ -155,8 +157,9 @@ def replaced(path: Path, *, by: str) -> Iterator[None]:
             path.write_bytes(kept.read_bytes()[:300])
         yield
     finally:
-        path.unlink(missing_ok=True)
-        kept.rename(path)
+        if by == "fifo":  # whoever waits for it reads on, to its end
+            os.close(os.open(path, os.O_RDWR | os.O_NONBLOCK))
+        kept.replace(path)
 
 
 @contextmanager

@@ -34,8 +34,6 @@ from diffbev_engine.train import train as _train  # noqa: F401
 from diffbev_engine.train.checkpoint import load_checkpoint
 from tests.tiny import tiny_settings_for, write_tiny_root
 
-ITERATIONS = 100
-"""Of one training; none is meant to end before it is injured."""
 SAVED_EVERY = 5
 _EXACT = ("model", "optimizer", "scaler", "meter", "random")
 _SPEEDS = ("images_per_s", "gpu_mem_mb")
@@ -64,15 +62,16 @@ class Result:
 class Lab:
     """A place for run directories, and the undisturbed trainings to compare them with."""
 
-    def __init__(self, home: Path, seed: int = 0) -> None:
-        self.home = home
+    def __init__(self, home: Path, seed: int = 0, iterations: int = 100) -> None:
+        """``iterations``: of one training; none should end before it is injured."""
+        self.home, self.iterations = home, iterations
         self.random = Random(seed)
         self.wanted = 1
         """Injections of the current fault still to do."""
         self._count = 0
         self._trainings: list[Training] = []
         self._detached: list[RunFolder] = []
-        self._references: dict[tuple[int, int], Reference] = {}
+        self._references: dict[int, Reference] = {}
         self.root = home / "root"
         write_tiny_root(self.root)
 
@@ -81,19 +80,19 @@ class Lab:
         self._count += 1
         return self.home / f"{self._count:04d}_{name}"
 
-    def config(self, iterations: int, seed: int = 0, every: int = SAVED_EVERY) -> Path:
+    def config(self, iterations: int = 0) -> Path:
         """The configuration file of a training."""
-        path = self.home / f"tiny_{iterations}_{seed}.py"
+        iterations = iterations or self.iterations
+        path = self.home / f"tiny_{iterations}.py"
         if not path.exists():
             settings = tiny_settings_for(self.root)
             changed = {
                 "data": settings.data.model_copy(update={"workers_per_gpu": 1}),
                 "runner": settings.runner.model_copy(update={"max_iters": iterations}),
                 "checkpoint_config": settings.checkpoint_config.model_copy(
-                    update={"interval": every, "max_keep_ckpts": 3}
+                    update={"interval": SAVED_EVERY, "max_keep_ckpts": 3}
                 ),
-                "evaluation": settings.evaluation.model_copy(update={"interval": 4 * every}),
-                "seed": seed,
+                "evaluation": settings.evaluation.model_copy(update={"interval": 4 * SAVED_EVERY}),
             }
             path.write_text(dump_config(settings.model_copy(update=changed)))
         return path
@@ -107,7 +106,7 @@ class Lab:
     def detached(self) -> tuple[RunFolder, Launch]:
         """Start a training in the background; returns once it trains."""
         folder = RunFolder(self.new("run"))
-        code, text = self.engine("train", self.config(ITERATIONS), "--work-dir", folder.path, "--detach")
+        code, text = self.engine("train", self.config(), "--work-dir", folder.path, "--detach")
         launch = read_launch(folder)
         assert code == 0, text
         assert launch is not None
@@ -121,13 +120,13 @@ class Lab:
         code = process.ended(seconds)
         return code, console.read_text()
 
-    def reference(self, iterations: int = ITERATIONS, seed: int = 0) -> "Reference":
+    def reference(self, iterations: int = 0) -> "Reference":
         """The undisturbed training; made when it is first asked for."""
-        key = iterations, seed
+        key = iterations or self.iterations
         if key not in self._references:
-            all_kept = {"interval": 1, "max_keep_ckpts": iterations} if iterations <= ITERATIONS else {}
+            all_kept = {"interval": 1, "max_keep_ckpts": key} if key <= self.iterations else {}
             settings = {f"checkpoint_config.{name}": value for name, value in all_kept.items()}
-            training = self.train(None, *sets(settings), iterations=iterations, seed=seed)
+            training = self.train(None, *sets(settings), iterations=key)
             assert training.ended(3600) == 0, training.console.read_text()[-2000:]
             self._references[key] = Reference.of(training.folder)
         return self._references[key]
@@ -234,15 +233,13 @@ class Training(Process):
         lab: Lab,
         run: Path,
         *arguments: object,
-        iterations: int = ITERATIONS,
-        seed: int = 0,
+        iterations: int = 0,
         launcher: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.lab, self.folder = lab, RunFolder(run)
-        self.iterations, self.seed = iterations, seed
-        self.started = time.monotonic()
-        command = ("train", lab.config(iterations, seed), "--work-dir", run, *arguments)
+        self.iterations = iterations or lab.iterations
+        command = ("train", lab.config(iterations), "--work-dir", run, *arguments)
         super().__init__(command, lab.new("console"), launcher, environment)
 
     def text(self) -> str:
@@ -272,9 +269,8 @@ class Training(Process):
 
     def resumed(self, **options: Any) -> "Training":
         """Start it again with ``--resume``; without, where it was ended before its first checkpoint."""
-        same = {"iterations": self.iterations, "seed": self.seed}
         again = ("--resume",) if self.folder.has_checkpoint() else ()
-        return self.lab.train(self.folder.path, *again, **same, **options)
+        return self.lab.train(self.folder.path, *again, iterations=self.iterations, **options)
 
     def stopped(self, number: signal.Signals) -> float:
         """Send ``number`` and wait for the end; returns the seconds that took."""
@@ -288,7 +284,7 @@ class Training(Process):
         assert self.poll() == code, f"exit code {self.poll()}, not {code}\n{self.text()[-3000:]}"
         saved = self.folder.checkpoints()[-1][0]
         assert saved == (self.done() or self.resumed_at()), f"done {self.done()}, saved {saved}"
-        self.lab.reference(self.iterations, self.seed).require(self.folder, saved)
+        self.lab.reference(self.iterations).require(self.folder, saved)
 
     def has_finished(self, *, whole: bool = True) -> None:
         """Require that it ends as if nothing had happened, to the bit, and says so.
@@ -296,7 +292,7 @@ class Training(Process):
         ``whole``: with the evaluations of the undisturbed training, too.
         """
         assert self.ended(120) == 0, f"exit code {self.code}\n{self.text()[-3000:]}"
-        self.lab.reference(self.iterations, self.seed).require(self.folder, self.iterations, whole=whole)
+        self.lab.reference(self.iterations).require(self.folder, self.iterations, whole=whole)
         assert self.report()["state"] == "finished", self.report()
 
     def ends_well(self) -> None:
@@ -315,6 +311,11 @@ class Training(Process):
         own = psutil.Process(self.pid)
         found = [child for child in own.children() if child.cmdline() == own.cmdline()]
         return sorted(found, key=lambda child: (child.create_time(), child.pid))
+
+    def watcher(self) -> psutil.Process:
+        """The process that writes system.csv and alerts."""
+        children = psutil.Process(self.pid).children()
+        return next(child for child in children if "diffbev_engine.runs.watch" in child.cmdline())
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,10 @@ from tests.faults.injections import (
     small_disk,
     system,
 )
-from tests.faults.lab import ITERATIONS, SAVED_EVERY, Lab, NotHere, Result, Training, sets
+from tests.faults.lab import SAVED_EVERY, Lab, NotHere, Result, Training, sets
 from tests.faults.stops import REACTION_S
 
 _DISK_MIB = 64
-_RARELY_SAVED = {"checkpoint_config.interval": ITERATIONS, "evaluation.interval": ITERATIONS}
 _HURT_S = 2.0
 _SAID = re.compile(r" [WE] (.*)")
 
@@ -44,8 +43,9 @@ def _survives(training: Training, outcome: str, *, whole: bool = True) -> Result
 
 def full_between_checkpoints(lab: Lab) -> Result:
     """Not a byte is left while rows are written, but no checkpoint."""
+    rarely = dict.fromkeys(("checkpoint_config.interval", "evaluation.interval"), lab.iterations)
     with small_disk(lab, _DISK_MIB) as disk:
-        training = lab.train(disk / "run", *sets(_RARELY_SAVED)).reaches(2)
+        training = lab.train(disk / "run", *sets(rarely)).reaches(2)
         with full(disk):  # what is appended fits into the last page for a while
             training.until(lambda: "cannot write" in training.text(), "word of it")
             training.reaches(SAVED_EVERY)

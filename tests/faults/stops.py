@@ -7,10 +7,8 @@ import signal
 import time
 from functools import partial
 
-import psutil
-
 from tests.faults.injections import suspended
-from tests.faults.lab import ITERATIONS, SAVED_EVERY, Lab, NotHere, Result, Training, sets, wait_for
+from tests.faults.lab import SAVED_EVERY, Lab, NotHere, Result, Training, sets, wait_for
 from tests.tiny import write_tiny_root
 
 ASKING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
@@ -217,8 +215,7 @@ def process_suspended(lab: Lab) -> Result:
 def watcher_killed(lab: Lab) -> Result:
     """The process that writes system.csv and alerts is killed."""
     training = lab.train().reaches(2)
-    [watcher] = [one for one in psutil.Process(training.pid).children() if "watch" in " ".join(one.cmdline())]
-    watcher.kill()
+    training.watcher().kill()
     training.has_finished()
     return Result("trains on; end bit-equal")
 
@@ -232,7 +229,7 @@ def supervisor_killed(lab: Lab) -> Result:
     while launch.process.alive and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not launch.process.alive, "still running after two minutes"
-    lab.reference().require(folder, ITERATIONS, whole=True)
+    lab.reference().require(folder, lab.iterations, whole=True)
     _, text = lab.engine("runs", "show", folder.path)
     assert "finished" in text, text
     return Result("trains on; shown as finished; end bit-equal")
