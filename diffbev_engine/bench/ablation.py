@@ -240,5 +240,9 @@ def _read_speeds(out: Path) -> tuple[dict[str, Speed], str]:
     path = out / "speed.json"
     if not path.exists():
         return {}, ""
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return {name: Speed.from_json(values) for name, values in content["speeds"].items()}, content["machine"]
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        speeds = {name: Speed.from_json(values) for name, values in content["speeds"].items()}
+        return speeds, str(content["machine"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DiffBEVError(f"{path} is damaged ({error}). Delete it to measure again.") from error

@@ -4,12 +4,11 @@ Signals and exit codes are those of the command, as there is no other process be
 """
 
 import io
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -153,11 +152,11 @@ def _version_that_exists(workspace: Workspace, parsed: dict[str, object]) -> lis
 
 def _prepared_version(workspace: Workspace) -> str | None:
     """The version in ``prepare.json``; None where there is none."""
-    try:
-        record = json.loads((workspace.data_root / "prepare.json").read_text(encoding="utf-8"))
-        return str(record["version"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+    from diffbev_engine.core.state_file import decode_file
+
+    record = decode_file(workspace.data_root / "prepare.json", dict[str, Any]).value or {}
+    version = record.get("version")
+    return version if isinstance(version, str) else None
 
 
 def _separate_data_root(workspace: Workspace, parsed: dict[str, object]) -> list[str]:

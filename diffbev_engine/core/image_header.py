@@ -19,6 +19,7 @@ _JPEG = b"\xff\xd8"
 _SCAN = b"\xff\xda"
 _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _MOST_SEGMENTS = 1_000
+_MOST_CHUNKS = 10_000
 
 
 class ImageHeader(NamedTuple):
@@ -50,9 +51,23 @@ def why_not_decoded(content: bytes) -> str:
         return "is not a readable PNG or JPEG image"
     if header.width * header.height > MOST_PIXELS:
         return f"claims {header.width} x {header.height} pixels, too many to be decoded"
+    if content.startswith(_PNG) and not _chunks_are_whole(content):
+        return "is truncated or damaged"
     if content.startswith(_JPEG) and content.count(_SCAN) > _MOST_SCANS:
         return "has too many scans to be decoded"
     return ""
+
+
+def _chunks_are_whole(content: bytes) -> bool:
+    """Whether every chunk of a PNG is as long as it claims: OpenCV takes so much memory before it looks."""
+    at = len(_PNG)
+    for _ in range(_MOST_CHUNKS):
+        if content[at + 4 : at + 8] == b"IEND":
+            return True
+        at += 12 + int.from_bytes(content[at : at + 4], "big")
+        if at > len(content):
+            return False
+    return False
 
 
 def _png(chunk: bytes) -> ImageHeader | None:

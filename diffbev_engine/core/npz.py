@@ -4,6 +4,7 @@ A few megabytes can unpack to as many gigabytes, and a header can claim any shap
 until an array is read.
 """
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -102,6 +103,8 @@ def _damage_named() -> Iterator[None]:
         yield
     except (ValueError, OSError):
         raise
+    except tokenize.TokenError as error:  # a header of Python 2
+        raise ValueError("damaged header") from error
     except KeyError as error:
         raise ValueError(str(error.args[0]) if error.args else "a member is missing") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

@@ -73,6 +73,6 @@ def _search(program: str, question: list[Any]) -> Any:
             timeout=LIMIT_S,
             check=True,
         )
-    except subprocess.TimeoutExpired as error:
+    except subprocess.SubprocessError as error:  # also one that took all memory
         raise TookTooLong from error
     return json.loads(answer.stdout)

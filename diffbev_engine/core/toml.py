@@ -10,8 +10,9 @@ from diffbev_engine.core.regular_file import read_bounded
 
 WORKSPACE_FILE = "workspace.toml"
 """Marks a workspace and holds its settings."""
-_LARGEST = 1 << 18
-"""Bytes."""
+LARGEST = 1 << 18
+"""Bytes of a file that is read."""
+_MOST_DOTS = 300
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def read_toml(path: Path) -> dict[str, Any]:
     """
     toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     try:
-        content: dict[str, Any] = toml.loads(read_bounded(path, _LARGEST).decode("utf-8"))
+        content: dict[str, Any] = toml.loads(checked(read_bounded(path, LARGEST).decode("utf-8")))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
@@ -32,3 +33,15 @@ def read_toml(path: Path) -> dict[str, Any]:
     except ValueError as error:  # TOMLDecodeError
         raise UsageError(f"{path} is not valid TOML: {error}.") from error
     return content
+
+
+def checked(text: str) -> str:
+    """``text``, if it is one that the parser takes apart in no time: that of a key grows with its square.
+
+    Raises:
+        ValueError: a line has more dots than any key.
+    """
+    for number, line in enumerate(text.split("\n"), start=1):
+        if len(line) > _MOST_DOTS and line.count(".") > _MOST_DOTS:
+            raise ValueError(f"more than {_MOST_DOTS} dots (at line {number})")
+    return text

@@ -71,8 +71,12 @@ _REPLACES = Bilingual("；--overwrite 会替换已有文件", "; --overwrite rep
 
 def own_command(command: str) -> tuple[str, ...]:
     """The words of a command line of this program; empty for other programs and where a shell is needed."""
-    own = command.startswith(f"{PROGRAM} ") and not set(command) & set(_OF_THE_SHELL)
-    return tuple(shlex.split(command)) if own else ()
+    if not command.startswith(f"{PROGRAM} ") or set(command) & set(_OF_THE_SHELL):
+        return ()
+    try:
+        return tuple(shlex.split(command))
+    except ValueError:  # a quote without its end
+        return ()
 
 
 def changes_of(argv: Sequence[str]) -> Bilingual:

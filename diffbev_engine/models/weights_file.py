@@ -71,8 +71,11 @@ def _problem_of(path: Path, head: bytes) -> str:
             return "it is truncated; download it again"
         with zipfile.ZipFile(path) as archive:
             names = [name.rpartition("/")[2] for name in archive.namelist()]
+            packed = any(member.compress_type != zipfile.ZIP_STORED for member in archive.filelist)
         if "constants.pkl" in names:
             return "it is a TorchScript program; save the state_dict() of the network alone"
+        if packed and "data.pkl" in names:
+            return "it is packed, as torch.save never does"
         return "" if "data.pkl" in names else "it is a zip archive of other files; unpack it"
     if kind in ("", "a pickle", "a tar archive") and not _unpacks_to_files(path, kind):
         return ""

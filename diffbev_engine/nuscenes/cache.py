@@ -8,8 +8,6 @@ import hashlib
 import logging
 import os
 import time
-import zipfile
-import zlib
 from dataclasses import fields
 from pathlib import Path
 
@@ -17,8 +15,10 @@ import numpy as np
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import atomic_path, make_writable_dir, sweep_abandoned
+from diffbev_engine.core.npz import open_npz
 from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.nuscenes.index import TableIndex, build_index
+from diffbev_engine.nuscenes.index_check import check_columns
 from diffbev_engine.nuscenes.json_tables import ROW_TYPES
 
 _log = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ _log = logging.getLogger(__name__)
 _FORMAT = 1  # count up when the columns or their meaning change
 _FILE_NAME = ".diffbev_index.npz"
 _EDGE_BYTES = 1 << 20
+_LARGEST = 8 << 30
 
 
 def open_index(folder: Path, cache_dir: Path | None = None) -> TableIndex:
@@ -106,22 +107,20 @@ def _load(path: Path, fingerprint: np.ndarray) -> tuple[TableIndex | None, str]:
     """The index, or None and what is wrong with it (nothing when there is no file)."""
     names = [field.name for field in fields(TableIndex)]
     try:
-        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
-            stored = _read_column(archive, "fingerprint")
+        with open_regular(path) as file, open_npz(file, _LARGEST) as archive:
+            most = file.seek(0, 2)  # it is not packed
+            stored = archive.array("fingerprint", most)
             if not np.array_equal(stored, fingerprint):
                 return None, f"is older than its tables ({_changed_tables(stored, fingerprint)} changed)"
-            return TableIndex(**{name: _read_column(archive, name) for name in names}), ""
+            index = TableIndex(**{name: archive.array(name, most) for name in names})
+            check_columns(index)
+            return index, ""
     except FileNotFoundError:
         return None, ""
-    except (zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError) as error:
+    except ValueError as error:
         return None, f"is damaged ({error})"
     except OSError as error:
         return None, f"cannot be read ({error.strerror or error})"
-
-
-def _read_column(archive: zipfile.ZipFile, name: str) -> np.ndarray:
-    with archive.open(f"{name}.npy") as file:
-        return np.lib.format.read_array(file, allow_pickle=False)
 
 
 def _changed_tables(stored: np.ndarray, fingerprint: np.ndarray) -> str:

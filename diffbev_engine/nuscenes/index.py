@@ -20,6 +20,7 @@ from diffbev_engine.nuscenes import json_tables as tables
 from diffbev_engine.nuscenes.json_tables import Row, read_pieces, read_rows
 
 LIDAR = "LIDAR_TOP"
+_EXTRACT = "Extract the metadata archive again."
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +88,8 @@ def _scenes_and_samples(folder: Path) -> tuple[Columns, dict[str, int]]:
     order = np.lexsort((timestamps, sample_scene))
     samples = [samples[row] for row in order]
     columns = {
-        "scenes": _text([scene.name for scene in scenes]),
-        "locations": _text([logs[row].location for row in scene_log]),
+        "scenes": _names(folder, "scene", [scene.name for scene in scenes]),
+        "locations": _names(folder, "log", [logs[row].location for row in scene_log]),
         "sample_token": _text([sample.token for sample in samples]),
         "sample_scene": sample_scene[order],
     }
@@ -115,6 +116,7 @@ def _calibrations(folder: Path) -> _Calibrations:
             path = folder / "calibrated_sensor.json"
             raise DiffBEVError(f"{path}: row {row.token} ({sensor.channel}) has no 3 x 3 camera_intrinsic")
         intrinsics[position] = row.camera_intrinsic
+    _names(folder, "sensor", [sensor.channel for sensor in sensors])
     channels = [sensor.channel for sensor in used]
     is_camera = [sensor.modality == "camera" for sensor in used]
     return _Calibrations(_ids(rows), channels, is_camera, _poses(folder, rows), intrinsics)
@@ -143,19 +145,20 @@ def _frames_and_lidar(
     images = [rows[row] for row in frames]
     return {
         "cameras": _text(cameras),
-        "frame_token": _text([row.token for row in images]),
+        "frame_token": _names(folder, "sample_data", [row.token for row in images]),
         "frame_sample": sample[frames],
         "frame_camera": camera[order],
         "frame_timestamp": timestamp[order],
         "frame_size": _image_sizes(folder, images),
-        "frame_file": _text([row.filename for row in images]),
+        "frame_file": _files(folder, [row.filename for row in images]),
         "frame_calibration": calibration[frames],
         "frame_pose": poses[frames],
-        **_lidar_columns(rows, sample, calibration, poses, ~is_camera, len(sample_ids)),
+        **_lidar_columns(folder, rows, sample, calibration, poses, ~is_camera, len(sample_ids)),
     }
 
 
 def _lidar_columns(
+    folder: Path,
     rows: list[tables.SampleDataRow],
     sample: np.ndarray,
     calibration: np.ndarray,
@@ -171,7 +174,11 @@ def _lidar_columns(
         files[sample[sweep]] = rows[sweep].filename
     lidar_calibration[sample[sweeps]] = calibration[sweeps]
     lidar_pose[sample[sweeps]] = poses[sweeps]
-    return {"lidar_file": _text(files), "lidar_calibration": lidar_calibration, "lidar_pose": lidar_pose}
+    return {
+        "lidar_file": _files(folder, files),
+        "lidar_calibration": lidar_calibration,
+        "lidar_pose": lidar_pose,
+    }
 
 
 def _ego_poses(folder: Path, rows: list[tables.SampleDataRow]) -> np.ndarray:
@@ -203,7 +210,7 @@ def _boxes(folder: Path, sample_ids: dict[str, int]) -> Columns:
     order = np.argsort(sample, kind="stable")  # the devkit keeps the order of the table
     per_sample = np.bincount(sample, minlength=len(sample_ids))
     return {
-        "categories": _text([category.name for category in categories]),
+        "categories": _names(folder, "category", [category.name for category in categories]),
         "box_start": np.concatenate([[0], np.cumsum(per_sample)]).astype(np.int64),
         **{name: column[order] for name, column in columns.items()},
     }
@@ -237,9 +244,11 @@ def _rotations(
     rows: Sequence[tables.CalibratedSensorRow | tables.EgoPoseRow | tables.SampleAnnotationRow],
 ) -> np.ndarray:
     rotations = np.array([row.rotation for row in rows], np.float64).reshape(-1, 4)
-    zero = np.flatnonzero(~(np.abs(rotations).max(axis=1, initial=0) > 1e-6))
-    if zero.size:
-        raise DiffBEVError(f"{folder}: row {rows[zero[0]].token} has a rotation of zero length")
+    largest = np.abs(rotations).max(axis=1, initial=0)
+    wrong = np.flatnonzero(~((largest > 1e-6) & (largest < 1e6)))
+    if wrong.size:
+        length = "zero" if largest[wrong[0]] < 1 else "endless"
+        raise DiffBEVError(f"{folder}: row {rows[wrong[0]].token} has a rotation of {length} length")
     return rotations
 
 
@@ -250,6 +259,22 @@ def _image_sizes(folder: Path, images: list[tables.SampleDataRow]) -> np.ndarray
         path = folder / "sample_data.json"
         raise DiffBEVError(f"{path}: image {images[wrong[0]].token} has no width and height")
     return sizes
+
+
+def _names(folder: Path, table: str, values: Sequence[str]) -> np.ndarray:
+    """Text that names files and is printed: a path in it would lead out of the data root."""
+    for value in values:
+        if "/" in value or not value.isprintable() or value in ("", ".", ".."):
+            raise DiffBEVError(f"{folder / table}.json: {value[:80]!r} is not a name. {_EXTRACT}")
+    return _text(values)
+
+
+def _files(folder: Path, values: Sequence[str]) -> np.ndarray:
+    """Paths below the nuScenes root."""
+    for value in values:
+        if value[:1] == "/" or ".." in value.split("/") or "\0" in value:
+            raise DiffBEVError(f"{folder}/sample_data.json: {value[:80]!r} leads out of the root. {_EXTRACT}")
+    return _text(values)
 
 
 def _text(values: Sequence[str]) -> np.ndarray:

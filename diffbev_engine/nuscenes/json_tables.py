@@ -8,17 +8,24 @@ and only the fields declared here become Python objects.
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import foreign_content
+from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.regular_file import open_regular
 
 _PIECE_BYTES = 4 << 20
+_LONGEST_ROW_BYTES = 32 << 20
 _BETWEEN_ROWS = re.compile(rb"}\s*(,)\s*$")
 _BETWEEN_ROWS_BYTES = 256
+
+
+_Timestamp = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+_Pixels = Annotated[int, Meta(ge=-(2**31), le=2**31 - 1)]
 
 
 # gc=False: rows hold no cycles, and tracking millions of them doubles the time to decode.
@@ -38,7 +45,7 @@ class LogRow(Row, gc=False):  # noqa: D101
 
 
 class SampleRow(Row, gc=False):  # noqa: D101
-    timestamp: int
+    timestamp: _Timestamp
     scene_token: str
 
 
@@ -69,10 +76,10 @@ class SampleDataRow(Row, gc=False):
     sample_token: str
     ego_pose_token: str
     calibrated_sensor_token: str
-    timestamp: int
+    timestamp: _Timestamp
     is_key_frame: bool
-    width: int
-    height: int
+    width: _Pixels
+    height: _Pixels
     filename: str
 
 
@@ -129,7 +136,7 @@ def read_pieces(folder: Path, row_type: type[R]) -> Iterator[list[R]]:
         for rows in _decode_pieces(path, decoder):
             yield rows
             rows_before += len(rows)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         if foreign := foreign_content(path):
             raise DiffBEVError(f"nuScenes table {path} {foreign}.") from error
         where = f", counting rows from number {rows_before}" if rows_before else ""
@@ -152,6 +159,8 @@ def _decode_pieces(path: Path, decoder: msgspec.json.Decoder[list[R]]) -> Iterat
             pending += piece
             # Without a usable cut, double the text: a damaged table is then read in a few steps.
             read_next = len(pending)
+            if read_next > _LONGEST_ROW_BYTES:
+                raise msgspec.DecodeError(f"no row ends within {byte_size(_LONGEST_ROW_BYTES)}")
             comma = _comma_before_last_row(pending)
             if comma is None:
                 continue

@@ -115,7 +115,7 @@ def load_map(nuscenes_root: Path, location: str) -> MapLayers:
         raise DiffBEVError(f"no map of {location}: {_where_it_is(nuscenes_root, path)}") from error
     except OSError as error:
         raise DiffBEVError(f"cannot read the map {path}: {error.strerror or error}") from error
-    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, KeyError, UnicodeDecodeError, RecursionError) as error:
         if foreign := foreign_content(path):
             raise DiffBEVError(f"the map {path} {foreign}.") from error
         reason = f"token {error} is not in the file" if isinstance(error, KeyError) else error

@@ -114,7 +114,7 @@ class DataRoot:
         for number, line in enumerate(io.BytesIO(content or b""), start=1):
             try:
                 entry = decoder.decode(line)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise _damaged(self.index_path, f"line {number}: {error}") from error
             yield IndexEntry(
                 token=entry.token,
@@ -137,7 +137,7 @@ class DataRoot:
             if key not in known:
                 try:
                     known[key] = decoder.decode(key)
-                except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                     raise _damaged(self.calib_path, f"{token}: {error}") from error
             found[token] = known[key]
         return found
@@ -232,7 +232,7 @@ def _decode(path: Path, kind: type[T]) -> T | None:
         return None
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise _damaged(path, error) from error
 
 

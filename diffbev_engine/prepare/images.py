@@ -12,8 +12,8 @@ from typing import Literal
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import atomic_path, foreign_content, write_bytes
 from diffbev_engine.core.format import byte_size
-from diffbev_engine.core.image_header import jpeg_header
-from diffbev_engine.core.regular_file import open_regular
+from diffbev_engine.core.image_header import LARGEST_IMAGE, jpeg_header
+from diffbev_engine.core.regular_file import open_regular, read_bounded
 from diffbev_engine.nuscenes.tables import CameraFrame, Frames
 from diffbev_engine.prepare.missing import MissingFile
 
@@ -167,7 +167,7 @@ def place_image(source: Path, target: Path, mode: ImageMode = "link") -> None:
             os.link(original, temporary)
     except OSError:  # another file system, no permission to link, a file system without links
         try:
-            content = original.read_bytes()
+            content = read_bounded(original, LARGEST_IMAGE)
         except OSError as error:
             raise DiffBEVError(f"cannot read the image {source}: {error.strerror or error}") from error
         write_bytes(target, content)

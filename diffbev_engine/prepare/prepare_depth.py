@@ -24,12 +24,15 @@ import numpy as np
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import did_you_mean, make_writable_dir, write_text
 from diffbev_engine.core.progress import track
+from diffbev_engine.core.regular_file import open_regular
+from diffbev_engine.core.state_file import Amount, Count, decode_file
 from diffbev_engine.nuscenes.tables import CameraFrame, Frames, Tables
 from diffbev_engine.prepare.depth import empty_depth, project_depth, write_depth
 from diffbev_engine.prepare.lidar import read_sweep
 from diffbev_engine.prepare.missing import missing_sweeps
 
 MANIFEST = "depth.json"
+_SETTINGS = dict[str, Count | Amount]
 _FORMAT = 1  # count up when the same settings give other files
 _IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 _SWEEPS_PER_TASK = 8
@@ -261,7 +264,7 @@ def _accept_settings(job: DepthJob, summary: DepthSummary) -> None:
         "max_depth": job.max_depth,
     }
     manifest = job.folder / MANIFEST
-    before = _read_manifest(manifest)
+    before = decode_file(manifest, _SETTINGS).value
     if before == settings:
         return
     old_files = sorted(job.folder.glob("*.npz"))
@@ -296,17 +299,13 @@ def _in_words(settings: Mapping[str, float]) -> str:
     return f"{height}x{width} ({low:g} to {high:g} m)"
 
 
-def _read_manifest(path: Path) -> dict[str, float] | None:
-    try:
-        settings = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return None
-    return settings if isinstance(settings, dict) else None
-
-
 def _is_whole(path: Path) -> bool:
     """False for an absent file and for one cut off, as a failed copy leaves behind."""
-    return zipfile.is_zipfile(path)
+    try:
+        with open_regular(path) as file:
+            return zipfile.is_zipfile(file)
+    except OSError:
+        return False
 
 
 def _check_settings(job: DepthJob) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from diffbev_engine.core.png_text import png_text
 from diffbev_engine.core.state_file import Count, convert
 from diffbev_engine.runs.metrics.smoothing import LIMIT
 
@@ -92,13 +93,10 @@ def read_plot(path: Path) -> Plot | None:
     """What the PNG at ``path`` shows; ``None`` for pictures without numbers.
 
     Raises:
-        OSError, ValueError, SyntaxError: there is no such PNG, or its numbers are damaged.
+        OSError, ValueError: there is no such PNG, or its numbers are damaged.
     """
-    from PIL import Image
-
-    with Image.open(path) as opened:  # decodes no pixels
-        text = opened.info.get(PNG_KEY)
-    if not isinstance(text, str):
+    _, text = png_text(path, PNG_KEY)
+    if text is None:
         return None
     plot = _parsed(text)
     if plot is None or not _sound(plot):

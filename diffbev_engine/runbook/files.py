@@ -138,11 +138,11 @@ def _tokens(root: Path, split: str, camera: str) -> Iterator[str]:
     if not index.exists():
         yield from (entry.name.rsplit(".", 1)[0] for entry in os.scandir(root / "img_dir" / split))
         return
-    with index.open(encoding="utf-8") as lines:
+    with open_regular(index) as lines:
         for line in lines:
             try:
                 row = json.loads(line)
-            except ValueError:  # a torn last line
+            except (ValueError, RecursionError):  # a torn last line
                 continue
-            if row.get("split") == split and camera in ("", row.get("camera")):
+            if isinstance(row, dict) and row.get("split") == split and camera in ("", row.get("camera")):
                 yield str(row.get("token"))

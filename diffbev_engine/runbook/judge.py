@@ -36,7 +36,8 @@ def recorded_outcome(record: StepRecord | None, roots: WorkspacePaths) -> Outcom
     if record is None or not record.log or record.state is StepState.RUNNING:
         return Outcome()
     path = roots.workspace / record.log
-    return Outcome(read_output(path), record.exit_code) if path.is_file() else Outcome()
+    readable = path.is_file() and roots.holds(path)
+    return Outcome(read_output(path), record.exit_code) if readable else Outcome()
 
 
 def judge(

@@ -72,7 +72,7 @@ def parse_loose_steps(content: Table, place: Place) -> list[tuple[str, Step]]:
     """Steps that a file adds to phases of the runbook, as (phase, step)."""
     found = []
     for table in tables(content, "step", place):
-        here = place.inside(f"step {table.get('id', '?')}")
+        here = _named("step", table, place)
         phase = table.get("phase")
         if not isinstance(phase, str):
             raise here.error('phase must name the phase that the step belongs to, e.g. phase = "1"')
@@ -84,7 +84,7 @@ def parse_problems(content: Table, place: Place) -> list[Problem]:
     """The known problems of a file."""
     problems = []
     for table in tables(content, "problem", place):
-        here = place.inside(f"problem {table.get('id', '?')}")
+        here = _named("problem", table, place)
         own = {
             "commands": tuple(_commands(table, here)),
             "remedies": tuple(
@@ -153,14 +153,30 @@ def _remedy(table: Table, place: Place) -> Remedy:
     )
 
 
+_LONGEST_ID = 64
+
+
+def _named(kind: str, table: Table, place: Place) -> Place:
+    """The place of a phase, step or problem, whose id names files: it must not lead elsewhere."""
+    name = table.get("id", "?")
+    here = place.inside(f"{kind} {plain(str(name), longest=_LONGEST_ID)}")
+    if isinstance(name, str) and not (
+        0 < len(name) <= _LONGEST_ID and name.isprintable() and name[0] != "." and "/" not in name
+    ):
+        raise here.error(
+            f"id must be a name of at most {_LONGEST_ID} characters without '/', not beginning with a dot"
+        )
+    return here
+
+
 def _phase(table: Table, place: Place) -> Phase:
-    here = place.inside(f"phase {table.get('id', '?')}")
+    here = _named("phase", table, place)
     steps = tuple(_step(step, here) for step in tables(table, "step", here))
     return build(Phase, _without(table, "step"), here, {"steps": steps, "source": None})
 
 
 def _step(table: Table, place: Place) -> Step:
-    here = place.inside(f"step {table.get('id', '?')}")
+    here = _named("step", table, place)
     listed = table.get("checks", [])
     if not isinstance(listed, list):
         raise here.error('checks must be a list of tables: checks = [{ type = "exit_code" }]')
@@ -228,7 +244,15 @@ def _value(hint: Any, value: Any, place: Place) -> Any:
         return float(value)
     if not isinstance(value, options[0]) or (isinstance(value, bool) and options != [bool]):
         raise place.error(f"must be {_WORDS[options[0]]}, not {value!r}")
-    return value
+    return _all_visible(value, place) if isinstance(value, str) else value
+
+
+def _all_visible(text: str, place: Place) -> str:
+    """``text``, if what a reader sees of it is all that it says: commands are shown before they run."""
+    hidden = next((letter for letter in text if not letter.isprintable() and letter not in "\n\t"), "")
+    if hidden:
+        raise place.error(f"has an invisible character (U+{ord(hidden):04X}); remove it")
+    return text
 
 
 _WORDS = {str: "text in quotes", int: "a whole number", float: "a number", bool: "true or false"}
@@ -259,7 +283,7 @@ def _valid_expression(pattern: str, place: Place) -> None:
         return
     try:
         re.compile(pattern)
-    except re.error as error:
+    except (re.error, RecursionError, OverflowError) as error:
         raise place.error(f"{pattern!r} is no regular expression: {error}") from error
 
 

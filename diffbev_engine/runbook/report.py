@@ -13,6 +13,8 @@ from diffbev_engine.core.bilingual import Language
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import make_writable_dir, write_text
 from diffbev_engine.core.gpu.reading import read_gpus
+from diffbev_engine.core.image_header import image_header
+from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.runbook.model import Runbook
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import RunbookView, view_runbook
@@ -142,6 +144,19 @@ def _figures(roots: WorkspacePaths) -> list[Path]:
     found: dict[Path, None] = {}
     for pattern in _FIGURES:
         for path in sorted(roots.workspace.glob(pattern)):
-            if path.stat().st_size <= _LARGEST_FIGURE:
+            if _is_figure(path, roots):
                 found[path] = None
     return list(found)
+
+
+def _is_figure(path: Path, roots: WorkspacePaths) -> bool:
+    """Whether it is a PNG of the workspace: a link could carry any file of a reader into the report."""
+    try:
+        with open_regular(path) as file:
+            return (
+                path.stat().st_size <= _LARGEST_FIGURE
+                and roots.holds(path)
+                and image_header(file) is not None
+            )
+    except OSError:
+        return False

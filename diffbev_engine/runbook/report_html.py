@@ -1,15 +1,18 @@
 """The report of a runbook as one HTML file with figures and style inside."""
 
 import base64
-from html import escape
+import html
 
 from diffbev_engine.core.format import duration, points
+from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.runbook import report_words as words
 from diffbev_engine.runbook.present import STATE_WORDS, clock
 from diffbev_engine.runbook.record import GLYPHS, StepState
 from diffbev_engine.runbook.report import ReportContent
 from diffbev_engine.runbook.view import StepView
 
+_LARGEST_FIGURE = 5 << 20
 _STYLE = """
 body { font: 15px/1.5 system-ui, "Noto Sans CJK SC", "PingFang SC", "Microsoft YaHei", sans-serif;
        max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; background: #fff; }
@@ -40,18 +43,18 @@ def to_html(content: ReportContent) -> str:
         f"{view.next.step.id} {view.next.step.title[language]}" if view.next else words.NOTHING[language]
     )
     body = [
-        f"<h1>{escape(words.TITLE[language])}</h1>",
-        f'<p class="dim">{escape(words.WRITTEN[language])} {clock(content.written)}</p>',
+        f"<h1>{_escape(words.TITLE[language])}</h1>",
+        f'<p class="dim">{_escape(words.WRITTEN[language])} {clock(content.written)}</p>',
         _runs(content),  # what it was all for
-        f"<h2>{escape(words.PROGRESS[language])}</h2><p>{escape(counts)}</p>",
-        f"<p>{escape(words.NEXT[language])}: <b>{escape(following)}</b></p>",
-        f"<h2>{escape(words.STEPS[language])}</h2>",
+        f"<h2>{_escape(words.PROGRESS[language])}</h2><p>{_escape(counts)}</p>",
+        f"<p>{_escape(words.NEXT[language])}: <b>{_escape(following)}</b></p>",
+        f"<h2>{_escape(words.STEPS[language])}</h2>",
     ]
     for phase in view.runbook.phases:
-        body.append(f"<h3>{escape(phase.id)} {escape(phase.title[language])}</h3>")
+        body.append(f"<h3>{_escape(phase.id)} {_escape(phase.title[language])}</h3>")
         body += [_step(one, content) for one in view.of_phase(phase)]
     body += [_figures(content), _environment(content)]
-    head = f'<meta charset="utf-8"><title>{escape(words.TITLE[language])}</title><style>{_STYLE}</style>'
+    head = f'<meta charset="utf-8"><title>{_escape(words.TITLE[language])}</title><style>{_STYLE}</style>'
     lang = "zh-CN" if language == "zh" else "en"
     return (
         f'<!doctype html>\n<html lang="{lang}"><head>{head}</head>\n<body>\n'
@@ -69,21 +72,21 @@ def _step(view: StepView, content: ReportContent) -> str:
         facts.append(duration(record.seconds, language, tenths=True))
     if record.reason:
         facts.append(record.reason[language])
-    title = f"<b>{GLYPHS[state]} {escape(view.step.id)}</b> {escape(view.step.title[language])}"
+    title = f"<b>{GLYPHS[state]} {_escape(view.step.id)}</b> {_escape(view.step.title[language])}"
     criterion = _lines(content.roots.words(view.step.criterion)[language])
-    inside = [f"<p>{escape(words.CRITERION[language])}: {criterion}</p>"]
+    inside = [f"<p>{_escape(words.CRITERION[language])}: {criterion}</p>"]
     command = record.command or "\n".join(content.roots.shown_command(one.run) for one in view.step.commands)
-    inside.append(f"<pre>{escape(command)}</pre>")
+    inside.append(f"<pre>{_escape(command)}</pre>")
     if record.checks:
         items = "".join(
-            f"<li>{'✓' if one.passed else '✗'} {escape(one.description[language])}"
-            + (f" <code>{escape(one.detail[language])}</code>" if one.detail else "")
+            f"<li>{'✓' if one.passed else '✗'} {_escape(one.description[language])}"
+            + (f" <code>{_escape(one.detail[language])}</code>" if one.detail else "")
             + "</li>"
             for one in record.checks
         )
         inside.append(f"<ul>{items}</ul>")
     if record.lines:
-        inside.append(f"<pre>{escape(chr(10).join(record.lines))}</pre>")
+        inside.append(f"<pre>{_escape(chr(10).join(record.lines))}</pre>")
     more = []
     if record.exit_code is not None:
         more.append(f"{words.EXIT_CODE[language]} {record.exit_code}")
@@ -92,49 +95,54 @@ def _step(view: StepView, content: ReportContent) -> str:
     if record.problem:
         more.append(f"{words.PROBLEM[language]} {record.problem}")
     if more:
-        inside.append(f'<p class="dim">{escape(" · ".join(more))}</p>')
+        inside.append(f'<p class="dim">{_escape(" · ".join(more))}</p>')
     opened = " open" if state is StepState.FAILED else ""
-    summary = f"<summary>{title} <small>{escape(' · '.join(facts))}</small></summary>"
+    summary = f"<summary>{title} <small>{_escape(' · '.join(facts))}</small></summary>"
     return f'<details class="{state.value}"{opened}>{summary}{"".join(inside)}</details>'
 
 
 def _runs(content: ReportContent) -> str:
     if not content.runs:
         return ""
-    head = "".join(f"<th>{escape(cell)}</th>" for cell in words.RUN_COLUMNS[content.language].split("|"))
+    head = "".join(f"<th>{_escape(cell)}</th>" for cell in words.RUN_COLUMNS[content.language].split("|"))
     rows = "".join(
-        f"<tr><td>{escape(run.name)}<td>{escape(run.state)}<td>{_or_dash(run.step)}"
+        f"<tr><td>{_escape(run.name)}<td>{_escape(run.state)}<td>{_or_dash(run.step)}"
         f"<td>{points(run.best_miou, 2)}<td>{_or_dash(run.best_step)}</tr>"
         for run in content.runs
     )
-    return f"<h2>{escape(words.RUNS[content.language])}</h2><table><tr>{head}</tr>{rows}</table>"
+    return f"<h2>{_escape(words.RUNS[content.language])}</h2><table><tr>{head}</tr>{rows}</table>"
 
 
 def _figures(content: ReportContent) -> str:
     language = content.language
-    parts = [f"<h2>{escape(words.FIGURES[language])}</h2>"]
+    parts = [f"<h2>{_escape(words.FIGURES[language])}</h2>"]
     if not content.figures:
-        parts.append(f"<p>{escape(words.NO_FIGURES[language])}</p>")
+        parts.append(f"<p>{_escape(words.NO_FIGURES[language])}</p>")
     for path in content.figures:
         try:
-            data = base64.b64encode(path.read_bytes()).decode()
+            data = base64.b64encode(read_bounded(path, _LARGEST_FIGURE)).decode()
         except OSError:  # deleted while the report was written
             continue
-        shown = escape(content.roots.short(path))
+        shown = _escape(content.roots.short(path))
         image = f'<img alt="{shown}" src="data:image/png;base64,{data}">'
         parts.append(f"<figure>{image}<figcaption>{shown}</figcaption></figure>")
     if content.left_out:
-        parts.append(f"<p>{content.left_out} {escape(words.LEFT_OUT[language])}</p>")
+        parts.append(f"<p>{content.left_out} {_escape(words.LEFT_OUT[language])}</p>")
     return "\n".join(parts)
 
 
 def _environment(content: ReportContent) -> str:
-    rows = "".join(f"<tr><td>{escape(name)}<td>{escape(value)}</tr>" for name, value in content.environment)
-    return f"<h2>{escape(words.ENVIRONMENT[content.language])}</h2><table>{rows}</table>"
+    rows = "".join(f"<tr><td>{_escape(name)}<td>{_escape(value)}</tr>" for name, value in content.environment)
+    return f"<h2>{_escape(words.ENVIRONMENT[content.language])}</h2><table>{rows}</table>"
+
+
+def _escape(text: str) -> str:
+    """Text for HTML, without what a terminal or a browser would obey."""
+    return html.escape(plain(text, keep="\n\t"))
 
 
 def _lines(text: str) -> str:
-    return "<br>".join(escape(line) for line in text.splitlines())
+    return "<br>".join(_escape(line) for line in text.splitlines())
 
 
 def _or_dash(value: int | None) -> str:

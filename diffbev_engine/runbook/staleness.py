@@ -60,7 +60,7 @@ def _why_settings_changed(
         made_from: Mapping[str, Any] = manifest.config
         overrides = manifest.arguments.overrides if manifest.arguments else ()
     elif before.startswith(SETTINGS):
-        made_from = json.loads(before.removeprefix(SETTINGS))
+        made_from = _settings_in(before)
     else:
         return None  # of a version that kept a digest of the text: unknown, until the step runs again
     now = settings_of(path, overrides)
@@ -68,6 +68,15 @@ def _why_settings_changed(
         shown = roots.short(path)
         return Bilingual(f"{shown} 已不是有效的配置文件", f"{shown} is no longer a valid configuration")
     return _named(made_from, now)
+
+
+def _settings_in(before: str) -> Mapping[str, Any]:
+    """The settings that a fingerprint holds; none where the state file was edited."""
+    try:
+        found = json.loads(before.removeprefix(SETTINGS))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _named(before: Mapping[str, Any], now: Mapping[str, Any]) -> Bilingual | None:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import make_writable_dir, write_text
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.core.state_file import decode_file
-from diffbev_engine.runbook.record import StateFile, StepRecord, StepState
+from diffbev_engine.runbook.record import CheckRecord, StateFile, StepRecord, StepState
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 _VERSION = 1
@@ -46,7 +47,7 @@ class StateStore:
                 "Then `diffbev-engine runbook run --adopt` accepts the existing results."
             )
         records = found.value.steps if found.value else {}
-        return {name: _with_new_name(record) for name, record in records.items()}
+        return {plain(name): _printable(_with_new_name(record)) for name, record in records.items()}
 
     def change(self, step: str, change: Callable[[StepRecord], StepRecord]) -> StepRecord:
         """Replace the record of a step by what ``change`` makes of the newest one.
@@ -90,6 +91,27 @@ class StateStore:
 
 def _with_new_name(record: StepRecord) -> StepRecord:
     return replace(record, deferred=True, put_off=False) if record.put_off else record
+
+
+def _printable(record: StepRecord) -> StepRecord:
+    """Safe to print, and with a log of this workspace: the file may be somebody else's."""
+    log = Path(record.log)
+    return replace(
+        record,
+        reason=record.reason.map(_plain) if record.reason else None,
+        command=_plain(record.command),
+        log="" if log.is_absolute() or ".." in log.parts else plain(record.log),
+        lines=tuple(map(_plain, record.lines)),
+        checks=tuple(
+            CheckRecord(one.description.map(_plain), one.passed, one.detail.map(_plain))
+            for one in record.checks
+        ),
+        problem=plain(record.problem) if record.problem else None,
+    )
+
+
+def _plain(text: str) -> str:
+    return plain(text, keep="\n\t")
 
 
 def refuse_if_running(name: str, record: StepRecord) -> None:

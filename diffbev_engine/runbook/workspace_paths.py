@@ -59,6 +59,19 @@ class WorkspacePaths:
         except ValueError:
             return str(path)
 
+    def holds(self, path: Path) -> bool:
+        """Whether ``path``, links followed, lies in the workspace or among its runs.
+
+        A workspace may be somebody else's: what it links to elsewhere is none of its files.
+        """
+        try:
+            target = path.resolve()
+            return any(
+                target.is_relative_to(folder.resolve()) for folder in (self.workspace, *self.run_folders)
+            )
+        except (OSError, RuntimeError):  # a circle of links
+            return False
+
     @property
     def run_folders(self) -> tuple[Path, ...]:
         """Where runs are looked for."""

@@ -12,7 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
-from diffbev_engine.core.format import byte_size, count, duration, points
+from diffbev_engine.core.format import UNKNOWN, byte_size, count, duration, points
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.core.regular_file import read_end
 from diffbev_engine.core.secrets import masked, masked_values
@@ -92,6 +92,8 @@ def read_alerts(path: Path) -> tuple[Alert, ...]:
         return ()
     found = []
     for line in content.splitlines():
+        if line[:1] != b"{":
+            continue
         try:
             alert = convert(json.loads(line), Alert)
         except (ValueError, RecursionError):
@@ -104,6 +106,7 @@ def read_alerts(path: Path) -> tuple[Alert, ...]:
 def alert_words(alert: Alert) -> Bilingual:
     """One sentence, without the name of the run."""
     step, why = count(alert.step), masked(plain(alert.message))
+    column = plain(alert.column)
     zh_why, en_why = (f"：{why}", f": {why}") if why else ("", "")
     if alert.kind is AlertKind.STALLED:
         return Bilingual(f"已停滞，停在第 {step} 次迭代{zh_why}", f"stalled at iteration {step}{en_why}")
@@ -117,11 +120,11 @@ def alert_words(alert: Alert) -> Bilingual:
         return Bilingual(f"第 {step} 次迭代出现问题{zh_why}", f"problem at iteration {step}{en_why}")
     if alert.kind is AlertKind.NOT_FINITE:
         return Bilingual(
-            f"第 {step} 次迭代 {alert.column} 出现 NaN 或无穷大",
-            f"{alert.column} is NaN or infinite at iteration {step}",
+            f"第 {step} 次迭代 {column} 出现 NaN 或无穷大",
+            f"{column} is NaN or infinite at iteration {step}",
         )
     if alert.kind is AlertKind.DIVERGING:
-        before, now = f"{alert.before:.3g}", f"{alert.value:.3g}"
+        before, now = _loss(alert.before), _loss(alert.value)
         return Bilingual(
             f"损失发散，第 {step} 次迭代由 {before} 升至 {now}",
             f"loss is diverging, from {before} to {now} at iteration {step}",
@@ -140,6 +143,10 @@ def alert_words(alert: Alert) -> Bilingual:
             f"{event} 的通知未送达{zh_why}", f"notification of {event} was not delivered{en_why}"
         )
     return _end(alert, step, zh_why, en_why)
+
+
+def _loss(value: float | None) -> str:
+    return UNKNOWN if value is None else f"{value:.3g}"
 
 
 def _new_best(alert: Alert) -> Bilingual:

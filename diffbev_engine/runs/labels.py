@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from diffbev_engine.core.files import write_text
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.core.state_file import decode_file
 
 _Text = Annotated[str, Meta(max_length=2000)]
@@ -24,8 +25,9 @@ class RunLabels:
 
 
 def read_labels(path: Path) -> RunLabels:
-    """The labels in ``path``; none where the file is missing or damaged."""
-    return decode_file(path, RunLabels).value or RunLabels()
+    """The labels in ``path``, safe to print; none where the file is missing or damaged."""
+    found = decode_file(path, RunLabels).value or RunLabels()
+    return RunLabels(plain(found.letter), tuple(map(plain, found.tags)), plain(found.note, keep="\n"))
 
 
 def write_labels(path: Path, labels: RunLabels) -> None:

@@ -16,6 +16,7 @@ import cv2
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import make_writable_dir, sweep_abandoned, write_text
 from diffbev_engine.core.progress import track
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.synth.itinerary import Canvas, Recording, arrange
 from diffbev_engine.synth.job import SynthJob, SynthSummary
 from diffbev_engine.synth.mapfile import MapBuilder
@@ -26,6 +27,7 @@ from diffbev_engine.synth.tables import TableBuilder
 from diffbev_engine.synth.world import build_site
 
 MANIFEST = "synth.json"
+_LARGEST = 64 << 20
 _UNFINISHED = "synth.unfinished.json"
 _GENERATOR = 2  # raised whenever the same settings give another world
 
@@ -147,10 +149,10 @@ def _finished_world(job: SynthJob) -> dict[str, Any] | None:
 
 def _read_manifest(path: Path) -> dict[str, Any] | None:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_bounded(path, _LARGEST))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UsageError(
             f"cannot read {path} ({error}): choose another folder, or delete this one."
         ) from error

@@ -208,6 +208,8 @@ def _damage(path: Path) -> str:
         if not zipfile.is_zipfile(path):
             return "is truncated"
         with zipfile.ZipFile(path) as archive:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in archive.filelist):
+                return "is packed, as torch.save never does: it could hold more than fits into memory"
             bad = archive.testzip()  # torch.load does not compare checksums
     except OSError as error:
         return f"cannot be read: {error.strerror or error}"
@@ -235,11 +237,21 @@ def _checkpoint(path: Path, content: object, *, to_resume: bool) -> Checkpoint:
     if missing:
         raise UnusableCheckpointError(path, f"lacks the field {missing[0]!r}")
     wrong = next((name for name, kind in _KINDS.items() if not isinstance(content[name], kind)), None)
-    if wrong or not all(isinstance(tensor, Tensor) for tensor in content["model"].values()):
+    if wrong or not all(map(_is_whole, content["model"].values())):
         raise UnusableCheckpointError(path, f"has a damaged field {wrong or 'model'!r}")
     values = {name: content[name] for name in _KINDS}
     best = Best(**{key: content["best"][key] for key in _KEYS["best"]})
     return Checkpoint(**{**values, "model": _unwrapped(content["model"]), "best": best})
+
+
+def _is_whole(tensor: object) -> bool:
+    """Whether it is a tensor that has all the bytes it claims; one can claim any shape with a stride of 0."""
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.layout == torch.strided
+        and tensor.device.type == "cpu"
+        and tensor.nbytes <= tensor.untyped_storage().nbytes()
+    )
 
 
 def _other_kind(content: object) -> str:

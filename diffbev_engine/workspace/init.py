@@ -10,6 +10,7 @@ from pathlib import Path
 from diffbev_engine import __version__
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import atomic_path, did_you_mean, make_writable_dir, sweep_abandoned
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.core.toml import WORKSPACE_FILE
 from diffbev_engine.workspace.content import FileContent, workspace_files
 from diffbev_engine.workspace.workspace import (
@@ -18,6 +19,8 @@ from diffbev_engine.workspace.workspace import (
     absolute,
     load_workspace,
 )
+
+_LARGEST = 16 << 20
 
 
 class Outcome(str, Enum):
@@ -153,7 +156,7 @@ def _place(root: Path, path: str, content: FileContent, known: str | None) -> Fi
         _write(target, content)
         return FileReport(path, Outcome.WRITTEN)
     try:
-        old = target.read_bytes()
+        old = read_bounded(target, _LARGEST)
     except OSError as error:  # a folder, a dead link, no permission: not ours to fix
         return FileReport(path, Outcome.KEPT, f"--- {path}\n+++ {path}\n({error.strerror})\n")
     if old == content.text.encode():

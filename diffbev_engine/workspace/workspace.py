@@ -13,7 +13,7 @@ from diffbev_engine import __version__
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import write_text
 from diffbev_engine.core.regular_file import read_bounded
-from diffbev_engine.core.toml import WORKSPACE_FILE
+from diffbev_engine.core.toml import LARGEST, WORKSPACE_FILE, checked
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -31,8 +31,6 @@ DIFFBEV_RUN = Path("runs/diffbev_default")
 RUN_FOLDERS = (SMOKE_RUN, BASELINE_RUN, DIFFBEV_RUN)
 """Made by ``init``: ``tee`` in step 2.4 opens its log before the training makes its folder."""
 
-_LARGEST = 1 << 18
-"""Bytes."""
 _TABLE = re.compile(r"\s*\[+([^\]]+)\]")
 _HEADER = """\
 # 由 diffbev-engine init 生成；本文件所在目录就是工作区
@@ -114,7 +112,7 @@ def load_workspace(root: Path) -> Workspace:
     """
     path = absolute(root) / WORKSPACE_FILE
     try:
-        text = read_bounded(path, _LARGEST).decode("utf-8-sig")
+        text = read_bounded(path, LARGEST).decode("utf-8-sig")
     except (FileNotFoundError, NotADirectoryError):
         raise UsageError(
             f"{root} is not a workspace: {WORKSPACE_FILE} not found. Create one with `diffbev-engine init "
@@ -124,7 +122,7 @@ def load_workspace(root: Path) -> Workspace:
         reason = getattr(error, "strerror", None) or "not a text file in UTF-8"
         raise DiffBEVError(f"{path}: cannot be read: {reason}.") from None
     try:
-        data = tomllib.loads(text)
+        data = tomllib.loads(checked(text))
     except RecursionError:
         raise _damaged(path, "not TOML: nested too deeply") from None
     except ValueError as error:

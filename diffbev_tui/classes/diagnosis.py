@@ -1,18 +1,15 @@
 """What ``diagnose`` found: the verdict, the shares of every class, and of which checkpoint they are."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from diffbev_engine.core.bilingual import Bilingual, same
-from diffbev_engine.core.regular_file import read_bounded
+from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.state_file import Count, Share, decode_file
 from diffbev_engine.runs.folder import RunFolder
 
-_LARGEST = 16 << 20
-"""Bytes."""
 _RUNBOOK_FOLDER = "runs/diagnose"
 RARE = 5e-4
 """A class with a smaller share of the visible cells is rare: its IoU depends on few objects."""
@@ -104,43 +101,87 @@ def read_diagnosis(path: Path, workspace: Path) -> Diagnosis | None:
     """The summary in ``path``; ``None`` when there is none, or it is no summary."""
     try:
         stat = path.stat()
-        return _read(path, workspace, stat.st_mtime_ns, stat.st_size)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except OSError:
         return None
+    return _read(path, workspace, stat.st_mtime_ns, stat.st_size)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    title: Bilingual
+    evidence: tuple[Bilingual, ...] = ()
+    action: Bilingual | None = None
+
+
+@dataclass(frozen=True)
+class _Provenance:
+    checkpoint: str | None = None
+    iteration: Count | None = None
+    samples: Count | None = None
+    split_samples: Count | None = None
+
+
+@dataclass(frozen=True)
+class _Counts:
+    TP: Count
+    FN: Count
+
+
+@dataclass(frozen=True)
+class _Predictions:
+    counts: Mapping[str, _Counts] = field(default_factory=dict)
+    share_truth: Mapping[str, Share | None] = field(default_factory=dict)
+    share_predicted: Mapping[str, Share | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Summary:
+    """``summary.json``, as far as it is shown."""
+
+    verdict: str
+    findings: tuple[_Entry, ...]
+    provenance: _Provenance | None = None
+    predictions: _Predictions | None = None
 
 
 @lru_cache(maxsize=8)
-def _read(path: Path, workspace: Path, changed_ns: int, _size: int) -> Diagnosis:
-    content: dict[str, Any] = json.loads(read_bounded(path, _LARGEST))
-    findings = content["findings"]
-    first = findings[0] if findings else {}
-    made = content.get("provenance") or {}
-    checkpoint = made.get("checkpoint")
+def _read(path: Path, workspace: Path, changed_ns: int, _size: int) -> Diagnosis | None:
+    content = decode_file(path, _Summary).value
+    if content is None:
+        return None
+    first = content.findings[0] if content.findings else None
+    made = content.provenance or _Provenance()
+    cause = plain(content.verdict)
     return Diagnosis(
         path=path,
-        cause=str(content["verdict"]),
-        title=_text(first["title"]) if first else same(str(content["verdict"])),
-        evidence=tuple(_text(one) for one in first.get("evidence", ())),
-        action=_text(first["action"]) if "action" in first else None,
-        further=tuple(_text(one["title"]) for one in findings[1:]),
+        cause=cause,
+        title=first.title.map(plain) if first else same(cause),
+        evidence=tuple(one.map(_plain_lines) for one in first.evidence) if first else (),
+        action=first.action.map(_plain_lines) if first and first.action else None,
+        further=tuple(one.title.map(plain) for one in content.findings[1:]),
         # Relative to where the command was run: the runbook's commands run in the workspace.
-        checkpoint=(workspace / checkpoint).resolve() if checkpoint else None,
-        iteration=made.get("iteration"),
-        images=made.get("samples"),
-        split_images=made.get("split_samples"),
+        checkpoint=_resolved(workspace / made.checkpoint) if made.checkpoint else None,
+        iteration=made.iteration,
+        images=made.samples,
+        split_images=made.split_samples,
         written=changed_ns / 1e9,
-        shares=_shares(content.get("predictions") or {}),
+        shares=_shares(content.predictions or _Predictions()),
     )
 
 
-def _shares(predictions: dict[str, Any]) -> dict[str, ClassShare]:
-    counts: dict[str, dict[str, int]] = predictions.get("counts", {})
-    truth, predicted = predictions.get("share_truth", {}), predictions.get("share_predicted", {})
+def _resolved(path: Path) -> Path | None:
+    try:
+        return path.resolve()
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, a circle of links
+        return None
+
+
+def _shares(found: _Predictions) -> dict[str, ClassShare]:
     return {
-        name: ClassShare(truth.get(name), predicted.get(name), one["TP"] + one["FN"])
-        for name, one in counts.items()
+        plain(name): ClassShare(found.share_truth.get(name), found.share_predicted.get(name), one.TP + one.FN)
+        for name, one in found.counts.items()
     }
 
 
-def _text(data: dict[str, str]) -> Bilingual:
-    return Bilingual(str(data["zh"]), str(data["en"]))
+def _plain_lines(text: str) -> str:
+    return plain(text, keep="\n")

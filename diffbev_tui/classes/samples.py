@@ -5,7 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+
+from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.png_text import png_text
+from diffbev_engine.core.state_file import Count, Share, convert
 
 _METADATA = "DiffBEV"
 Box = tuple[float, float, float, float]
@@ -62,6 +65,27 @@ class Sample:
         return (right - left) * self.size[0] / ((bottom - top) * self.size[1])
 
 
+@dataclass(frozen=True)
+class _Prediction:
+    box: tuple[float, ...]
+    name: str
+    checkpoint: str
+    iteration: Count
+    mIoU: Share | None
+    classes: Count
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """What ``visualize`` writes into a picture."""
+
+    camera_box: tuple[float, ...]
+    truth_box: tuple[float, ...]
+    predictions: tuple[_Prediction, ...]
+    camera: str | None = None
+    scene: str | None = None
+
+
 def find_samples(workspace: Path, run: Path) -> tuple[Sample, ...]:
     """Pictures in the workspace: those of the run first, of them the worst; then the others alike."""
     paths = sorted((workspace / "runs").glob("**/vis/sample_*.png"))
@@ -74,40 +98,50 @@ def read_sample(path: Path) -> Sample | None:
     try:
         stat = path.stat()
         return _read(path, stat.st_mtime_ns, stat.st_size)
-    except (OSError, ValueError, SyntaxError):  # PIL raises the last for damaged PNGs
+    except (OSError, ValueError):
         return None
 
 
 @lru_cache(maxsize=512)
 def _read(path: Path, changed_ns: int, _size: int) -> Sample:
-    from PIL import Image
+    size, words = png_text(path, _METADATA)
+    if not words:
+        return Sample(path, changed_ns / 1e9, size, (Part("whole", WHOLE),))
+    about = _about(words)
+    if about is None:
+        raise ValueError(f"{path}: damaged metadata")
+    place = plain(" ".join(word for word in (about.camera, about.scene) if word))
+    return Sample(path, changed_ns / 1e9, size, _parts(about), place)
 
-    with Image.open(path) as picture:
-        # Of PNGs, ``text`` would decode the whole picture to find what may stand at its end.
-        size, words = picture.size, picture.info.get(_METADATA)
+
+def _about(words: str) -> _Picture | None:
     try:
-        about = json.loads(words) if words else None
-        parts = _parts(about) if about else (Part("whole", WHOLE),)
-        place = f"{about['camera']} {about['scene']}".strip() if about else ""
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path}: damaged metadata: {error}") from error
-    return Sample(path, changed_ns / 1e9, size, parts, place)
+        return convert(json.loads(words), _Picture)
+    except (ValueError, RecursionError):
+        return None
 
 
-def _parts(about: dict[str, Any]) -> tuple[Part, ...]:
+def _parts(about: _Picture) -> tuple[Part, ...]:
     predictions = [
         Part(
             "prediction",
-            _box(one["box"]),
-            str(one["name"]),
-            Path(one["checkpoint"]).resolve(),
-            int(one["iteration"]),
-            one["mIoU"],
-            int(one["classes"]),
+            _box(one.box),
+            plain(one.name),
+            _resolved(one.checkpoint),
+            one.iteration,
+            one.mIoU,
+            one.classes,
         )
-        for one in about["predictions"]
+        for one in about.predictions
     ]
-    return (Part("camera", _box(about["camera_box"])), Part("truth", _box(about["truth_box"])), *predictions)
+    return (Part("camera", _box(about.camera_box)), Part("truth", _box(about.truth_box)), *predictions)
+
+
+def _resolved(path: str) -> Path:
+    try:
+        return Path(path).resolve()
+    except (OSError, RuntimeError) as error:  # a circle of links
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _box(sides: Sequence[float]) -> Box:

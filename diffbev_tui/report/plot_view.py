@@ -11,6 +11,7 @@ from textual.containers import Container, Grid
 from textual.message import Message
 from textual.widgets import Static
 
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.report.plot_data import Plot, PlotChart, read_plot
 from diffbev_tui.charts.bars import draw_bars
 from diffbev_tui.charts.chart import ChartFigure, draw
@@ -74,8 +75,8 @@ def open_png(entry: Entry, book: BookPage, as_plot: bool) -> OpenedPng:
                 return OpenedPng(entry, as_plot, plot, letters_of(plot, entry.path.parent, book))
             why = why or "report.no_numbers"
         return OpenedPng(entry, as_plot, image=load_picture(entry.path), why_picture=why)
-    except (OSError, ValueError, SyntaxError) as error:  # PIL raises the last for damaged PNGs
-        return OpenedPng(entry, as_plot, trouble=str(error))
+    except (OSError, ValueError) as error:
+        return OpenedPng(entry, as_plot, trouble=plain(str(error)))
 
 
 class PlotView(RunInThread, Container):

@@ -6,39 +6,40 @@ import os
 import struct
 import sys
 import termios
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from textual.widget import Widget
 
+from diffbev_engine.core.image_header import LARGEST_IMAGE, why_not_decoded
+from diffbev_engine.core.regular_file import read_bounded
 from diffbev_tui.widgets.image_cache import CELL_RATIO
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-_MOST_PIXELS = 50_000_000
-"""Of a picture; a small file can claim billions, which would fill the memory."""
 
 
 def load_picture(path: Path) -> "Image":
     """The pixels in ``path``, and whatever draws them; to be called from a thread, as both take a while.
 
     Raises:
-        OSError, ValueError, SyntaxError: the file is missing, no picture, or too large.
+        OSError, ValueError: the file is missing, no picture, or too large.
     """
     from PIL import Image
 
     _kinds()
+    content = read_bounded(path, LARGEST_IMAGE)
+    if refused := why_not_decoded(content):
+        raise ValueError(f"{path} {refused}")
     try:
-        with Image.open(path) as opened:
-            width, height = opened.size
-            if width * height > _MOST_PIXELS:
-                raise ValueError(f"{path}: too large ({width} x {height} pixels)")
+        with Image.open(BytesIO(content), formats=("PNG", "JPEG")) as opened:
             return opened.convert("RGB")
-    except Image.DecompressionBombError as error:
+    except (SyntaxError, struct.error, zlib.error, EOFError, IndexError, OverflowError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 

@@ -1,31 +1,36 @@
 """Peak memory against batch size: the measured points, a line through them, and what fits."""
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta
+
+from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.state_file import Amount, Count, Seconds, decode_file
 
 MARGIN = 0.08
 """Share of the free memory that is left: a batch that just fits runs out hours later."""
 
 MEMORY_FILE = "memory.json"
+_Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]
 
 
 @dataclass(frozen=True)
 class MemoryPoint:
     """One batch size, measured in a process of its own; sizes in MiB."""
 
-    batch: int
-    peak: float | None
+    batch: Count
+    peak: Amount | None
     """Largest use of the training step or of evaluation; ``None`` when the batch did not fit."""
-    reserved: float | None = None
+    reserved: Amount | None = None
     """What torch's allocator held at most; at least ``peak``.  ``None`` on the host."""
-    evaluation: float | None = None
+    evaluation: Amount | None = None
     """Largest use while evaluating alone."""
-    retries: int = 0
+    retries: Count = 0
     """Allocations that succeeded only after torch had emptied its cache: it fits, but slowly."""
-    seconds: float = 0.0
+    seconds: Seconds = 0.0
     """Duration of the whole measurement."""
     problem: str = ""
     """Why there is no ``peak``."""
@@ -40,11 +45,11 @@ class MemoryPoint:
 class MemoryLine:
     """``fixed + per_sample * batch``, MiB, by least squares."""
 
-    fixed: float
-    per_sample: float
-    r2: float
+    fixed: _Finite
+    per_sample: _Finite
+    r2: _Finite
     """Share of the variance that the line explains; 1 is a perfect fit."""
-    worst: float
+    worst: Amount
     """Largest distance of a point from the line, MiB."""
 
     def at(self, batch: int) -> float:
@@ -68,20 +73,20 @@ class MemoryCurve:
     """``gpu``: memory of the GPU; ``host``: resident memory of a fresh process, where there is no GPU."""
     precision: str
     compile: str
-    image_size: tuple[int, int]
-    free: float
+    image_size: tuple[Count, Count]
+    free: Amount
     """MiB that were free for the run when the measurement began."""
-    total: float
+    total: Amount
     """MiB of the device."""
-    planned: int
+    planned: Count
     """Batch size of the configuration."""
-    limit: int
+    limit: Count
     """Largest batch that was allowed to be tried."""
     points: tuple[MemoryPoint, ...]
     line: MemoryLine | None
-    predicted: int | None
+    predicted: Count | None
     """Largest batch by the line; ``None`` without one."""
-    largest: int | None
+    largest: Count | None
     """Largest batch that was measured and fits with the margin to spare; ``None`` when none does."""
 
     def to_json(self) -> dict[str, Any]:
@@ -108,21 +113,5 @@ def fit_line(points: Sequence[MemoryPoint]) -> MemoryLine | None:
 
 def read_curve(path: Path) -> MemoryCurve | None:
     """The curve that ``memory --work-dir`` left; ``None`` where there is none or it cannot be read."""
-    try:
-        return curve_from(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
-def curve_from(data: Mapping[str, Any]) -> MemoryCurve:
-    """From what ``to_json`` gave.
-
-    Raises:
-        KeyError, TypeError: something else.
-    """
-    point_fields, line = MemoryPoint.__dataclass_fields__, data["line"]
-    points = tuple(MemoryPoint(**{key: point[key] for key in point_fields}) for point in data["points"])
-    values = {key: data[key] for key in MemoryCurve.__dataclass_fields__}
-    height, width = values["image_size"]
-    values |= {"points": points, "line": MemoryLine(**line) if line else None, "image_size": (height, width)}
-    return MemoryCurve(**values)
+    curve = decode_file(path, MemoryCurve).value
+    return replace(curve, device=plain(curve.device), config=plain(curve.config)) if curve else None

@@ -9,6 +9,7 @@ from typing import Any
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.files import write_text
 from diffbev_engine.core.gpu.reading import Gpu
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MEMORY_FILE, read_curve
 from diffbev_engine.findings.memory.remedies import (
@@ -85,18 +86,18 @@ def _remedy(data: Mapping[str, Any]) -> Remedy:
     def words(name: str) -> Bilingual:
         text = data.get(name)
         text = text if isinstance(text, dict) else {}
-        return Bilingual(str(text.get("zh", "")), str(text.get("en", "")))
+        return Bilingual(plain(str(text.get("zh", ""))), plain(str(text.get("en", ""))))
 
     overrides, variables = data.get("overrides"), data.get("environment")
     given = variables if isinstance(variables, dict) else {}
     # The file may be somebody else's: of its variables only those that a remedy of this program sets.
-    environment = {name: str(given[name]) for name in ALLOCATOR_VARIABLES if name in given}
+    environment = {name: plain(str(given[name])) for name in ALLOCATOR_VARIABLES if name in given}
     return Remedy(
-        id=str(data.get("id", "")),
+        id=plain(str(data.get("id", ""))),
         text=words("title"),
         saving=words("saving"),
         changes=words("cost"),
-        overrides=tuple(map(str, overrides)) if isinstance(overrides, list) else (),
+        overrides=tuple(plain(str(one)) for one in overrides) if isinstance(overrides, list) else (),
         environment=environment,
     )
 

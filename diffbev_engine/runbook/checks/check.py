@@ -6,11 +6,12 @@ Each kind of check is a frozen dataclass.  Its name in a runbook file is the key
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
 
 
@@ -53,7 +54,7 @@ class Check(ABC):
 
     def describe(self, roots: WorkspacePaths) -> Bilingual:
         """What must hold, in words."""
-        return self._describe(roots)
+        return self._describe(roots).map(plain)  # names of a workspace may hold anything
 
     def look(self, roots: WorkspacePaths, outcome: Outcome) -> Seen:
         """Look; changes nothing.  May raise OSError: see :func:`look_at`."""
@@ -87,7 +88,7 @@ def look_at(check: Check, roots: WorkspacePaths, outcome: Outcome) -> CheckResul
     except OSError as error:
         reason = f"{Path(error.filename).name if error.filename else ''} {error.strerror or error}".strip()
         seen = Seen(False, Bilingual(f"无法读取：{reason}", f"cannot be read: {reason}"))
-    return CheckResult(check, check.describe(roots), seen)
+    return CheckResult(check, check.describe(roots), replace(seen, detail=seen.detail.map(plain)))
 
 
 NOT_YET = Seen(None, Bilingual("尚未运行", "not run yet"))

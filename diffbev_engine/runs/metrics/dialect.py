@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from diffbev_engine.core.classes import CLASSES
+from diffbev_engine.core.plain_text import plain
 
 SCORES: tuple[str, ...] = ("mIoU", *(f"IoU/{name}" for name in CLASSES))
 """Columns that evaluations write; 0 to 1."""
@@ -29,6 +30,7 @@ _STEP = (
 )
 _STEP_ENDS = (" - _step", " - step", "/global_step", "/step", "/iter", "/iteration")
 _MODE = ("mode", "split", "stage", "subset", "phase")
+_MAY_COUNT_STEPS = re.compile("step|iter|num_updates|迭代|步数", re.I)
 _TEXT = frozenset({"step", *_MODE})
 _OURS = {name.lower().replace("iou_", "iou/"): name for name in COLUMNS}
 _SYNONYMS = {
@@ -109,8 +111,12 @@ OWN = Header(COLUMNS, COLUMNS, 0, 1)
 
 def header_of(line: str) -> Header | None:
     """The header that ``line`` is; ``None`` for a line without a column that counts steps."""
+    if not _MAY_COUNT_STEPS.search(line):  # half a million lines may be none
+        return None
     for delimiter in sorted(",;\t|", key=line.count, reverse=True) if not _SPACED.fullmatch(line) else " ":
-        cells = [cell.lstrip("#").strip() for cell in Header((), (), 0, delimiter=delimiter).split(line)]
+        cells = [
+            plain(cell.lstrip("#").strip()) for cell in Header((), (), 0, delimiter=delimiter).split(line)
+        ]
         cells = [cell for cell in cells if cell] if delimiter == " " else cells
         while cells and not cells[-1]:
             cells.pop()

@@ -5,6 +5,7 @@ Everything that reads, checks or writes such a file goes through here or, while 
 """
 
 import csv
+import errno
 import io
 import logging
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from diffbev_engine.core.appending import Appender
 from diffbev_engine.core.files import write_text
+from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.regular_file import open_regular, read_bounded
 from diffbev_engine.runs.metrics.dialect import (
     COLUMNS,
@@ -34,7 +36,7 @@ _HEADER = ",".join(COLUMNS)
 _PIECE = 1 << 20
 _LONGEST_LINE = 1 << 20
 _LARGEST = 1 << 30
-"""Bytes that a resume holds at once; some seven million rows."""
+"""Bytes of a file that is read, which a resume holds at once; some seven million rows."""
 
 Value = int | float | str | None
 
@@ -71,6 +73,8 @@ def _texts(path: Path, most: int | None) -> Iterator[str]:
     with open_regular(path) as file:
         size = file.seek(0, 2)
         file.seek(0)
+        if most is None and size > _LARGEST:
+            raise OSError(errno.EFBIG, f"too large: {byte_size(size)}", str(path))
         encoding = encoding_of(file.read(HEAD))
         file.seek(0)
         left, rest = size if most is None or size <= most else most // 2, b""

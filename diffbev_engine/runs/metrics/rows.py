@@ -68,8 +68,10 @@ class LineParser:
         self._fits = True
 
     def _irregular(self, line: str, cells: list[str]) -> tuple[int, list[str]] | None:
+        if not line or line.isspace():
+            return None
         header = header_of(line)
-        if header is None and (not line.strip() or line.startswith(("#", "sep="))):
+        if header is None and line.startswith(("#", "sep=")):
             return None
         if header is None and self.header is None and _is_own_row(line):
             header, cells = OWN, OWN.split(line)
