@@ -69,8 +69,50 @@ def epoch(root: Path, workers: str) -> None:
                 before = memory_of([os.getpid(), *descendants(os.getpid())])
         after = memory_of([os.getpid(), *descendants(os.getpid())])
     growth = {pid: after[pid] - size for pid, size in before.items() if pid != os.getpid()}
-    print("RESULT", json.dumps({"worker_growth": max(growth.values()), "images": len(records)}))
+    print("RESULT", json.dumps({"growth": max(growth.values())}))
+
+
+def writers(root: Path, iterations: str) -> None:
+    """What a campaign writes, without its training: rows, states, log, history of the machine, alerts."""
+    import sys
+
+    from diffbev_engine.core.gpu.reading import read_gpus
+    from diffbev_engine.runs.alert_detector import AlertDetector
+    from diffbev_engine.runs.alerts import Alert, AlertKind, append_alerts
+    from diffbev_engine.runs.folder import RunFolder
+    from diffbev_engine.runs.host import read_host
+    from diffbev_engine.runs.inspect import inspect_run
+    from diffbev_engine.runs.system import SystemWriter, sample
+    from diffbev_engine.train.meter import Reading
+    from diffbev_engine.train.recorder import Recorder, RunLog
+    from tests.memory.usage import memory_of
+
+    folder, count = RunFolder(root / "writers"), int(iterations)
+    folder.path.mkdir(exist_ok=True)
+    sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - the log goes to a file as well
+    log, sizes = RunLog(folder), {}
+    recorder = Recorder(folder, max_iters=count, start=0)
+    system, detector = SystemWriter(folder.system), AlertDetector(folder)
+    host, gpus = read_host(folder.path, os.getpid()), read_gpus()
+    extra = {"lr": 1e-4, "images_per_s": 9.0, "gpu_mem_mb": 1.0, "it_per_s": 3.0, "data_wait": 0.1}
+    for step in range(1, count + 1):
+        recorder.iterated(step, 0.3)
+        recorder.training_row(Reading(step, {"Lwce": 1.0 / step, "loss": 1.0 / step}, 1.0, extra))
+        if step % 2 == 0:  # far more often than every ten seconds: the file is thinned several times
+            system.write(sample(1.7e9 + step, step, host, gpus, 0.1))
+        if step % 500 == 0:
+            append_alerts(folder.alerts, detector.look(inspect_run(folder.path)))
+            append_alerts(folder.alerts, [Alert(1.7e9, AlertKind.NEW_BEST, step, value=0.1, before=0.05)])
+        if step in (count // 2, count):
+            sizes[step] = memory_of([os.getpid()])[os.getpid()]
+    log.close()
+    sys.stdout = sys.__stdout__
+    early, late = sizes.values()
+    print("RESULT", json.dumps({"growth": late - early}))
+    assert late - early < 2, sizes
 
 
 if __name__ == "__main__":
-    {"tables": tables, "prepare": prepare, "epoch": epoch}[sys.argv[1]](Path(sys.argv[2]), *sys.argv[3:])
+    {"tables": tables, "prepare": prepare, "epoch": epoch, "writers": writers}[sys.argv[1]](
+        Path(sys.argv[2]), *sys.argv[3:]
+    )
