@@ -9,6 +9,7 @@ import click
 
 from diffbev_engine.cli.options import json_option, set_option
 from diffbev_engine.cli.runbook_shared import language_option, or_default
+from diffbev_engine.core.plain_text import plain_json
 
 if TYPE_CHECKING:
     from diffbev_engine.core.bilingual import Language
@@ -91,7 +92,7 @@ def command(
     say = partial(click.echo, err=as_json)
     diagnosis = diagnose(job, say)
     if as_json:
-        click.echo(json.dumps(diagnosis.to_json(), indent=1, ensure_ascii=False))
+        click.echo(plain_json(json.dumps(diagnosis.to_json(), indent=1, ensure_ascii=False)))
     else:
         click.echo(diagnosis.to_text(job.language))
         click.echo(f"✓ {output_dir / 'summary.txt'}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from diffbev_engine.cli.options import json_option
+from diffbev_engine.core.plain_text import plain_json
 from diffbev_engine.nuscenes.versions import RUNBOOK_VERSION
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def command(
 
     report = init_workspace(workspace, nuscenes_root, data_root=data_root, demo=demo, upgrade=upgrade)
     if as_json:
-        click.echo(json.dumps(_to_dict(report), indent=1, ensure_ascii=False))
+        click.echo(plain_json(json.dumps(_to_dict(report), indent=1, ensure_ascii=False)))
         return
     _show(report, diffs=upgrade)
 

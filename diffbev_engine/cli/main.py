@@ -5,12 +5,13 @@ import importlib
 import io
 import os
 import sys
+from contextlib import redirect_stdout
 
 import click
 
 from diffbev_engine import __version__
 from diffbev_engine.core.errors import DiffBEVError, ExitCode
-from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.plain_text import PlainOutput, plain
 from diffbev_engine.core.secrets import masked
 
 _LINES = "\n\t"
@@ -81,7 +82,8 @@ def main() -> None:
     # took 0.6 of 3.5 seconds; what the command itself leaves behind is collected, only less often.
     gc.set_threshold(50_000, 20, 100)
     try:
-        code = cli.main(prog_name="diffbev-engine", standalone_mode=False)
+        with redirect_stdout(PlainOutput(sys.stdout)):
+            code = cli.main(prog_name="diffbev-engine", standalone_mode=False)
     except click.ClickException as error:
         shown = io.StringIO()
         error.show(file=shown)

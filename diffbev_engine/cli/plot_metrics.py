@@ -8,6 +8,7 @@ import click
 
 from diffbev_engine.cli.options import json_option
 from diffbev_engine.cli.variadic import VariadicCommand, VariadicOption
+from diffbev_engine.core.plain_text import plain_json
 
 
 @click.command(cls=VariadicCommand, short_help="Compare runs: seven figures and a summary.")
@@ -63,4 +64,8 @@ def command(
     say(f"✓ All plots and summary generated in {output_dir}")
     if as_json:
         files = [str(path) for path in written]
-        click.echo(json.dumps({**summary_json(experiments), "files": files}, indent=1, ensure_ascii=False))
+        click.echo(
+            plain_json(
+                json.dumps({**summary_json(experiments), "files": files}, indent=1, ensure_ascii=False)
+            )
+        )

@@ -9,6 +9,7 @@ import click
 from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
 from diffbev_engine.cli.runbook_shared import language_option, or_default, print_json
 from diffbev_engine.core.errors import ExitCode
+from diffbev_engine.core.plain_text import plain
 
 if TYPE_CHECKING:
     from diffbev_engine.core.bilingual import Language
@@ -88,6 +89,8 @@ def _roots_around(work_dir: Path) -> "WorkspacePaths":
 def _show(finding: "Finding", language: "Language") -> None:
     mark, colour = _MARKS[finding.severity.value]
     where = f"  [{finding.where}]" if finding.where else ""
-    click.echo(f"{click.style(mark, fg=colour)} {finding.id:<14} {finding.title[language]}{where}")
+    title = plain(finding.title[language] + where, keep="\n")
+    click.echo(f"{click.style(mark, fg=colour)} {finding.id:<14} {title}")
     if finding.remedies:
-        click.echo(f"  {'':<14} → {finding.advice[language]}")
+        advice = plain(finding.advice[language], keep="\n")
+        click.echo(f"  {'':<14} → {advice}")

@@ -21,6 +21,7 @@ from diffbev_engine.cli.runbook_shared import (
     workspace_argument,
 )
 from diffbev_engine.core.errors import ExitCode, UsageError
+from diffbev_engine.core.plain_text import plain
 
 if TYPE_CHECKING:
     from diffbev_engine.core.bilingual import Language
@@ -217,7 +218,7 @@ def report(
     if as_json:
         print_json({"markdown": str(markdown), "html": str(html), "figures": len(content.figures)})
     else:
-        click.echo(f"{markdown}\n{html}")
+        click.echo(plain(f"{markdown}\n{html}", keep="\n"))
 
 
 @command.command()
@@ -242,7 +243,7 @@ def doctor(ctx: click.Context, target: Path | None, language: "Language | None",
         problem = cause.id if cause else None
         print_json({"about": consultation.about.to_json(), "problem": problem, "findings": found})
     else:
-        click.echo(consultation.about[or_default(language)])
+        click.echo(plain(consultation.about[or_default(language)], keep="\n"))
         for finding in findings:
             show_finding(finding_json(finding, runbook, roots), or_default(language))
         if cause is None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.plain_text import plain, plain_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ def or_default(language: "Language | None") -> "Language":
 
 def print_json(value: object) -> None:
     """Print ``value``, readable also in Chinese."""
-    click.echo(json.dumps(value, indent=1, ensure_ascii=False))
+    click.echo(plain_json(json.dumps(value, indent=1, ensure_ascii=False)))
 
 
 def indented(text: str, indent: str, *, dim: bool = False) -> None:
@@ -68,21 +68,25 @@ def show_finding(problem: "Mapping[str, Any]", language: "Language", *, err: boo
             "zh": "当前存在此情况，但不一定是失败原因",
             "en": "true right now, but not necessarily the cause",
         }[language]
-        click.echo(f"\n  ({also}) {problem['id']}: {problem['evidence'][0][language]}", err=err)
+        _echo(f"\n  ({also}) {problem['id']}: {problem['evidence'][0][language]}", err=err)
         return
     part_of = f" → {problem['belongs_to']}" if problem["belongs_to"] else ""
     possible = "" if problem["match"] else {"zh": "可能的", "en": "possible "}[language]
     mark = "!" if problem["match"] else "?"
     head = f"{mark} {possible}{words[0]} {problem['id']}{part_of}: {problem['title'][language]}"
-    click.secho(f"\n{head}", bold=True, err=err)
+    _echo(f"\n{head}", bold=True, err=err)
     for text in problem["evidence"]:
-        click.echo(f"  {text[language]}", err=err)
-    click.echo(f"  {problem['explanation'][language]}", err=err)
+        _echo(f"  {text[language]}", err=err)
+    _echo(f"  {problem['explanation'][language]}", err=err)
     for block in problem["locate"]:
-        click.echo(f"  {words[1]}: {block['run']}", err=err)
+        _echo(f"  {words[1]}: {block['run']}", err=err)
     for number, remedy in enumerate(problem["remedies"], start=1):
         settings = " ".join(f"--set {override}" for override in remedy["overrides"])
         extra = remedy["command"] or settings
-        click.echo(
+        _echo(
             f"  {words[2]} {number}: {remedy['text'][language]}" + (f"  [{extra}]" if extra else ""), err=err
         )
+
+
+def _echo(text: str, *, bold: bool | None = None, err: bool) -> None:
+    click.secho(plain(text, keep="\n\t"), bold=bold, err=err)

@@ -11,7 +11,7 @@ import click
 
 from diffbev_engine.cli.options import anyway_option, json_option, set_option
 from diffbev_engine.core.format import ago, duration, points, progress
-from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.plain_text import plain, plain_json
 
 if TYPE_CHECKING:
     from diffbev_engine.runs.actions import Started
@@ -187,7 +187,7 @@ def notify_test(ctx: click.Context, workspace: Path, as_json: bool) -> None:
 
     sent = send_test(workspace)
     if as_json:
-        click.echo(json.dumps(sent.to_json(), ensure_ascii=False))
+        click.echo(plain_json(json.dumps(sent.to_json(), ensure_ascii=False)))
     elif sent.problem:
         raise UsageError(sent.problem.en)
     else:

@@ -4,10 +4,15 @@ Imports nothing heavy.
 """
 
 import re
+from functools import cache
+from typing import Any, TextIO
 
-_STRING = r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # titles, clipboard, …
-_CONTROL = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor, …
+_STRING = r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
+"""Titles, clipboard, …; no start of another inside, so that the time is that of one pass."""
+_CONTROL = r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+"""Colours, cursor, …"""
 _SEQUENCES = re.compile(f"{_STRING}|{_CONTROL}")
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 def plain(text: str, *, keep: str = "", longest: int | None = None) -> str:
@@ -21,7 +26,35 @@ def plain(text: str, *, keep: str = "", longest: int | None = None) -> str:
     """
     if text.isprintable():
         return text[:longest]
-    return "".join(_printable(one, keep) for one in _SEQUENCES.sub("", text))[:longest]
+    return _but_ascii(keep).sub(_printable, _SEQUENCES.sub("", text))[:longest]
+
+
+def plain_but_coloured(text: str) -> str:
+    """What a command prints, with its lines, progress bars and colours; a terminal obeys nothing else."""
+    if text.replace("\n", "").isprintable():
+        return text
+    parts = _COLOUR.split(text)
+    return "".join(part if at % 2 else plain(part, keep="\n\t\r") for at, part in enumerate(parts))
+
+
+class PlainOutput:
+    """A text stream that passes on ``plain_but_coloured`` text only."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write ``text``, made safe."""
+        self._stream.write(plain_but_coloured(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def plain_json(text: str) -> str:
+    """JSON in which what is not printable is written as an escape: the same value, safe to print."""
+    return _but_ascii("\n").sub(_escaped, text)
 
 
 def plain_line(line: str) -> str:
@@ -29,9 +62,24 @@ def plain_line(line: str) -> str:
     return plain(line.rstrip("\r").rpartition("\r")[2], keep="\t").expandtabs(8)
 
 
-def _printable(character: str, keep: str) -> str:
-    if character.isprintable() or character in keep:
+@cache
+def _but_ascii(keep: str) -> re.Pattern[str]:
+    """Every character but the printable ones of ASCII, which are the most, and those to keep."""
+    return re.compile(f"[^ -~{re.escape(keep)}]")
+
+
+def _printable(found: re.Match[str]) -> str:
+    character = found[0]
+    if character.isprintable():
         return character
     if "\ud800" <= character <= "\udfff":
         return "?"
     return " " if character.isspace() else ""
+
+
+def _escaped(found: re.Match[str]) -> str:
+    character = found[0]
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))

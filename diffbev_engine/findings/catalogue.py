@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.core.toml import read_toml
 
 _FILE = Path(__file__).with_name("failures.toml")
@@ -30,7 +31,8 @@ _WARNINGS = re.compile(
     r"|^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(?:[.,]\d+)? (?:w|warning)\b"
 )
 _RANK = re.compile(r"^\s*(?:\[[\w ]{1,16}\]: ?)?")
-_ESCAPES = re.compile(r"\x1b\[[0-9;?]{0,16}[a-zA-Z]")
+_LINE_ENDS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\t"
+"""Of ``splitlines``, and tabs."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +123,7 @@ class LogText:
 
     def __init__(self, text: str, name: str = "") -> None:
         self.name = name
-        self.lines = (_ESCAPES.sub("", text) if "\x1b" in text else text).splitlines()
+        self.lines = plain(text, keep=_LINE_ENDS).splitlines()
         self._folded = [line.lower() for line in self.lines]
         self._progress = [i for i, line in enumerate(self._folded) if _is_progress(line)]
         good = {i for i in self._progress if not _has_bad_number(self._folded[i])}

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from diffbev_engine.core.format import duration, points
+from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runbook import report_words as words
 from diffbev_engine.runbook.present import STATE_WORDS, clock
 from diffbev_engine.runbook.record import GLYPHS, StepState
@@ -24,7 +25,7 @@ def to_markdown(content: ReportContent, folder: Path) -> str:
         parts += [_step(view, content) for view in content.view.of_phase(phase)]
     parts += [f"## {words.FIGURES[language]}", _figures(content, folder)]
     parts += [f"## {words.ENVIRONMENT[language]}", _environment(content)]
-    return "\n\n".join(parts) + "\n"
+    return plain("\n\n".join(parts), keep="\n\t") + "\n"
 
 
 def _summary(content: ReportContent) -> str:

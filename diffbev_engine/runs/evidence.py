@@ -90,7 +90,7 @@ def gather(folder: RunFolder) -> Evidence:
     manifest, status = decode_manifest(folder), decode_status(folder.status)
     launch, owner = decode_launch(folder), decode_owner(folder)
     problems = (found.problem for found in (manifest, status, launch, owner))
-    damaged = tuple(problem for problem in problems if problem)
+    damaged = tuple(plain(problem) for problem in problems if problem)
     said = _printable(status.value) if status.value else None
     return Evidence(folder, manifest.value or Manifest(), said, launch.value, owner.value, damaged)
 

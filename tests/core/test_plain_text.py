@@ -1,6 +1,9 @@
 """Nothing that a terminal obeys gets through, everything that a person reads does."""
 
-from diffbev_engine.core.plain_text import plain, plain_line
+import json
+import time
+
+from diffbev_engine.core.plain_text import plain, plain_but_coloured, plain_json, plain_line
 
 
 def test_sequences_are_removed_whole():
@@ -33,3 +36,24 @@ def test_words_stay_as_they_are():
     for text in ("训练中，第 12,450 次迭代", "12.6 GiB – 54 ms · ü", "iter_200.pth"):
         assert plain(text) == text
     assert plain("x" * 50, longest=10) == "x" * 10
+
+
+def test_starts_of_sequences_without_ends_take_no_time():
+    begun = time.process_time()
+    for start in ("\x90", "\x1b]", "\x9b0", "\x1bP\x9d"):
+        plain(start * 100_000, keep="\n")
+    assert time.process_time() - begun < 5  # squared, it would be minutes
+
+
+def test_output_of_commands_keeps_its_colours():
+    assert (
+        plain_but_coloured("\x1b[31mred\x1b[0m\x1b]52;c;x\x07 \x1b[2J1%\r2%\n")
+        == "\x1b[31mred\x1b[0m 1%\r2%\n"
+    )
+
+
+def test_json_keeps_its_values():
+    value = {"name": "\x9b31m\u202e\u2028训练😀", "\x85": ["\x7f", "\ud800"]}
+    text = plain_json(json.dumps(value, ensure_ascii=False, indent=1))
+    assert json.loads(text) == value
+    assert text.replace("\n", "").isprintable()
