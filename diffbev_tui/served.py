@@ -14,7 +14,7 @@ _COOKIE = "diffbev_token"
 _OUTSIDE = re.compile(r"<link\b[^>]*https?://[^>]*>", re.DOTALL)
 _POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; "
-    "connect-src 'self' ws: wss:; form-action 'none'; frame-ancestors 'none'"
+    "connect-src 'self' ws://{host}; form-action 'none'; frame-ancestors 'none'"
 )
 
 
@@ -32,7 +32,7 @@ class LoopbackServer(Server):
         response: web.StreamResponse = await super().handle_index(request)
         if isinstance(response, web.Response) and response.text is not None:
             response.text = _OUTSIDE.sub("", response.text)  # no font from elsewhere
-        response.headers["Content-Security-Policy"] = _POLICY
+        response.headers["Content-Security-Policy"] = _POLICY.format(host=request.host)
         response.headers["Referrer-Policy"] = "no-referrer"
         response.set_cookie(_COOKIE, self._token, httponly=True, samesite="Strict")
         return response

@@ -17,7 +17,8 @@ _REQUESTED = (
     r"(?:while trying to allocate|Failed to allocate request for|Out of memory allocating) ",  # XLA, CuPy
 )
 _TENSOR = re.compile(
-    r"OOM when allocating tensor with shape\[(\d+(?:,\d+)*)\] and type (\w+) on \S*GPU:(\d+)", re.I
+    r"OOM when allocating tensor with shape\[(\d{1,18}(?:,\d{1,18}){0,15})\] and type (\w+) on \S*GPU:(\d+)",
+    re.I,
 )
 _ITEM = {"half": 2, "bfloat16": 2, "float": 4, "double": 8, "int32": 4, "int64": 8}
 _OTHERS_MATTER = 0.05

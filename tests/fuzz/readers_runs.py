@@ -284,9 +284,15 @@ READERS = (
     Reader("metrics.csv resumed", "metrics.csv", _metric_seeds, _resume_metrics),
     Reader("system.csv", "system.csv", _system_seeds, _read_system),
     Reader("alerts.jsonl", "alerts.jsonl", _alert_seeds, _read_alerts, form="lines"),
-    Reader("log", "train_20261128_080000.log", _log_seeds, _read_log),
+    Reader("log", "train_20261128_080000.log", _log_seeds, _read_log, cheap=False),
     Reader(
-        "oom_report.json", "run/oom_report.json", _oom_seeds, _read_oom_report, "json", prepare=_prepare_oom
+        "oom_report.json",
+        "run/oom_report.json",
+        _oom_seeds,
+        _read_oom_report,
+        "json",
+        prepare=_prepare_oom,
+        cheap=False,
     ),
     Reader("memory.json", "memory.json", _curve_seeds, _read_curve, form="json"),
 )
