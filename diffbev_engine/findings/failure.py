@@ -160,7 +160,10 @@ def newest_logs(run_dir: Path, run: RunReport | None = None) -> list[Path]:
         return sorted(others, key=lambda path: path.stat().st_mtime)[-2:]
     if run and run.console and (run_dir / run.console).is_file():
         found.append(run_dir / run.console)
-    since = datetime.strptime(begun, "%Y%m%d_%H%M%S").timestamp()
+    try:
+        since = datetime.strptime(begun, "%Y%m%d_%H%M%S").timestamp()
+    except (ValueError, OverflowError):  # a name of digits that are no date
+        since = 0.0
     found += [path for path in others if path.stat().st_mtime >= since]
     return list(dict.fromkeys(found))
 

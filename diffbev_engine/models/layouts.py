@@ -81,7 +81,7 @@ def _swin_of_timm(state: StateDict) -> StateDict:
     named = _renamed(state, ((r"head\.fc\.", "head."),))
     if any(key.startswith("layers.0.downsample.") for key in named):
         return named
-    return {re.sub(r"^layers\.(\d+)\.downsample", _earlier, key): tensor for key, tensor in named.items()}
+    return {re.sub(r"^layers\.(\d{1,4})\.downsample", _earlier, key): tensor for key, tensor in named.items()}
 
 
 def _earlier(match: re.Match[str]) -> str:
@@ -120,7 +120,7 @@ def _swin_of_torchvision(state: StateDict) -> StateDict:
     named = _renamed(
         state, ((r"features\.0\.0\.", "patch_embed.proj."), (r"features\.0\.2\.", "patch_embed.norm."))
     )
-    named = {re.sub(r"^features\.(\d+)\.", stage, key): tensor for key, tensor in named.items()}
+    named = {re.sub(r"^features\.(\d{1,4})\.", stage, key): tensor for key, tensor in named.items()}
     return _renamed(named, ((r"(.*)\.mlp\.0\.", r"\1.mlp.fc1."), (r"(.*)\.mlp\.3\.", r"\1.mlp.fc2.")))
 
 

@@ -12,7 +12,7 @@ from diffbev_engine.runs.system import SystemHistory
 
 PREFIX = "system.csv:"
 """Before the column, so that no metric has the same name."""
-_GPU_COLUMN = re.compile(r"gpu(\d+)_(\w+)", re.ASCII)
+_GPU_COLUMN = re.compile(r"gpu(\d{1,4})_(\w+)", re.ASCII)
 _OF_GPU = {
     "used_mib": ("GiB", 1024.0),
     "load": ("%", 1.0),

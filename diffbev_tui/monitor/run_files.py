@@ -11,7 +11,7 @@ from diffbev_engine.core.plain_text import plain_line
 from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.runs.folder import RunFolder
 
-_RESUMED = re.compile(rb"resuming after iteration (\d+)")
+_RESUMED = re.compile(rb"resuming after iteration (\d{1,18})")
 _HEAD_BYTES = 1 << 15
 _TAIL_BYTES = 1 << 14
 _LONGEST_LINE = 400

@@ -6,6 +6,7 @@
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from math import isnan
 from pathlib import Path
@@ -17,7 +18,7 @@ from diffbev_engine.runs.manifest import read_manifest
 from diffbev_tui.charts.axis import Axis
 from diffbev_tui.monitor.run_system import RunSystem, pauses
 
-_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\S* I iter (\d+)/", re.MULTILINE)
+_LINE = re.compile(r"^(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)\S* I iter (\d{1,15})/", re.MULTILINE)
 _LARGEST = 4 << 20
 _MOST_KNOTS = 2_000
 
@@ -64,10 +65,11 @@ class StepTimes:
                 text = read_end(log, _LARGEST).decode("utf-8", "replace")
             except OSError:
                 continue
-            found += [
-                (float(step), datetime.fromisoformat(moment).timestamp())
-                for moment, step in _LINE.findall(text)
-            ]
+            with suppress(ValueError, OverflowError):  # a line of digits that are no time
+                found += [
+                    (float(step), datetime.fromisoformat(moment).timestamp())
+                    for moment, step in _LINE.findall(text)
+                ]
         manifest = read_manifest(self._folder)
         if found and manifest and manifest.started_at and manifest.started_at < found[0][1]:
             found.insert(0, (0.0, manifest.started_at))

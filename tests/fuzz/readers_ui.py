@@ -113,11 +113,15 @@ def _follow_log(path: Path) -> None:
     from diffbev_tui.log.wanted import Wanted
     from diffbev_tui.log_tail import LogTail, end_of
     from diffbev_tui.monitor.run_files import RunFiles
+    from diffbev_tui.monitor.run_system import RunSystem
+    from diffbev_tui.monitor.step_times import StepTimes
 
     tail = LogTail(path)
     tail.look()
-    files = RunFiles(RunFolder(path.parent))
+    folder = RunFolder(path.parent)
+    files = RunFiles(folder)
     files.look()
+    StepTimes(folder, RunSystem(folder)).look()
     check_shown(*(line.replace("\t", " ") for line in tail.lines), tail.unfinished, end_of(path), *files.log)
     scan = FileScan(path, Wanted("errors", ("a",)), keep=True)
     for _ in range(10):

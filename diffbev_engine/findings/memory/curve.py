@@ -14,6 +14,7 @@ MARGIN = 0.08
 """Share of the free memory that is left: a batch that just fits runs out hours later."""
 
 MEMORY_FILE = "memory.json"
+_MOST_SAMPLES = 10**9
 _Finite = Annotated[float, Meta(ge=-1e15, le=1e15)]
 
 
@@ -60,7 +61,7 @@ class MemoryLine:
         """The largest batch within ``budget`` MiB less the margin; ``None`` for a line that does not rise."""
         if self.per_sample <= 0:
             return None
-        return max(0, int((budget * (1 - MARGIN) - self.fixed) / self.per_sample))
+        return max(0, int(min((budget * (1 - MARGIN) - self.fixed) / self.per_sample, _MOST_SAMPLES)))
 
 
 @dataclass(frozen=True)
