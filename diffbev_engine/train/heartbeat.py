@@ -66,6 +66,7 @@ class Heartbeat:
         self._reached_store = self._lost_at = time.monotonic()
         self._claim = threading.RLock()
         self._claimed_at: float | None = None
+        self._stands_in = False
         self._left_at: float | None = None
         self._failure: DiffBEVError | None = None
         self._may_end = threading.Event()
@@ -148,10 +149,8 @@ class Heartbeat:
                 self._reached_store = time.monotonic()
             except (RuntimeError, OSError, ValueError) as error:
                 self._reconnect(error)
-            if self.loss and self._claimed_at is None:
+            if self.loss and self._left_at is None and not self._stands_in:
                 self._stand_in()
-            elif self._overdue():
-                self.end(self._failure or DiffBEVError(f"rank {self._rank} does not end."))
             if self._left_at is not None and self._may_go(self._left_at):
                 self.end_lost()
                 self._may_end.set()
@@ -256,20 +255,16 @@ class Heartbeat:
             return all(peer.left or peer.dead for peer in others) or waited > self._limit_s / 2
         return True
 
-    def _overdue(self) -> bool:
-        """Whether a main thread that is to save and to leave does not get there."""
-        if self.loss is None or self._claimed_at is None or self._left_at is not None:
-            return False
-        saving = self._doing.activity is Activity.SAVING
-        return time.monotonic() - self._claimed_at > (_LONGEST_WRITE_S if saving else self._limit_s / 4)
-
     def _stand_in(self) -> None:
-        """Save and leave in place of the main thread, if it is blocked."""
-        saving = self._doing.activity is Activity.SAVING
-        if time.monotonic() - self._lost_at < (_LONGEST_WRITE_S if saving else self._limit_s * _GRACE):
-            return
-        if self._claim.acquire(blocking=False):
-            self._claimed_at = time.monotonic()
+        """Save and leave in place of the main thread, where it is blocked, or blocked while it leaves."""
+        saving, now = self._doing.activity is Activity.SAVING, time.monotonic()
+        if self._claimed_at is not None:
+            blocked = now - self._claimed_at > (_LONGEST_WRITE_S if saving else self._limit_s / 4)
+        else:
+            blocked = now - self._lost_at > (_LONGEST_WRITE_S if saving else self._limit_s * _GRACE)
+            blocked = blocked and self._claim.acquire(blocking=False)
+        if blocked:
+            self._stands_in, self._claimed_at = True, now
             threading.Thread(target=self._leave_alone, name="rescue", daemon=True).start()
 
     def _leave_alone(self) -> None:

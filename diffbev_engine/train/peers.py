@@ -30,6 +30,7 @@ class Activity(str, Enum):
     EVALUATING = "evaluating, after {} images"
     RECORDING = "recording iteration {}"
     SAVING = "writing checkpoints"
+    LEAVING = "leaving"
     WAITING = "waiting for the other processes"
     """Never the one that holds up the others."""
 

@@ -67,6 +67,7 @@ class RestorePoint:
         }
         self._marks: deque[_Mark] = deque(maxlen=_BEHIND + 1)
         self._forward: torch.cuda.Event | bool = False
+        self._taken: Snapshot | None = None
         self._lock = threading.Lock()
 
     def mark(self, iteration: int) -> None:
@@ -116,6 +117,8 @@ class RestorePoint:
         Raises:
             DiffBEVError: weights are between two iterations, and stay there.
         """
+        if self._taken:
+            return self._taken
         on_gpu = self._device.type == "cuda"
         if not self._lock.acquire(timeout=_POLL_S if on_gpu else _LONGEST_STEP_S) and not on_gpu:
             raise DiffBEVError("an optimizer step does not end.")
@@ -126,7 +129,8 @@ class RestorePoint:
                 taken = self._on_cpu(state, mark.averages) if on_gpu else state()
                 if mark.is_current():  # still: what was copied belongs together
                     taken["model"] |= mark.averages
-                    return Snapshot(mark.iteration, taken, mark.random)
+                    self._taken = Snapshot(mark.iteration, taken, mark.random)
+                    return self._taken
             time.sleep(_POLL_S)
         raise DiffBEVError("the weights belong to no iteration: an optimizer step did not end.")
 
@@ -139,7 +143,7 @@ class RestorePoint:
     def _event(self) -> torch.cuda.Event | None:
         if self._device.type != "cuda":
             return None
-        event = torch.cuda.Event()
+        event = torch.cuda.Event(blocking=True)  # whoever waits for it leaves the core to the loader
         event.record()
         return event
 

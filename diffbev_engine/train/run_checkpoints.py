@@ -144,6 +144,7 @@ class RunCheckpoints:
             where = f"iteration {self._last_common(progress)}; {self._folder.latest} holds everything"
         except Exception as error:  # the loss itself must be told all the same
             where += f", but nothing was saved: {str(error).removesuffix('.')}"
+        self._processes.now(Activity.LEAVING)
         failure = DiffBEVError(f"{str(lost).removesuffix('.')}. Training stopped at {where}.")
         failure.exit_code = lost.exit_code
         return failure
