@@ -4,6 +4,7 @@ Imports nothing heavy.
 """
 
 import re
+from collections.abc import Callable
 from functools import cache
 from typing import Any, TextIO
 
@@ -26,7 +27,7 @@ def plain(text: str, *, keep: str = "", longest: int | None = None) -> str:
     """
     if text.isprintable():
         return text[:longest]
-    return _but_ascii(keep).sub(_printable, _SEQUENCES.sub("", text))[:longest]
+    return _SEQUENCES.sub("", text).translate(_printable(keep))[:longest]
 
 
 def plain_but_coloured(text: str) -> str:
@@ -54,7 +55,7 @@ class PlainOutput:
 
 def plain_json(text: str) -> str:
     """JSON in which what is not printable is written as an escape: the same value, safe to print."""
-    return _but_ascii("\n").sub(_escaped, text)
+    return text.translate(_ESCAPED)
 
 
 def plain_line(line: str) -> str:
@@ -62,24 +63,34 @@ def plain_line(line: str) -> str:
     return plain(line.rstrip("\r").rpartition("\r")[2], keep="\t").expandtabs(8)
 
 
+class _Translation(dict[int, str]):
+    """For ``str.translate``: what each character becomes, remembered once it was met."""
+
+    def __init__(self, change: Callable[[str], str]) -> None:
+        super().__init__()
+        self._change = change
+
+    def __missing__(self, code: int) -> str:
+        character = chr(code)
+        self[code] = character if character.isprintable() else self._change(character)
+        return self[code]
+
+
 @cache
-def _but_ascii(keep: str) -> re.Pattern[str]:
-    """Every character but the printable ones of ASCII, which are the most, and those to keep."""
-    return re.compile(f"[^ -~{re.escape(keep)}]")
+def _printable(keep: str) -> _Translation:
+    def change(character: str) -> str:
+        if character in keep:
+            return character
+        if "\ud800" <= character <= "\udfff":
+            return "?"
+        return " " if character.isspace() else ""
+
+    return _Translation(change)
 
 
-def _printable(found: re.Match[str]) -> str:
-    character = found[0]
-    if character.isprintable():
-        return character
-    if "\ud800" <= character <= "\udfff":
-        return "?"
-    return " " if character.isspace() else ""
+def _escape(character: str) -> str:
+    units = b"" if character == "\n" else character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2)) or character
 
 
-def _escaped(found: re.Match[str]) -> str:
-    character = found[0]
-    if character.isprintable():
-        return character
-    units = character.encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[at]:02x}{units[at + 1]:02x}" for at in range(0, len(units), 2))
+_ESCAPED = _Translation(_escape)
