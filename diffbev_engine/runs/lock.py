@@ -10,6 +10,7 @@ import fcntl
 import json
 import os
 import shlex
+import stat
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -206,7 +207,7 @@ def _may_live(process: ProcessIdentity) -> bool:
 
 def _open(folder: RunFolder) -> int:
     try:
-        return os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(folder.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     except PermissionError:
         owner = read_owner(folder)
         if owner:
@@ -214,6 +215,10 @@ def _open(folder: RunFolder) -> int:
         raise DiffBEVError(f"cannot lock {folder.lock}: no permission. Choose another work dir.") from None
     except OSError as error:
         raise DiffBEVError(f"cannot lock {folder.lock}: {error.strerror}.") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise DiffBEVError(f"cannot lock {folder.lock}: it is not a regular file. Remove it.")
+    return descriptor
 
 
 def _flock(descriptor: int) -> bool:

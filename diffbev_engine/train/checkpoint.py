@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import foreign_bytes
+from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.runs.folder import RunFolder
 
 FORMAT = 1
@@ -278,7 +279,9 @@ def _require_finite(path: Path, checkpoint: Checkpoint) -> None:
 
 def _age(folder: RunFolder, path: Path) -> tuple[bool, float, bool, bool]:
     """Sorts the newest checkpoint first, and what cannot be read where its name puts it."""
-    try:  # mapped, so that little more than the names is read
+    try:
+        open_regular(path).close()  # opening a pipe would wait for its writer
+        # Mapped, so that little more than the names is read.
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         iteration, evaluated = float(content["iteration"]), bool(content["evaluated"])
     except Exception:  # met again, with its reason, when it is verified

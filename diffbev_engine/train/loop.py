@@ -96,8 +96,7 @@ class TrainingLoop:
         self._recorder = self._checkpoints.recorder = recorder
         gc.collect()
         gc.freeze()  # what lives now lives to the end; later collections need not check it
-        if self._step.restore_point:
-            self._step.restore_point.mark(self.progress.iteration)
+        self._step.restore_point.mark(self.progress.iteration)
         try:
             self._workers.hold()
             self._evaluate_if_due()
@@ -111,7 +110,7 @@ class TrainingLoop:
         except BaseException as error:
             if lost := self._processes.lost(error):
                 raise self.save_alone(lost) from error
-            self._checkpoints.rescue(self.progress, error, self._save)
+            self._checkpoints.rescue(self.progress, error)
             raise
         finally:
             self._workers.release()

@@ -1,7 +1,6 @@
 """The checkpoints of a run: with the other processes, alone where one was lost, and before any other end."""
 
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -112,23 +111,21 @@ class RunCheckpoints:
                 self._saver.settle(patience_s, lambda: stop, self.recorder.status.update)
             self.recorder.trouble("checkpoint", self._saver.trouble)
 
-    def rescue(self, progress: Progress, error: BaseException, save: Callable[[], None]) -> None:
+    def rescue(self, progress: Progress, error: BaseException) -> None:
         """Save what an unexpected end would lose, where weights are finite and of a whole iteration.
 
         Args:
             progress: where training stands.
             error: what ends it.
-            save: saves together with the other processes, of which there are none here.
         """
         if isinstance(error, DivergedError) or self._saved == progress or not progress.iteration:
             return
         with suppress(Exception):  # the error itself is what the user must see
             if self._processes.control:
                 self.save_alone(progress, DiffBEVError(str(error)))  # the others do not know of this end
-            elif not self._step.updating:
-                save()
-                self.settle(LEAVING_S)
-                logger.info(f"saved iteration {progress.iteration} before leaving")
+            else:
+                self._meter.check()
+                logger.info(f"saved iteration {self._last_common(progress)} before leaving")
 
     def save_alone(self, progress: Progress, lost: DiffBEVError) -> DiffBEVError:
         """Save without the other processes, where this one is to, after ``lost``; returns what to tell.
@@ -151,15 +148,16 @@ class RunCheckpoints:
 
     def _last_common(self, progress: Progress) -> int:
         """Save the last iteration that all processes had in common; returns which it was."""
-        point, shard = self._step.restore_point, self._processes.shard
-        assert point is not None, "there are other processes"
-        found = point.take(self._step.state)
+        shard = self._processes.shard
+        found = self._step.restore_point.take(self._step.state)
         if found.iteration > (self._saved.iteration if self._saved else 0):
             if not all(tensor.isfinite().all() for tensor in found.state["model"].values()):
                 raise DiffBEVError("the weights are not finite")
             same = found.iteration == progress.iteration
             then = Progress(found.iteration, progress.evaluated if same else True, progress.best)
             random = [found.random if rank == shard.rank else None for rank in range(shard.world_size)]
-            self._write(then, found.state, self._meter.empty_state(), random)
+            alone = same and self._processes.control is None
+            meter = self._meter.state() if alone else self._meter.empty_state()
+            self._write(then, found.state, meter, random)
             self.settle(LEAVING_S)
         return found.iteration

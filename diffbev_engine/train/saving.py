@@ -22,6 +22,8 @@ FIRST_WAIT_S, LONGEST_WAIT_S = 10.0, 600.0
 WITHOUT_DIRECTORY_S = 600.0
 """A run whose directory is gone for so long was deleted: it ends."""
 _LOOK_S = 0.2
+_IN_THE_WAY = (errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY, errno.EEXIST, errno.ELOOP)
+"""Something else has the name of the file: no waiting helps."""
 
 
 class UnwrittenCheckpointError(DiffBEVError):
@@ -30,6 +32,8 @@ class UnwrittenCheckpointError(DiffBEVError):
     def __init__(self, path: Path, error: OSError | RuntimeError) -> None:
         self.what = f"cannot write checkpoint {path}: {error}"
         self.remedy = _remedy(path.parent, error)
+        self.hopeless = isinstance(error, OSError) and error.errno in _IN_THE_WAY
+        """Whether trying again leads nowhere unless somebody acts."""
         super().__init__(f"{self.what}. {self.remedy}, then continue with --resume.")
 
 
@@ -78,6 +82,8 @@ def _remedy(directory: Path, error: OSError | RuntimeError) -> str:
     """What to do about a checkpoint that could not be written."""
     if not directory.is_dir():
         return "The run directory was deleted or moved. Move it back"
+    if isinstance(error, OSError) and error.errno in _IN_THE_WAY:
+        return f"Remove {error.filename2 or error.filename or 'what is in its place'}"
     if isinstance(error, OSError) and error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
         return "Make the run directory writable"
     return "Free space on that disk"
@@ -168,7 +174,7 @@ class Saver:
         end = time.monotonic() + patience_s
         self.retry(now=True)
         while self._error:
-            if time.monotonic() >= end or asked_to_stop():
+            if time.monotonic() >= end or self._error.hopeless or asked_to_stop():
                 raise self._error
             waiting()
             time.sleep(_LOOK_S)

@@ -74,9 +74,7 @@ class TrainingStep:
         self._segmentation_loss = SegmentationLoss(settings.model.loss).to(processes.device)
         self.optimizer = build_optimizer(model, settings.optimizer)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=settings.precision == "fp16")
-        self.updating = False
-        """Whether the weights are being changed; an error then leaves them between two iterations."""
-        self.restore_point = RestorePoint(model, processes.device) if processes.control else None
+        self.restore_point = RestorePoint(model, processes.device)
 
     def run(self, iteration: int, batches: list[Batch]) -> tuple[dict[str, Tensor], Tensor]:
         """Do one optimizer step on ``batches``, whose gradients are averaged.
@@ -92,18 +90,17 @@ class TrainingStep:
         base_lr, max_iters = settings.optimizer.lr, settings.runner.max_iters
         set_learning_rate(self.optimizer, learning_rate(iteration, base_lr, max_iters, settings.lr_config))
         sums: dict[str, Tensor] = {}
-        if self.restore_point:
-            self.restore_point.began()
+        self.restore_point.began()
         for number, batch in enumerate(batches):
             last = number == len(batches) - 1
             with nullcontext() if last else self._without_reduction():
                 losses = self._losses(batch, iteration * len(batches) + number)
-                if last and self.restore_point:
+                if last:
                     self.restore_point.went_forward()
                 self.scaler.scale(losses["loss"] / len(batches)).backward()
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(batches)
-        with self.restore_point.updating(iteration + 1) if self.restore_point else nullcontext():
+        with self.restore_point.updating(iteration + 1):
             return sums, self._apply_gradients()
 
     def _without_reduction(self) -> AbstractContextManager[None]:
@@ -152,10 +149,8 @@ class TrainingStep:
         clip = self._settings.optimizer_config.grad_clip
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip.max_norm if clip else float("inf"))
-        self.updating = True
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        self.updating = False
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 

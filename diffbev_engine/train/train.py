@@ -115,7 +115,7 @@ def _train(
                     logger.warning(f"no notifications will be sent: {problem}")
         logger.info(f"{len(records)} training images, on {device_name(processes.device)}")
         logger.info(loss_composition(job.settings.model))
-        if processes.heartbeat and step.restore_point:
+        if processes.heartbeat:
             processes.heartbeat.rescue = partial(_end_alone, loop, recorder, processes, folder)
             processes.heartbeat.has_computed = step.restore_point.has_computed
         with closing(_batches(job.settings, records, processes, loop)) as batches:

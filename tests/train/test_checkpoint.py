@@ -216,3 +216,11 @@ def test_code_in_a_file_is_not_run_and_the_advice_to_run_it_not_repeated(run):
         load_checkpoint(run / "latest.pth")
     assert "weights_only" not in str(caught.value)
     assert not (run / "was_run").exists()
+
+
+def test_a_pipe_in_place_of_a_checkpoint_is_passed_over(run):
+    (run / "latest.pth").unlink()
+    os.mkfifo(run / "latest.pth")
+    found = newest_usable(run)
+    assert found.path.name == "iter_3.pth"
+    assert "latest.pth is not a file" in found.note

@@ -97,3 +97,11 @@ def test_a_directory_that_stays_away_ends_the_run(tmp_path, weights, monkeypatch
     monkeypatch.setattr(saving, "WITHOUT_DIRECTORY_S", -1.0)
     with pytest.raises(UnwrittenCheckpointError, match="deleted or moved"):
         saver.retry(now=True)
+
+
+def test_no_end_waits_for_what_is_in_the_way(tmp_path, weights):
+    (tmp_path / "latest.pth").mkdir()
+    saver = Saver(RunFolder(tmp_path), keep=3)
+    saver.save(checkpoint(1, weights), is_best=False)
+    with pytest.raises(UnwrittenCheckpointError, match=r"Remove .*latest\.pth, then continue"):
+        saver.settle(3600.0, lambda: False, lambda: None)
