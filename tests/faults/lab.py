@@ -132,7 +132,7 @@ class Lab:
         return self._references[key]
 
     def tidy(self) -> None:
-        """End what still runs and remove all files but those of the last failure."""
+        """End what still runs and remove all files."""
         for training in self._trainings:
             training.end()
         for folder in self._detached:
@@ -202,9 +202,8 @@ def _be(
         os.setsid()
         for number in range(1, signal.NSIG):
             if number not in (signal.SIGKILL, signal.SIGSTOP) and signal.getsignal(number) is not None:
-                signal.signal(
-                    number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-                )
+                signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         file = os.open(console, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         for descriptor in (1, 2):
             os.dup2(file, descriptor)

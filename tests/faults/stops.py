@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from collections.abc import Callable
 from functools import partial
 
 from tests.faults.injections import suspended
@@ -16,23 +17,11 @@ REACTION_S = 2.0
 _CHAIN = 10
 
 
-def kill_chain(lab: Lab) -> Result:
-    """Kill one training again and again at random moments, start-up included; then let it finish."""
+def kill_chain(lab: Lab, until: Callable[[Lab, Training], object] | None = None) -> Result:
+    """Kill one training again and again, start-up included, at moments that ``until`` waits for."""
     kills, lost, done, training = 0, 0, 0, lab.train()
     while kills < min(lab.wanted, _CHAIN):
-        time.sleep(lab.random.uniform(0.1, 2.5))
-        if training.poll() is not None:
-            break
-        kills, lost, done, training = _killed(training, kills, lost, done)
-    training.has_finished()
-    return Result("resumed; end bit-equal", kills, lost=max(lost, _again(training, done)))
-
-
-def kill_while_saving(lab: Lab) -> Result:
-    """The same, each time at the moment when a checkpoint is being written."""
-    kills, lost, done, training = 0, 0, 0, lab.train()
-    while kills < min(lab.wanted, _CHAIN):
-        _wait_for_a_write(training)
+        (until or _some_time)(lab, training)
         if training.poll() is not None:
             break
         kills, lost, done, training = _killed(training, kills, lost, done)
@@ -40,6 +29,15 @@ def kill_while_saving(lab: Lab) -> Result:
     left = [path.name for path in training.folder.path.glob(".*.tmp")]
     assert not left, f"remnants of killed writes: {left}"
     return Result("resumed; end bit-equal, no remnants", kills, lost=max(lost, _again(training, done)))
+
+
+def _some_time(lab: Lab, training: Training) -> None:
+    """One kill in four falls into the start-up, the others into the training."""
+    if lab.random.random() < 0.25:
+        time.sleep(lab.random.uniform(0, 1))
+        return
+    wait_for(lambda: training.done() or training.poll() is not None, "iteration", 60, training)
+    time.sleep(lab.random.uniform(0, 1.5))
 
 
 def _killed(training: Training, kills: int, lost: int, done: int) -> tuple[int, int, int, Training]:
@@ -52,11 +50,11 @@ def _killed(training: Training, kills: int, lost: int, done: int) -> tuple[int, 
 
 def _again(training: Training, done: int) -> int:
     """Iterations that a start had to do again; 0 while it has not said where it continues."""
-    at = training.resumed_at()
-    return 0 if at is None else max(0, done - at)
+    at = training.resumed_at() or 0
+    return max(0, done - at) if at or training.done() else 0
 
 
-def _wait_for_a_write(training: Training) -> None:
+def _a_write(_lab: Lab, training: Training) -> None:
     goal = (training.done() or training.resumed_at() or 0) + 1
     deadline = time.monotonic() + 60
     while training.poll() is None and time.monotonic() < deadline:
@@ -64,6 +62,9 @@ def _wait_for_a_write(training: Training) -> None:
         if any(names) and training.done() >= goal:
             return
         time.sleep(0.0005)
+
+
+kill_while_saving = partial(kill_chain, until=_a_write)
 
 
 def signal_in_training(lab: Lab, number: signal.Signals = signal.SIGTERM) -> Result:
@@ -137,11 +138,11 @@ def _in_time(outcome: str, took: float) -> Result:
     return Result(outcome, seconds=took)
 
 
-def each_signal(inject: object, lab: Lab) -> Result:
+def each_signal(inject: Callable[[Lab, signal.Signals], Result], lab: Lab) -> Result:
     """The fault with the next of the five signals."""
     number = ASKING[lab.wanted % len(ASKING)]
     try:
-        return inject(lab, number)  # type: ignore[operator]
+        return inject(lab, number)
     except AssertionError as error:
         raise AssertionError(f"{number.name}: {error}") from error
 
