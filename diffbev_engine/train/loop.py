@@ -170,10 +170,10 @@ class TrainingLoop:
             return [], damage
         except StopWaiting:
             return [], dead_worker(self._workers.failure) if self._workers.failure else None
-        except RuntimeError as error:
+        except Exception as error:
             if not is_dead_worker(error):
                 raise
-            return [], dead_worker(self._workers.failure or error)
+            return [], self._workers.told(error)
         self._workers.hold()
         return drawn, None
 
@@ -216,10 +216,10 @@ class TrainingLoop:
             scores = self._evaluate(
                 self._step.model, self._after_evaluated_batch, self._while_evaluation_waits
             )
-        except RuntimeError as error:
+        except Exception as error:
             if not is_dead_worker(error):
                 raise
-            told = dead_worker(self._workers.failure or error)
+            told = self._workers.told(error)
             where = f"evaluating iteration {step}; resuming from it repeats the evaluation"
             raise DiffBEVError(f"{told} Training stopped while {where}.") from error
         self.progress.evaluated = True

@@ -2,11 +2,17 @@
 
 import multiprocessing
 import signal
+import time
 from contextlib import suppress
 from types import FrameType
 
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.findings.dead_loader import dead_loader
+from diffbev_engine.findings.dead_loader import DeadLoader, dead_loader
+
+
+_CUT_OFF = (ConnectionError, EOFError)
+"""What torch lets through when a loader process ends while it hands over a batch."""
+_KERNEL_S = 1.0
 
 
 class WorkerWatch:
@@ -32,6 +38,13 @@ class WorkerWatch:
         if signal.getsignal(signal.SIGCHLD) == self._receive:
             signal.signal(signal.SIGCHLD, self._raise)
 
+    def told(self, error: BaseException) -> DiffBEVError:
+        """What to tell the user of a loader process whose end led to ``error``."""
+        end = time.monotonic() + _KERNEL_S
+        while isinstance(error, _CUT_OFF) and not self.failure and time.monotonic() < end:
+            time.sleep(0.01)  # a connection may end a moment before the kernel tells of the process
+        return dead_worker(self.failure or error)
+
     def _receive(self, number: int, frame: FrameType | None) -> None:
         assert callable(self._raise), "only handlers are replaced"
         try:
@@ -41,14 +54,15 @@ class WorkerWatch:
 
 
 def is_dead_worker(error: BaseException) -> bool:
-    """Whether torch raised ``error`` because a loader process has ended."""
+    """Whether torch raised ``error``, while a batch was drawn, because a loader process has ended."""
+    if isinstance(error, _CUT_OFF):
+        return True
     return isinstance(error, RuntimeError) and dead_loader(str(error)) is not None
 
 
 def dead_worker(error: BaseException) -> DiffBEVError:
     """What to tell the user of it."""
-    found = dead_loader(str(error))
-    assert found, "asked of a dead worker only"
+    found = dead_loader(str(error)) or DeadLoader(f"{type(error).__name__}: {error}", "")
     return DiffBEVError(found.message)
 
 

@@ -26,6 +26,9 @@ def test_what_torch_says_of_a_dead_worker_is_told_with_what_to_do():
     for text, advice in told.items():
         assert is_dead_worker(RuntimeError(text))
         assert advice in str(dead_worker(RuntimeError(text)))
+    for cut_off in (ConnectionResetError(104, "Connection reset by peer"), EOFError()):
+        assert is_dead_worker(cut_off), "it ended while it handed over a batch"
+        assert "a data loading process ended" in str(dead_worker(cut_off))
     assert not is_dead_worker(RuntimeError("CUDA out of memory"))
     assert not is_dead_worker(OSError("DataLoader worker (pid 12) is killed by signal: Killed. "))
 
