@@ -39,7 +39,7 @@ def open_run(
     moved = None
     if not job.resuming and folder.holds_a_run():
         moved = folder.set_aside(datetime.now(), keep=(*own_launch_files(folder), log.path))
-    branch = _leave_branch(job, folder, start)
+    branch = [*_set_directories_aside(folder), *_leave_branch(job, folder, start)]
     checkpoint = start.checkpoint
     recorder = Recorder(
         folder,
@@ -74,6 +74,20 @@ def open_run(
     elif job.resume:
         logger.info(f"nothing to resume in {folder.path}; starting from iteration 0")
     return recorder
+
+
+def _set_directories_aside(folder: RunFolder) -> list[str]:
+    """Rename directories that have the name of a file that training replaces; it never could.
+
+    Returns what was done, in words.
+    """
+    notes = []
+    for path in sorted(folder.path.iterdir()):
+        if folder.is_written_by_training(path.name) and path.is_dir() and not path.is_symlink():
+            aside = path.with_name(f"{path.name}.directory_{datetime.now():%Y%m%d_%H%M%S}")
+            path.rename(aside)
+            notes.append(f"{path.name} is a directory; renamed to {aside.name}")
+    return notes
 
 
 def _leave_branch(job: TrainingJob, folder: RunFolder, start: Start) -> list[str]:

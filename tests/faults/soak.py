@@ -149,7 +149,8 @@ def _one_run(campaign: Campaign, run: Path, iterations: int, every_s: float) -> 
     try:
         training.has_finished()
     except AssertionError as error:
-        campaign.not_equal.append(f"run {campaign.runs}: {error}")
+        campaign.not_equal.append(f"run {campaign.runs}: {str(error).splitlines()[0]}")
+        _note(f"{error}")
     _note(f"run {campaign.runs} has finished; failures so far: {len(campaign.not_equal)}")
     shutil.rmtree(run)
 

@@ -217,6 +217,17 @@ def test_resuming_an_older_checkpoint_leaves_the_later_ones_behind(run, tiny_set
     assert "resuming after iteration 3" in _log(run)
 
 
+def test_directories_in_the_place_of_files_are_set_aside(run, tiny_settings):
+    names = ("latest.pth", "status.json", "best_mIoU.pth", "iter_3.pth")
+    for name in names:
+        (run / name).unlink()
+        (run / name).mkdir()
+    _train(_changed(tiny_settings, "runner", max_iters=5), run, resume=True)
+    assert all((run / name).is_file() for name in names[:2])
+    assert {path.name.partition(".directory_")[0] for path in run.glob("*.directory_*")} == set(names)
+    assert inspect_run(run).state.value == "finished"
+
+
 def test_remnants_of_killed_writes_are_removed(run, tiny_settings):
     ours = [f".{name}.0123abcd.tmp" for name in ("iter_4.pth", "latest.pth", "metrics.csv", "status.json")]
     others = [".notes.txt.0123abcd.tmp", ".iter_4.pth.tmp", "memory.json", ".launch.json.0123abcd.tmp"]
