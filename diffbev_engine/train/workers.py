@@ -9,7 +9,6 @@ from types import FrameType
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.findings.dead_loader import DeadLoader, dead_loader
 
-
 _CUT_OFF = (ConnectionError, EOFError)
 """What torch lets through when a loader process ends while it hands over a batch."""
 _KERNEL_S = 1.0
