@@ -65,7 +65,8 @@ def command(
     With --detach, `diffbev-engine runs` watches, stops and resumes it; --json prints how it was started.
 
     Several GPUs: torchrun --nproc-per-node 4 -m diffbev_engine train CONFIG --work-dir DIR,
-    or --detach with --gpu-ids 0,1,2,3.
+    or --detach with --gpu-ids 0,1,2,3. If one process ends or hangs, all end within
+    dist_params.timeout seconds, and the iteration that was reached is saved.
     """
     from diffbev_engine.config.load import load_settings
 
