@@ -136,9 +136,9 @@ def _one_run(campaign: Campaign, run: Path, iterations: int, every_s: float) -> 
     options = {"launcher": (), "environment": campaign.clock.environment} if campaign.clock else {}
     training = campaign.lab.train(run, iterations=iterations, **options)
     due, last, done = time.monotonic() + every_s, "", 0
-    while training.poll() != 0:
+    while (code := training.poll()) != 0:
         time.sleep(0.2)
-        if training.poll() is not None:
+        if code is not None:
             done, training = max(done, training.done()), training.resumed(**options)
             campaign.resumes += 1
         elif time.monotonic() >= due and training.done():
