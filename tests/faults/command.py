@@ -4,6 +4,7 @@ import os
 import platform
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -152,15 +153,19 @@ def main(
         raise click.UsageError(f"no such fault; choose from: {', '.join(fault.name for fault in FAULTS)}")
     home = Path(tempfile.mkdtemp(prefix="diffbev_faults_"))
     lab = Lab(home, seed, iterations)
-    if soak_for:
-        text, well = soak(lab, seconds_of(soak_for), seconds_of(every))
-    else:
-        text, well = every_fault(lab, chosen, 1 if quick else times)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that nothing is left running
+    try:
+        if soak_for:
+            text, well = soak(lab, seconds_of(soak_for), seconds_of(every))
+        else:
+            text, well = every_fault(lab, chosen, 1 if quick else times)
+    finally:
+        lab.tidy()
+        shutil.rmtree(home, ignore_errors=True)
     text = f"{_machine()}\n\n{text}\n"
     click.echo(text)
     if markdown:
         write_text(markdown, text)
-    shutil.rmtree(home, ignore_errors=True)
     sys.exit(0 if well else 1)
 
 

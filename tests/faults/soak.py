@@ -26,6 +26,8 @@ from tests.faults.lab import Lab, NotHere, Training
 
 _FAULTS_PER_RUN = 4
 _HURT_S = 5.0
+_ENOUGH = 5
+"""Starts in a row without an iteration; such a run will not finish."""
 _DISK_MIB = 96
 
 
@@ -96,10 +98,11 @@ INJECTIONS: dict[str, Injection] = {
 
 def soak(lab: Lab, seconds: float, every_s: float) -> tuple[str, bool]:
     """Run the campaign for ``seconds``; returns its summary and whether every end was bit-equal."""
-    campaign, end = Campaign(lab, _clock(lab)), time.monotonic() + seconds
+    campaign = Campaign(lab, _clock(lab))
     iterations = _iterations(lab, min(every_s * _FAULTS_PER_RUN, seconds / 2))
     lab.reference(iterations)
     with _place(lab) as place:
+        end = time.monotonic() + seconds
         while time.monotonic() < end:
             _one_run(campaign, place / f"run_{campaign.runs}", iterations, every_s)
     return _summary(campaign, iterations), not campaign.not_equal
@@ -135,10 +138,11 @@ def _one_run(campaign: Campaign, run: Path, iterations: int, every_s: float) -> 
     """One training to its end, resumed whenever it has ended before it."""
     options = {"launcher": (), "environment": campaign.clock.environment} if campaign.clock else {}
     training = campaign.lab.train(run, iterations=iterations, **options)
-    due, last, done = time.monotonic() + every_s, "", 0
-    while (code := training.poll()) != 0:
+    due, last, done, in_vain = time.monotonic() + every_s, "", 0, 0
+    while (code := training.poll()) != 0 and in_vain < _ENOUGH:
         time.sleep(0.2)
         if code is not None:
+            in_vain = 0 if training.done() else in_vain + 1
             done, training = max(done, training.done()), training.resumed(**options)
             campaign.resumes += 1
         elif time.monotonic() >= due and training.done():
