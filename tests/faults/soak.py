@@ -145,7 +145,7 @@ def _one_run(campaign: Campaign, run: Path, iterations: int, every_s: float) -> 
             in_vain = 0 if training.done() else in_vain + 1
             done, training = max(done, training.done()), training.resumed(**options)
             campaign.resumes += 1
-        elif time.monotonic() >= due and training.done():
+        elif training.poll() is None and time.monotonic() >= due and training.done():
             last, due = _injected(campaign, training), max(due, time.monotonic() - _HURT_S) + every_s
         if (at := training.resumed_at()) is not None:
             campaign.lost[last] = max(campaign.lost.get(last, 0), done - at)
