@@ -5,7 +5,6 @@ working directory of the process, as the commands of the runbook change into the
 first.  Only a leading ``~`` is expanded.
 """
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from diffbev_engine.config.presets_index import find_config
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.config.values import Entry, Origin, Value, collection, merge, plain
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.files import expanded
 
 _LINE = 100
 _MANY_UNKNOWN = 5
@@ -50,7 +50,7 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
     _refuse_escapes(config, ("data_root",))
     _refuse_escapes(config, ("model", "backbone", "pretrained"))
     if isinstance(root := data.get("data_root"), str):
-        data["data_root"] = os.path.expanduser(root)  # noqa: PTH111 - pathlib raises for an unknown ~user
+        data["data_root"] = str(expanded(root))
     try:
         return Settings.model_validate(data)
     except ValidationError as error:

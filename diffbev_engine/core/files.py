@@ -99,6 +99,11 @@ def write_text(path: Path, content: str, *, durable: bool = False, private: bool
     write_bytes(path, content.encode(), durable=durable, private=private)
 
 
+def expanded(path: str | Path) -> Path:
+    """``path`` with a leading ``~`` or ``~user`` filled in; as it is where there is no such user or home."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib raises for them
+
+
 def make_writable_dir(path: Path, purpose: str) -> Path:
     """Create ``path`` if needed, prove that it can be written, and remove what killed writers left there.
 

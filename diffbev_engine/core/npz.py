@@ -96,6 +96,12 @@ def _header(member: Any) -> "tuple[tuple[int, ...], bool, np.dtype[Any]]":
     return np.lib.format.read_array_header_2_0(member)
 
 
+_DAMAGED_HEADER = (
+    *(AttributeError, IndexError, MemoryError, OverflowError, SyntaxError, TypeError),
+    SystemError,  # of NumPy, for some damaged types
+)
+
+
 @contextmanager
 def _damage_named() -> Iterator[None]:
     """Whatever the readers of zip files and NumPy headers meet in foreign bytes, as a ``ValueError``."""
@@ -109,5 +115,5 @@ def _damage_named() -> Iterator[None]:
         raise ValueError(str(error.args[0]) if error.args else "a member is missing") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{error}" or type(error).__name__) from error
-    except (AttributeError, IndexError, MemoryError, OverflowError, SyntaxError, TypeError) as error:
+    except _DAMAGED_HEADER as error:
         raise ValueError(f"damaged header ({type(error).__name__})") from error

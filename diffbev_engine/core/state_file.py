@@ -23,7 +23,9 @@ Seconds = Annotated[float, Meta(ge=0, le=1e11)]
 Count = Annotated[int, Meta(ge=0, le=10**15)]
 Amount = Annotated[float, Meta(ge=0, le=1e15)]
 Share = Annotated[float, Meta(ge=0, le=1)]
-FileName = Annotated[str, Meta(min_length=1, max_length=255, pattern=r"\A[^/\x00]+\Z")]
+FileName = Annotated[
+    str, Meta(min_length=1, max_length=255, pattern=r"\A[^/\x00-\x1f\x7f-\x9f\u2028\u2029]+\Z")
+]
 """A name in the directory of the file that holds it, never a path that leads out of it."""
 
 T = TypeVar("T")

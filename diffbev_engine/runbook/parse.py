@@ -213,7 +213,7 @@ def _check(table: Any, place: Place) -> Check:
     if not isinstance(table, Mapping) or "type" not in table:
         raise place.error('a check is a table with a type, e.g. { type = "path_exists", path = "…" }')
     name = table["type"]
-    if name not in CHECK_TYPES:
+    if not isinstance(name, str) or name not in CHECK_TYPES:
         near = difflib.get_close_matches(str(name), CHECK_TYPES, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(CHECK_TYPES))}"
         raise place.error(f"unknown type {name!r}; {hint}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual, filler
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.files import expanded
 from diffbev_engine.core.secrets import masked
 from diffbev_engine.core.toml import WORKSPACE_FILE, read_toml
 
@@ -50,7 +51,7 @@ class WorkspacePaths:
 
     def path(self, text: str) -> Path:
         """The path that a runbook file names; a relative one starts at the workspace."""
-        return self.workspace / Path(self.fill(text)).expanduser()
+        return self.workspace / expanded(self.fill(text))
 
     def short(self, path: Path) -> str:
         """``path`` as people write it: relative to the workspace where it lies inside."""
@@ -92,7 +93,7 @@ def find_roots(workspace: Path | None) -> WorkspacePaths:
     Raises:
         UsageError: the folder does not exist, or the file is damaged.
     """
-    folder = _nearest_workspace() if workspace is None else workspace.expanduser().absolute()
+    folder = _nearest_workspace() if workspace is None else expanded(workspace).absolute()
     if not folder.is_dir():
         raise UsageError(f"no folder {folder}. Make a workspace there with `diffbev-engine init {folder}`.")
     file = folder / WORKSPACE_FILE
@@ -104,7 +105,7 @@ def find_roots(workspace: Path | None) -> WorkspacePaths:
         value = named[key]
         if not isinstance(value, str):
             raise UsageError(f"{file}: {key} must be a path in quotes, not {value!r}.")
-        roots[key] = _without_dots(Path(folder / Path(value).expanduser())) if value else None
+        roots[key] = _without_dots(folder / expanded(value)) if value else None
     nuscenes_root = roots["nuscenes_root"] or folder
     more = _folders(file, folder, settings.get("runs", {}))
     return WorkspacePaths(folder, nuscenes_root, settings.get("demo") is True, roots["data_root"], more)
@@ -114,7 +115,7 @@ def _folders(file: Path, folder: Path, table: object) -> tuple[Path, ...]:
     names = table.get("folders", []) if isinstance(table, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
         raise UsageError(f'{file}: write [runs] with folders = ["/path/of/runs"].')
-    return tuple(_without_dots(folder / Path(name).expanduser()) for name in names)
+    return tuple(_without_dots(folder / expanded(name)) for name in names)
 
 
 def placeholders_of(text: str) -> set[str]:

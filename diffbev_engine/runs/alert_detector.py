@@ -83,7 +83,7 @@ class AlertDetector:
         return [Alert(0.0, AlertKind.CONTINUES, run.step, seconds=took)]
 
     def _trouble(self, run: RunReport) -> list[Alert]:
-        """Of a run that goes on; a stall gives its reasons itself."""
+        """Of a run that continues; a stall gives its reasons itself."""
         new = bool(run.trouble) and not run.stalled and not self._troubled
         self._troubled = bool(run.trouble)
         return [Alert(0.0, AlertKind.TROUBLE, run.step, message=run.trouble)] if new else []

@@ -29,7 +29,7 @@ class AlertKind(str, Enum):
     CONTINUES = "continues"
     """It makes progress again."""
     TROUBLE = "trouble"
-    """Something is wrong although it goes on: a checkpoint waits for the disk."""
+    """Something is wrong although it continues: a checkpoint waits for the disk."""
     NOT_FINITE = "not_finite"
     DIVERGING = "diverging"
     DISK_LOW = "disk_low"

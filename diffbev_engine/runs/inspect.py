@@ -62,7 +62,7 @@ class RunReport:
     stall: Bilingual | None = None
     """Why it stalls, where it does; ``reason`` has the English words."""
     trouble: str = ""
-    """What is wrong although it goes on."""
+    """What is wrong although it continues."""
     suspended: bool = False
     """Whether its process was stopped by SIGSTOP: it is stalled, too."""
     age_s: float | None = None

@@ -39,7 +39,7 @@ class RecordedArguments:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Which images a run is trained on."""
+    """The images that a run is trained with."""
 
     images: int
     digest: str

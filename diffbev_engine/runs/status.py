@@ -57,7 +57,7 @@ class RunStatus:
     message: str = ""
     """Why the run ended, or what it is busy with."""
     trouble: str | None = None
-    """What is wrong although the run goes on: a full disk, images that do not come."""
+    """What is wrong although the run continues: a full disk, images that do not come."""
     evaluated: str | None = None
     """Progress of the current evaluation, as ``done/total`` images."""
     it_per_s: Amount | None = None

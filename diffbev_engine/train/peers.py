@@ -45,7 +45,7 @@ class Doing:
 
     @property
     def for_s(self) -> float:
-        """How long it has been going on."""
+        """How long it has lasted."""
         return time.monotonic() - self.since
 
 

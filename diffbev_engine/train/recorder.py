@@ -124,7 +124,7 @@ class Recorder:
         return Phase.STEPPING if done >= _WARM_UP else Phase.WARMING_UP if done else Phase.STARTING
 
     def trouble(self, about: str, words: str | None) -> None:
-        """Note what is wrong although training goes on; ``None``: nothing any more."""
+        """Note what is wrong although training continues; ``None``: nothing any more."""
         if words != self._troubles.get(about):
             self._troubles.pop(about, None)
             self._troubles |= {about: words} if words else {}

@@ -1,8 +1,8 @@
-"""The last state that all processes of a run had in common, for the one that saves it alone.
+"""The last whole iteration of a training, for whoever saves after an error or a lost process.
 
-Between two optimizer steps, weights and optimizer are the same in all processes.  When a process is
-lost, the others are in the middle of an iteration: its optimizer step has not begun, but its forward
-pass has drawn random numbers already, and moved the running averages of batch norm.
+Between two optimizer steps, weights and optimizer belong to an iteration, the same one in all processes.
+An error comes in the middle of the next: its optimizer step has not started, but its forward pass has
+drawn random numbers already, and moved the running averages of batch norm.
 """
 
 import threading

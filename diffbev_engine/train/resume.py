@@ -90,7 +90,7 @@ def find_start(
 def _same_images(
     job: TrainingJob, checkpoint: Checkpoint, before: TrainingData | None, now: TrainingData | None
 ) -> bool:
-    """Whether a run goes on with the images that it was trained on.
+    """Whether a run continues with the images that it was trained on.
 
     Raises:
         UsageError: it does not, no setting says why, and ``--anyway`` was not given.
@@ -120,7 +120,7 @@ def _other_versions(before: Mapping[str, str]) -> list[str]:
 def describe_changes(
     checkpoint: Checkpoint, settings: Settings, processes: int, *, same_images: bool
 ) -> list[str]:
-    """Warnings, one a line, about what makes a resumed run go on otherwise than without the stop.
+    """Warnings, one per line, about what makes a resumed run differ from one that was never stopped.
 
     Args:
         checkpoint: what it continues from.

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Static
 
+from diffbev_engine.core.files import expanded
 from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.metrics.table import is_loss
 from diffbev_tui.charts.view_window import Span, ViewWindow
@@ -319,7 +320,7 @@ class MonitorPane(Pane):
 
     def _export(self, path: str | None) -> None:
         if path and self.result is not None and self.roots is not None:
-            output = self.roots.workspace / Path(path).expanduser()
+            output = self.roots.workspace / expanded(path)
             command = export_command(self.result, self._shown.names(), self.pages.on_page, output)
             self.run_in_thread("export", partial(ask_engine, *command), self.Exported)
 

@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.widgets import Button, Input, Log, Static
 
 from diffbev_engine.core.bilingual import Language
+from diffbev_engine.core.files import expanded
 from diffbev_engine.runbook.workspace_paths import find_roots
 from diffbev_tui.detached_process import DetachedProcess
 from diffbev_tui.engine import Answer, ask_engine
@@ -102,7 +103,7 @@ class WelcomePane(Pane, can_focus=False):
 
     def _folder(self, name: str) -> Path | None:
         text = self.query_one(f"#welcome-{name}", Input).value.strip()
-        return Path(text).expanduser().absolute() if text else None
+        return expanded(text).absolute() if text else None
 
     # for nuScenes --------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ ADDED: dict[str, frozenset[str]] = {
     "index.jsonl": frozenset(),
     "evaluation": frozenset({"unseen"}),
     # Settings of the diffusion, with the defaults that keep it as it was.
-    "checkpoint": frozenset({"target", "process", "aligned", "amplitude", "condition_skips"}),
+    "checkpoint": frozenset({"target", "process", "aligned", "amplitude", "condition_skips", "dist_params"}),
 }
 
 _TRAINING = f"""

@@ -11,6 +11,16 @@ model = dict(
         weight=10.0,
     ),
     diffusion=dict(
+        # 去噪的对象：'feature' BEV 特征（论文的形式）；'layout' BEV 地图，以真值为干净的一端
+        # what is denoised: 'feature', the BEV feature, as published; 'layout', the BEV map, whose clean
+        # side is the ground truth
+        target="feature",
+        # 'none'：对照组，同一网络，不加噪声 / 'none': the control, the same network without noise
+        process="diffusion",
+        # 仅用于 'layout'：也用网络自己的估计训练；模拟比特的幅度
+        # for 'layout' alone: train on the network's own estimates too; amplitude of the analog bits
+        aligned=True,
+        amplitude=0.5,
         # 条件：'O' 原始 BEV 特征；'S' 由深度分布得到的语义特征；'O+S' 两者之和
         # condition: 'O' original BEV feature; 'S' semantic feature of the depth distribution; 'O+S' sum
         condition="S",
@@ -30,6 +40,8 @@ model = dict(
         widths=(64, 128, 256),
         blocks=2,
         groups=32,
+        # 条件是否也加入跳跃连接 / whether the condition also joins the skip connections
+        condition_skips=False,
         # 加噪特征的编码方式：'conv' 或 'self_attn' / encoding of the noised feature
         xt_encoding="conv",
         fusion=dict(
