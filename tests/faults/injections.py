@@ -103,10 +103,24 @@ def read_only(path: Path) -> Iterator[None]:
         raise NotHere("needs root or user namespaces, to mount read-only")
     system("mount", "--bind", path, path)
     try:
-        system("mount", "-o", "remount,bind,ro", path)
+        _remount_read_only(path)
         yield
     finally:
         system("umount", "-l", path)
+
+
+def _remount_read_only(path: Path) -> None:
+    """Make a mount read-only, between two writes: while a file is open for one, the system refuses."""
+    deadline = time.monotonic() + 5.0
+    while True:
+        try:
+            system("mount", "-o", "remount,bind,ro", path)
+        except AssertionError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 @contextmanager
