@@ -118,7 +118,7 @@ def test_steps_table_shows_quality_against_cost(diffusion_settings, saved):
     assert "mIoU pon" in header
     rows = [line.split() for line in lines if line.split()[0] in ("1", "12")]
     assert [row[0] for row in rows] == ["1", "12"]
-    assert all(row.count("±") == 2 for row in rows)
+    assert all(row.count("±") == 3 for row in rows)
     assert any("(normalisation, noise, forward pass)" in line for line in lines)
 
     report = json.loads(out.read_text())["by_steps"]

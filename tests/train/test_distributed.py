@@ -57,7 +57,7 @@ def test_several_gpus_need_torchrun(tiny_config, tmp_path, program):
 
 @pytest.mark.slow(8)
 def test_a_suspended_process_ends_the_run_on_all(tiny_config, tmp_path):
-    """Without torchrun here, which would import torch once more."""
+    """Without torchrun here, which would import torch once more; forked, torch would miss its threads."""
     folder = RunFolder(tmp_path / "run")
     endless = ("--set", "runner.max_iters=100000", "--set", "evaluation.interval=100000")
     options = ("--set", "dist_params.timeout=6", "--set", "checkpoint_config.interval=100000")
@@ -70,7 +70,7 @@ def test_a_suspended_process_ends_the_run_on_all(tiny_config, tmp_path):
             ("train", tiny_config, "--work-dir", folder.path, *endless, *options),
             tmp_path / f"{rank}.txt",
             environment=together | {"RANK": str(rank), "LOCAL_RANK": str(rank)},
-            launcher=() if torch.cuda.is_available() else None,
+            launcher=(),
         )
         for rank in (0, 1)
     ]
