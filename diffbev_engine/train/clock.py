@@ -14,11 +14,15 @@ _RECENT = 51
 class StepClock:
     """Host-side time between log steps, without evaluations, checkpoints and stalls."""
 
+    _iterations: int
+    _images: int
+    _waited: float
+    _waited_before: float
+    """As of the last iteration."""
+
     def __init__(self) -> None:
         self._recent: deque[float] = deque(maxlen=_RECENT)
         self._last = time.perf_counter()
-        self._iterations = self._images = 0
-        self._waited = self._waited_before = 0.0
         self._restart()
 
     @contextmanager

@@ -8,7 +8,7 @@ drawn random numbers already, and moved the running averages of batch norm.
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -138,7 +138,7 @@ class RestorePoint:
     def _on_cpu(self, state: Callable[[], dict[str, Any]], averages: dict[str, Tensor]) -> dict[str, Any]:
         with torch.cuda.device(self._device), torch.cuda.stream(torch.cuda.Stream(self._device)):
             averages |= {name: tensor.cpu() for name, tensor in averages.items()}
-            copied: dict[str, Any] = _copied(state())
+            copied: dict[str, Any] = copied_to_host(state())
         return copied
 
     def _event(self) -> torch.cuda.Event | None:
@@ -149,9 +149,12 @@ class RestorePoint:
         return event
 
 
-def _copied(value: Any) -> Any:
+def copied_to_host(value: Any) -> Any:
+    """A state of model or optimizer on the CPU, which later iterations do not change."""
     if isinstance(value, Tensor):
-        return value.detach().cpu()
-    if isinstance(value, dict):
-        return {key: _copied(part) for key, part in value.items()}
-    return [_copied(part) for part in value] if isinstance(value, list) else value
+        return value.detach().to("cpu", copy=True)
+    if isinstance(value, Mapping):
+        return {key: copied_to_host(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(copied_to_host(part) for part in value)
+    return value

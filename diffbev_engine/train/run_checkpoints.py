@@ -1,7 +1,6 @@
 """The checkpoints of a run: with the other processes, alone where one was lost, and before any other end."""
 
 import time
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -120,12 +119,14 @@ class RunCheckpoints:
         """
         if isinstance(error, DivergedError) or self._saved == progress or not progress.iteration:
             return
-        with suppress(Exception):  # the error itself is what the user must see
+        try:
             if self._processes.control:
                 self.save_alone(progress, DiffBEVError(str(error)))  # the others do not know of this end
             else:
                 self._meter.check()
                 logger.info(f"saved iteration {self._last_common(progress)} before leaving")
+        except Exception as failed:  # the error that ends the run is what the user must see
+            logger.warning(f"iteration {progress.iteration} could not be saved: {failed}")
 
     def save_alone(self, progress: Progress, lost: DiffBEVError) -> DiffBEVError:
         """Save without the other processes, where this one is to, after ``lost``; returns what to tell.

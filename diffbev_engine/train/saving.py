@@ -3,13 +3,11 @@
 import errno
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import atomic_path
@@ -17,6 +15,7 @@ from diffbev_engine.core.format import duration
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.train.checkpoint import FORMAT, Checkpoint
 from diffbev_engine.train.recorder import logger
+from diffbev_engine.train.restore_point import copied_to_host
 
 FIRST_WAIT_S, LONGEST_WAIT_S = 10.0, 600.0
 WITHOUT_DIRECTORY_S = 600.0
@@ -205,19 +204,9 @@ def _on_host(checkpoint: Checkpoint) -> Checkpoint:
     """A copy that later iterations do not change."""
     return replace(
         checkpoint,
-        model=_copied(checkpoint.model),
-        optimizer=_copied(checkpoint.optimizer),
-        scaler=_copied(checkpoint.scaler),
-        meter=_copied(checkpoint.meter),
+        model=copied_to_host(checkpoint.model),
+        optimizer=copied_to_host(checkpoint.optimizer),
+        scaler=copied_to_host(checkpoint.scaler),
+        meter=copied_to_host(checkpoint.meter),
         best=replace(checkpoint.best),
     )
-
-
-def _copied(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return value.detach().to("cpu", copy=True)
-    if isinstance(value, Mapping):
-        return {key: _copied(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_copied(each) for each in value)
-    return value
