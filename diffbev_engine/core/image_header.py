@@ -59,11 +59,16 @@ def why_not_decoded(content: bytes) -> str:
 
 
 def _chunks_are_whole(content: bytes) -> bool:
-    """Whether every chunk of a PNG is as long as it claims: OpenCV takes so much memory before it looks."""
-    at = len(_PNG)
+    """Whether every chunk of a PNG is as long as it claims, and there are pixels among them.
+
+    OpenCV takes as much memory as a chunk claims before it looks, and looks for pixels behind the end.
+    """
+    at, pixels = len(_PNG), False
     for _ in range(_MOST_CHUNKS):
-        if content[at + 4 : at + 8] == b"IEND":
-            return True
+        kind = content[at + 4 : at + 8]
+        if kind == b"IEND":
+            return pixels
+        pixels |= kind == b"IDAT"
         at += 12 + int.from_bytes(content[at : at + 4], "big")
         if at > len(content):
             return False

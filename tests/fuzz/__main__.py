@@ -8,13 +8,15 @@ import click
 
 from tests.fuzz.found import keep
 from tests.fuzz.readers import READERS
-from tests.fuzz.watch import Outcome, fuzz
+from tests.fuzz.side_by_side import fuzz_all
+from tests.fuzz.watch import Outcome
 
 
 @click.command()
 @click.argument("names", metavar="[READER]...", nargs=-1)
 @click.option("--cases", type=click.IntRange(min=1), default=20_000, show_default=True, help="Per reader.")
-@click.option("--seconds", type=float, default=3600.0, show_default=True, help="At most, per reader.")
+@click.option("--seconds", type=float, default=3600.0, show_default=True, help="At most, in all.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes at a time.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Other seeds give other cases.")
 @click.option(
     "--cheap/--expensive",
@@ -29,6 +31,7 @@ def main(
     names: tuple[str, ...],
     cases: int,
     seconds: float,
+    jobs: int,
     seed: int,
     cheap: bool | None,
     markdown: Path | None,
@@ -51,21 +54,19 @@ def main(
         "| reader | cases | refused | seconds | per second | exceptions | hangs | growth | most memory |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
     ]
+    begun = time.monotonic()
+    outcomes = fuzz_all(chosen, cases, seconds, seed, jobs)
+    lines += [_row(outcome) for outcome in outcomes]
     click.echo("\n".join(lines))
-    clean, begun = True, time.monotonic()
-    for reader in chosen:
-        outcome = fuzz(reader, cases, seconds, seed)
-        lines.append(_row(outcome))
-        click.echo(lines[-1])
+    for outcome in outcomes:
         for key, failure in outcome.failures.items():
             click.echo(f"    {failure['kind']}: {failure['words']}", err=True)
             if kept:
-                keep(reader.name, key, bytes.fromhex(failure["case"]))
-        clean &= outcome.clean
+                keep(outcome.reader, key, bytes.fromhex(failure["case"]))
     click.echo(f"\n{time.monotonic() - begun:.0f} s")
     if markdown:
         markdown.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    sys.exit(0 if clean else 1)
+    sys.exit(0 if all(outcome.clean for outcome in outcomes) else 1)
 
 
 def _row(one: Outcome) -> str:

@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,15 @@ class Outcome:
     failures: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By place in the source: kind (``exception``, ``hang``, ``growth``), words, the case as hex."""
 
+    def add(self, other: "Outcome") -> None:
+        """Add what became of other cases of the same reader."""
+        self.cases += other.cases
+        self.refused += other.refused
+        self.seconds += other.seconds
+        self.growth = max(self.growth, other.growth)
+        self.peak = max(self.peak, other.peak)
+        self.failures |= other.failures
+
     def count(self, kind: str) -> int:
         """How many different failures of a kind there are."""
         return sum(one["kind"] == kind for one in self.failures.values())
@@ -63,22 +72,25 @@ class Outcome:
         return not self.failures and self.growth <= LEAK
 
 
-def fuzz(reader: Reader, cases: int, seconds: float, seed: int) -> Outcome:
-    """Run the cases of a reader in a process of its own; started again after a hang, with other cases."""
+def fuzz(reader: Reader, cases: int, seconds: float, seed: int, *, hostile: bool = True) -> Outcome:
+    """Run the cases of a reader in a process of its own; started again after a hang, with other cases.
+
+    Args:
+        reader: whose cases.
+        cases: how many.
+        seconds: after which no case begins.
+        seed: of the changes.
+        hostile: whether to begin with the files that are made to be hostile, the same for every seed.
+    """
     outcome, left, until = Outcome(reader.name), cases, time.monotonic() + seconds
     with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder:
         for _ in range(_MOST_WORKERS):
             if left <= 0 or time.monotonic() > until:
                 break
             found, hung = _one_worker(
-                reader, Path(folder), left, until - time.monotonic(), seed, cases - left
+                reader, Path(folder), left, until - time.monotonic(), seed, cases - left if hostile else -1
             )
-            outcome.cases += found.cases
-            outcome.refused += found.refused
-            outcome.seconds += found.seconds
-            outcome.growth = max(outcome.growth, found.growth)
-            outcome.peak = max(outcome.peak, found.peak)
-            outcome.failures |= found.failures
+            outcome.add(found)
             left -= found.cases + hung
             seed += 1
             if not hung:
@@ -141,7 +153,10 @@ def _watched(process: "subprocess.Popen[bytes]", progress: Path) -> bool:
 
 
 def work(reader: Reader, folder: Path, cases: int, seconds: float, seed: int, done: int) -> None:
-    """What the watched process does: cases until their number or the time is reached."""
+    """What the watched process does: cases until their number or the time is reached.
+
+    The first ``done`` cases are passed over; with -1 all hostile files are.
+    """
     worker = _Worker(reader, folder)
     worker.run(cases, seconds, seed, done)
 
@@ -172,7 +187,10 @@ class _Worker:
         first = self._most = _most_memory()
         outcome, begun = self._outcome, time.monotonic()
         warm = _memory()
-        for content in islice(self._cases(seeds, seed), done, None):
+        mutator = Mutator(seeds, self._reader.form, seed)
+        changed = iter(mutator, None)
+        every = changed if done < 0 else islice(chain(_hostile(), changed), done, None)
+        for content in every:
             if outcome.cases >= cases or time.monotonic() - begun > seconds:
                 break
             self._case(content)
@@ -185,13 +203,6 @@ class _Worker:
         outcome.growth = max(0, _memory() - warm)
         outcome.peak = _most_memory() - first
         self._save()
-
-    def _cases(self, seeds: list[bytes], seed: int) -> Iterator[bytes | str]:
-        yield from PLACES
-        yield from (content for _, content in contents())
-        mutator = Mutator(seeds, self._reader.form, seed)
-        while True:
-            yield mutator()
 
     def _case(self, content: bytes | str) -> None:
         outcome = self._outcome
@@ -250,6 +261,11 @@ class _Worker:
     def _save(self) -> None:
         self._result.with_suffix(".new").write_text(json.dumps(vars(self._outcome)))
         self._result.with_suffix(".new").replace(self._result)
+
+
+def _hostile() -> Iterator[bytes | str]:
+    yield from PLACES
+    yield from (content for _, content in contents())
 
 
 def _write_all(descriptor: int, content: bytes) -> None:
