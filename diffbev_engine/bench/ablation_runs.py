@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from diffbev_engine.config.load import load_settings
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.evaluate.result import mious_in_log
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.manifest import decode_manifest, read_manifest
@@ -69,6 +70,8 @@ class Outcome:
     device: str
     depth: tuple[float, float] | None = None
     """Mean |error| / truth and RMSE in metres of the lift's depth; ``None`` where it was not measured."""
+    masks: dict[str, float] = field(default_factory=dict)
+    """mIoU under every ignore mask, as the log rounds it."""
 
 
 def plan_trainings(
@@ -116,12 +119,14 @@ def read_outcome(training: Training) -> Outcome | None:
     row = _last_evaluation(folder.metrics)
     if row is None or row.step != last or "mIoU" not in row.values:
         return None
+    log = _newest_log(folder)
     return Outcome(
         miou=row.values["mIoU"],
         iou={name: row.values.get(f"IoU/{name}") for name in CLASSES},
         minutes=(run.ended - manifest.started_at) / 60,
         device=", ".join(manifest.devices),
-        depth=_last_depth(folder),
+        masks=mious_in_log(log),
+        depth=_last_depth(log),
     )
 
 
@@ -176,8 +181,12 @@ def _last_evaluation(path: Path) -> Row | None:
     return rows[-1] if rows else None
 
 
-def _last_depth(folder: RunFolder) -> tuple[float, float] | None:
-    """What the last evaluation said about depth, which only the log holds."""
+def _newest_log(folder: RunFolder) -> str:
     logs = sorted(folder.path.glob("train_*.log"))
-    found = _DEPTH.findall(logs[-1].read_text(encoding="utf-8", errors="replace")) if logs else []
+    return logs[-1].read_text(encoding="utf-8", errors="replace") if logs else ""
+
+
+def _last_depth(log: str) -> tuple[float, float] | None:
+    """What the last evaluation said about depth, which only the log holds."""
+    found = _DEPTH.findall(log)
     return (float(found[-1][0]), float(found[-1][1])) if found else None

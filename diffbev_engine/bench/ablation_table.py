@@ -9,7 +9,7 @@ from typing import Any
 
 from diffbev_engine.bench.scheduler import Entry, State
 from diffbev_engine.bench.speed import Speed
-from diffbev_engine.bench.variants import REFERENCE, VARIANTS
+from diffbev_engine.bench.variants import VARIANTS, reference_of
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.classes import CLASSES
 from diffbev_engine.core.format import points
@@ -59,14 +59,21 @@ def gap(outcomes: Mapping[int, float], reference: Mapping[int, float]) -> Estima
     return Estimate(mean(differences), error, len(seeds))
 
 
-def scores_by_variant(entries: Sequence[Entry]) -> dict[str, dict[int, float]]:
-    """Variant to seed to mIoU, of the finished runs."""
+def scores_by_variant(entries: Sequence[Entry], mask: str = "") -> dict[str, dict[int, float]]:
+    """Variant to seed to mIoU, of the finished runs; under another ``mask`` than that of the settings."""
     scores: dict[str, dict[int, float]] = {}
     for entry in entries:
         by_seed = scores.setdefault(entry.training.variant, {})
-        if entry.outcome:
-            by_seed[entry.training.seed] = entry.outcome.miou
+        if entry.outcome and (not mask or mask in entry.outcome.masks):
+            by_seed[entry.training.seed] = entry.outcome.masks[mask] if mask else entry.outcome.miou
     return scores
+
+
+def _other_masks(facts: "Circumstances", entries: Sequence[Entry]) -> dict[str, dict[str, dict[int, float]]]:
+    """The scores under each ignore mask that is not the main one."""
+    found = {mask for entry in entries if entry.outcome for mask in entry.outcome.masks}
+    names = [name for name in MASK_NAMES if name in found - {facts.settings.evaluation.mask}]
+    return {mask: scores_by_variant(entries, mask) for mask in names}
 
 
 def as_json(
@@ -74,6 +81,7 @@ def as_json(
 ) -> dict[str, Any]:
     """Everything for programs; percent points appear nowhere."""
     settings, scores = facts.settings, scores_by_variant(entries)
+    others, reference = _other_masks(facts, entries), reference_of(facts.variants)
     batch = settings.data.samples_per_gpu * settings.optimizer_config.cumulative_iters
     return {
         "command": facts.command,
@@ -89,12 +97,20 @@ def as_json(
         "split": "val",
         "mask": settings.evaluation.mask,
         "seeds": list(facts.seeds),
+        "reference": reference,
         "variants": [
             {
                 "variant": name,
                 "overrides": list(VARIANTS[name]),
                 "mIoU": _plain(score(scores[name]), "std"),
-                "gap": _plain(gap(scores[name], scores.get(REFERENCE, {})), "standard_error"),
+                "gap": _plain(gap(scores[name], scores[reference]), "standard_error"),
+                "masks": {
+                    mask: {
+                        "mIoU": _plain(score(each[name]), "std"),
+                        "gap": _plain(gap(each[name], each[reference]), "standard_error"),
+                    }
+                    for mask, each in others.items()
+                },
                 "IoU": _mean_by_class(_of(entries, name)),
                 "runs": [_run(entry) for entry in _of(entries, name)],
                 "depth": _depth(_of(entries, name)),
@@ -111,8 +127,8 @@ def as_markdown(
     facts: Circumstances, entries: Sequence[Entry], speeds: Mapping[str, Speed], date: str
 ) -> str:
     """The table for people, with everything next to it that its numbers need to be compared."""
-    scores = scores_by_variant(entries)
-    total = len(facts.seeds)
+    scores, others = scores_by_variant(entries), _other_masks(facts, entries)
+    reference, total = reference_of(facts.variants), len(facts.seeds)
     lines = [
         f"# Ablation of {facts.config}",
         "",
@@ -120,14 +136,18 @@ def as_markdown(
         "",
         *_header(facts, entries, date),
         "",
-        f"| variant | mIoU | gap to {REFERENCE} | seeds | depth abs rel | depth RMSE | parameters "
-        "| training step | inference a batch | peak memory |",
-        f"|{'---|' * 10}",
+        f"| variant | mIoU | gap to {reference} | {''.join(f'mIoU {mask} (gap) | ' for mask in others)}"
+        "seeds | depth abs rel | depth RMSE | parameters | training step | inference a batch | peak memory |",
+        f"|{'---|' * (10 + len(others))}",
     ]
     for name in facts.variants:
-        difference = None if name == REFERENCE else gap(scores[name], scores.get(REFERENCE, {}))
+        difference = None if name == reference else gap(scores[name], scores[reference])
         cells = [name, _points(score(scores[name])), _points(difference, sign="+")]
         cells += [
+            *(
+                _with_gap(each[name], None if name == reference else each[reference])
+                for each in others.values()
+            ),
             f"{len(scores[name])}/{total}",
             *_depth_cells(_of(entries, name)),
             *_speed_cells(speeds.get(name)),
@@ -154,8 +174,9 @@ def _header(facts: Circumstances, entries: Sequence[Entry], date: str) -> list[s
         "",
         "mIoU: percent points, after the last iteration, val split, "
         f"ignore mask `{mask}` ({MASK_NAMES[mask]}); "
-        f"mean ± sample standard deviation over seeds. Gap: mean difference to `{REFERENCE}` under the same "
-        "seed ± its standard error. Times and memory: each network alone on the device, without loader.",
+        "mean ± sample standard deviation over seeds. Gap: mean difference to "
+        f"`{reference_of(facts.variants)}` under the same seed ± its standard error. "
+        "Times and memory: each network alone on the device, without loader.",
     ]
 
 
@@ -208,6 +229,12 @@ def _points(estimate: Estimate | None, *, sign: str = "") -> str:
         return "–"
     spread = "" if estimate.spread is None else f" ± {points(estimate.spread, 2)}"
     return f"{points(estimate.mean, 2, signed=bool(sign))}{spread}"
+
+
+def _with_gap(scores: Mapping[int, float], reference: Mapping[int, float] | None) -> str:
+    difference = gap(scores, reference) if reference else None
+    text = _points(score(scores))
+    return f"{text} ({_points(difference, sign='+')})" if difference else text
 
 
 def _mean_by_class(entries: Sequence[Entry]) -> dict[str, float | None]:

@@ -1,5 +1,7 @@
 """The variants of the ablation, each a few overrides of one configuration; light."""
 
+from collections.abc import Sequence
+
 from diffbev_engine.core.errors import UsageError
 
 BASELINE_OVERRIDES = ("model.diffusion=None", "model.depth_loss=None", "data.load_depth=False")
@@ -9,6 +11,9 @@ _CONDITION_S = "model.diffusion.condition='S'"
 _CONDITION_O = "model.diffusion.condition='O'"
 _LAYOUT = "model.diffusion.target='layout'"
 _NO_NOISE = "model.diffusion.process='none'"
+_SKIPS = "model.diffusion.condition_skips=True"
+_CALIBRATED = "model.diffusion.calibrated=True"
+_SELF = "model.diffusion.self_condition=True"
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "baseline": BASELINE_OVERRIDES,
@@ -23,14 +28,21 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "layout": (_CONDITION_O, _LAYOUT),
     "layout_unaligned": (_CONDITION_O, _LAYOUT, "model.diffusion.aligned=False"),
     "layout_small_bits": (_CONDITION_O, _LAYOUT, "model.diffusion.amplitude=0.1"),
-    "layout_skips": (_CONDITION_O, _LAYOUT, "model.diffusion.condition_skips=True"),
+    "layout_skips": (_CONDITION_O, _LAYOUT, _SKIPS),
+    "layout_plain_skips": (_CONDITION_O, _LAYOUT, _NO_NOISE, _SKIPS),
+    "layout_calibrated": (_CONDITION_O, _LAYOUT, _CALIBRATED),
+    "layout_self": (_CONDITION_O, _LAYOUT, _CALIBRATED, _SELF),
+    "layout_self_skips": (_CONDITION_O, _LAYOUT, _CALIBRATED, _SELF, _SKIPS),
     "diffusion_only": (_CONDITION_S, "model.depth_loss=None", "data.load_depth=False"),
     "diffbev_S_self_attn": (_CONDITION_S, "model.diffusion.xt_encoding='self_attn'"),
 }
 """Name, which is also a folder's name, to the ``--set`` overrides that follow the user's own."""
 
-REFERENCE = "baseline"
-"""The variant that gaps are measured against."""
+
+def reference_of(names: Sequence[str]) -> str:
+    """The variant that gaps are measured against: the baseline, or else the first one."""
+    return "baseline" if "baseline" in names else names[0]
+
 
 DEFAULT_VARIANTS = tuple(VARIANTS)[:7]
 """The published form with each of its choices; the rest are controls, and the map as target."""

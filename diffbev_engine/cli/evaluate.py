@@ -40,6 +40,12 @@ class _StepCounts(click.ParamType):
     default=(),
     help="Denoising steps, e.g. 3, or 1,3,5,10 for a quality/cost table. [default: model.diffusion.steps]",
 )
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    help="Average this many maps of the diffusion, and score how well uncertainty tells errors.",
+)
+@click.option("--no-ema", is_flag=True, help="Evaluate the last weights instead of their moving average.")
 @gpu_ids_option
 @set_option
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the JSON result to this file.")
@@ -50,6 +56,8 @@ def command(
     split: Literal["train", "val"],
     seeds: int,
     steps: tuple[int, ...],
+    samples: int | None,
+    no_ema: bool,
     gpu_ids: tuple[int, ...],
     overrides: tuple[str, ...],
     out: Path | None,
@@ -68,7 +76,9 @@ def command(
 
     settings = load_settings(config, overrides)
     with taking_part(join_processes(gpu_ids), settings.dist_params.timeout) as processes:
-        result = evaluate_checkpoint(settings, checkpoint, split, processes, seeds=seeds, steps=steps)
+        result = evaluate_checkpoint(
+            settings, checkpoint, split, processes, seeds=seeds, steps=steps, samples=samples, ema=not no_ema
+        )
     text = json.dumps({"config": config, "checkpoint": str(checkpoint), **result.to_json()}, indent=1)
     if not processes.is_main:
         return

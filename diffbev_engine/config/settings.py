@@ -12,6 +12,7 @@ from diffbev_engine.models.settings import ModelSettings
 from diffbev_engine.train.settings import (
     CheckpointSettings,
     DistSettings,
+    EmaSettings,
     LogSettings,
     LrSettings,
     OptimizerConfigSettings,
@@ -31,6 +32,8 @@ class Settings(StrictSettings):
     optimizer_config: OptimizerConfigSettings = OptimizerConfigSettings()
     lr_config: LrSettings = LrSettings()
     runner: RunnerSettings = RunnerSettings()
+    ema: EmaSettings | None = None
+    """Average of the weights; ``None``: the weights themselves are evaluated."""
     checkpoint_config: CheckpointSettings = CheckpointSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     log_config: LogSettings = LogSettings()

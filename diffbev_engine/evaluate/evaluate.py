@@ -14,6 +14,7 @@ from diffbev_engine.evaluate.depth import DepthStream
 from diffbev_engine.evaluate.network_clock import NetworkClock
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import MASK_NAMES, EvaluationResult
+from diffbev_engine.evaluate.uncertainty import UncertaintyStream
 from diffbev_engine.models.model import ModelOutput
 
 Predict = Callable[[Batch], Tensor]
@@ -35,6 +36,7 @@ def evaluate(
     provenance: dict[str, Any],
     depth: DepthStream | None = None,
     depth_note: str = "",
+    uncertainty: bool = False,
     after_batch: AfterBatch = lambda _images: None,
 ) -> EvaluationResult:
     """Score ``network`` over ``batches``, under each of ``MASK_NAMES``.
@@ -48,12 +50,14 @@ def evaluate(
         provenance: how the labels were made and the scores found, copied into the result.
         depth: measures depth on the batches that carry depth; in all processes or in none.
         depth_note: why there is no depth to measure, for the report.
+        uncertainty: whether to score it.
         after_batch: progress and interruption.
 
     Raises:
         DiffBEVError: if the labels do not carry the main mask.
     """
     streams = {mask: CountStream(device) for mask in MASK_NAMES}
+    doubts = {mask: UncertaintyStream(device) for mask in MASK_NAMES if uncertainty}
     clock, started, images = NetworkClock(device), time.perf_counter(), 0
     with reproducible_kernels():
         for batch in batches:
@@ -64,6 +68,8 @@ def evaluate(
                 classes = moved.classes()
                 for mask, stream in streams.items():
                     stream.add(output.logits, classes, moved.valid(mask), moved.known)
+                for mask, doubt in doubts.items():
+                    doubt.add(output.logits, output.spread, classes, moved.valid(mask), moved.known)
                 if depth is not None and moved.depth is not None:
                     depth.add(output.depth_logits, moved.depth)
                 images += len(batch.tokens)
@@ -85,4 +91,5 @@ def evaluate(
         network_ms=clock.ms_per_image(),
         depth=depth.result() if depth else None,
         depth_note=depth_note,
+        uncertainty={mask: doubts[mask].result() for mask in masks} if uncertainty else None,
     )

@@ -1,5 +1,6 @@
 """Evaluation results with the provenance needed to compare them."""
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +115,36 @@ class DepthScores:
 
 
 @dataclass(frozen=True)
+class UncertaintyScores:
+    """Whether a model knows when it errs; a decision is one class of one cell."""
+
+    ece: float
+    """Expected calibration error: mean difference of confidence and share of right decisions."""
+    auroc_entropy: float | None
+    """Area under the ROC curve of telling wrong decisions by the entropy of their probability."""
+    auroc_spread: float | None
+    """The same by the spread over samples; ``None`` for a single one."""
+    by_class: dict[str, tuple[float | None, float | None]]
+    """Both areas for each class alone; ``None`` where all its decisions are right."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {
+            "ece": self.ece,
+            "auroc_entropy": self.auroc_entropy,
+            "auroc_spread": self.auroc_spread,
+            "auroc_entropy_by_class": {name: areas[0] for name, areas in self.by_class.items()},
+            "auroc_spread_by_class": {name: areas[1] for name, areas in self.by_class.items()},
+        }
+
+    def to_text(self) -> str:
+        """One line for people."""
+        areas = [("entropy", self.auroc_entropy), ("spread over samples", self.auroc_spread)]
+        told = [f"by {name} {area:.4f}" for name, area in areas if area is not None]
+        return f"ECE {self.ece:.4f}; AUROC of errors {', '.join(told) or '-'}"
+
+
+@dataclass(frozen=True)
 class EvaluationResult:
     """Scores of one model on one split, under every ignore mask the labels carry."""
 
@@ -130,6 +161,8 @@ class EvaluationResult:
     """``None`` without depth ground truth."""
     depth_note: str = ""
     """Why there is none."""
+    uncertainty: dict[str, UncertaintyScores] | None = None
+    """Under every mask, where it was asked for."""
 
     @property
     def main(self) -> MaskResult:
@@ -147,6 +180,7 @@ class EvaluationResult:
             "network_ms": self.network_ms,
             "depth": self.depth.to_json() if self.depth else None,
             "depth_note": "" if self.depth else self._without_depth,
+            **self._uncertainty_json(),
             "provenance": self.provenance,
         }
 
@@ -160,8 +194,18 @@ class EvaluationResult:
             lines.append(f"{label:<22}" + "".join(f"{cell:>12}" for cell in cells) + f"{truth:>14,}")
         means = "".join(f"{points(self.masks[name].miou, 2):>12}" for name in names)
         lines.append(f"{'mIoU':<22}{means}{self.main.averaged_classes:>11} cl.")
-        lines += [self.masks_text(), self.depth_text(), provenance_text(self.provenance)]
-        return "\n".join(lines)
+        lines += [self.masks_text(), self.depth_text(), *self.uncertainty_lines()]
+        return "\n".join([*lines, provenance_text(self.provenance)])
+
+    def uncertainty_lines(self) -> list[str]:
+        """One line per mask, where uncertainty was asked for."""
+        scores = self.uncertainty or {}
+        return [f"uncertainty, {mask}: {each.to_text()}" for mask, each in scores.items()]
+
+    def _uncertainty_json(self) -> dict[str, Any]:
+        if self.uncertainty is None:
+            return {}
+        return {"uncertainty": {mask: each.to_json() for mask, each in self.uncertainty.items()}}
 
     def masks_text(self) -> str:
         """One line: how many images, and what the masks mean."""
@@ -177,6 +221,18 @@ class EvaluationResult:
         return self.depth_note or "no LiDAR point in these images"
 
 
+_MIOU_LINE = re.compile(r"^class +(IoU .*?) +cells\n(?:.*\n)*?mIoU +(.*?) +\d+ cl\.$", re.MULTILINE)
+
+
+def mious_in_log(text: str) -> dict[str, float]:
+    """The mIoU under each mask, 0 to 1, of the last ``EvaluationResult.to_text`` in a training's log."""
+    found = _MIOU_LINE.findall(text)
+    if not found:
+        return {}
+    names, values = re.findall(r"IoU (\w+)", found[-1][0]), found[-1][1].split()
+    return {name: float(value) / 100 for name, value in zip(names, values, strict=True)}
+
+
 def provenance_text(provenance: dict[str, Any]) -> str:
     """One line of what has to be named next to a score; what is unknown is skipped."""
     words = {
@@ -188,6 +244,8 @@ def provenance_text(provenance: dict[str, Any]) -> str:
         "denoise_steps": "DDIM steps {}",
         "noise_seed": "noise seed {}",
         "noise_seeds": "noise seeds {}",
+        "samples_averaged": "mean of {} samples",
+        "weights": "weights: {}",
     }
     known = [(text, provenance.get(key)) for key, text in words.items()]
     return "labels and noise: " + ", ".join(

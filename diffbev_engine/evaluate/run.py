@@ -30,14 +30,24 @@ DEFAULT_SEED = 0
 """Seed of the denoising noise wherever nobody chooses one, evaluation in training included."""
 
 
-def network(model: BEVModel, precision: str, device: torch.device, seed: int = DEFAULT_SEED) -> Network:
-    """The model behind its input pipeline; the noise of each image is fixed by its token and ``seed``."""
+def network(
+    model: BEVModel, precision: str, device: torch.device, seed: int = DEFAULT_SEED, samples: int = 1
+) -> Network:
+    """The model behind its input pipeline; the noise of each image is fixed by its token and ``seed``.
+
+    Of several ``samples`` the probabilities are averaged; no two seeds have one in common.
+    """
 
     def run(batch: Batch) -> ModelOutput:
         images = normalise(batch.images, model.pixel_mean, model.pixel_std)
-        draws = model.diffusion.evaluation_draws(batch.tokens, seed, device) if model.diffusion else None
+        draws = []
+        if model.diffusion:
+            noises = range(seed * samples, (seed + 1) * samples)
+            draws = [model.diffusion.evaluation_draws(batch.tokens, noise, device) for noise in noises]
         with autocast(device, precision):
-            output: ModelOutput = model(images, batch.intrinsics, draws)
+            if len(draws) > 1:
+                return model.sample(images, batch.intrinsics, draws)
+            output: ModelOutput = model(images, batch.intrinsics, draws[0] if draws else None)
         return output
 
     return run
@@ -62,6 +72,8 @@ def evaluate_model(
     after_batch: Callable[[int], None] = lambda _images: None,
     *,
     seed: int = DEFAULT_SEED,
+    samples: int | None = None,
+    averaged: bool = False,
     while_waiting: WhileWaiting | None = None,
 ) -> EvaluationResult:
     """Score ``model`` on ``records``; it is put back into training mode if it was in it.
@@ -76,6 +88,8 @@ def evaluate_model(
         processes: which share of ``records`` is this process's.
         after_batch: see ``AfterBatch``.
         seed: seed of the denoising noise; without diffusion nothing is random.
+        samples: how many maps of the diffusion to average, scoring uncertainty too; ``None``: one, without.
+        averaged: whether the weights are a moving average, for the report.
         while_waiting: see ``WhileWaiting``.
     """
     obstacle = depth_obstacle(records, settings.data.image_size)
@@ -89,14 +103,19 @@ def evaluate_model(
     try:
         with closing(batches):
             return evaluate(
-                network(model, settings.precision, processes.device, seed),
+                network(model, settings.precision, processes.device, seed, samples or 1),
                 batches,
                 processes.device,
                 samples=len(records),
                 main_mask=settings.evaluation.mask,
-                provenance=_provenance(model, settings, split, processes, batch_size, seed),
+                provenance={
+                    **_provenance(model, settings, split, processes, batch_size, seed),
+                    **({"samples_averaged": samples} if samples and samples > 1 else {}),
+                    **({"weights": "moving average"} if averaged else {}),
+                },
                 depth=DepthStream(model, processes.device),
                 depth_note=obstacle or "",
+                uncertainty=samples is not None,
                 after_batch=after_batch,
             )
     finally:
@@ -115,7 +134,14 @@ def evaluation_in_training(
 
     def run(model: BEVModel, after_batch: Callable[[int], None], while_waiting: WhileWaiting) -> MaskResult:
         result = evaluate_model(
-            model, settings, records, "val", processes, after_batch, while_waiting=while_waiting
+            model,
+            settings,
+            records,
+            "val",
+            processes,
+            after_batch,
+            averaged=settings.ema is not None,
+            while_waiting=while_waiting,
         )
         logger.info(f"evaluation\n{result.to_text()}")
         return result.main
@@ -131,6 +157,8 @@ def evaluate_checkpoint(
     *,
     seeds: int = 1,
     steps: Sequence[int] = (),
+    samples: int | None = None,
+    ema: bool = True,
 ) -> StepsTable:
     """Score the weights of ``checkpoint``, once for every number of steps and every noise seed.
 
@@ -141,6 +169,8 @@ def evaluate_checkpoint(
         processes: this process and the others.
         seeds: how many noise seeds, counted from 0.
         steps: numbers of DDIM steps; empty: the number in ``settings``.
+        samples: as of :func:`evaluate_model`.
+        ema: score the moving average of the weights where the checkpoint has one.
 
     Raises:
         DiffBEVError: a damaged checkpoint or data file.
@@ -148,11 +178,12 @@ def evaluate_checkpoint(
             in a model that has none.
     """
     diffusion = settings.model.diffusion
-    _check_variants(diffusion, seeds, steps)
+    _check_variants(diffusion, seeds, steps, samples or 1)
     records = read_records(settings.data_root, split, settings.data.cameras)
     loaded = load_checkpoint(checkpoint)
     model = build_model(settings.model.without_pretrained(), settings.data.image_size)
-    load_weights(model, loaded.model, checkpoint)
+    averaged = ema and bool(loaded.ema)
+    load_weights(model, loaded.ema if averaged else loaded.model, checkpoint)
     model.to(processes.device)
     counts: Sequence[int | None] = steps or [diffusion.steps if diffusion else None]
     rows, evaluated = [], 0
@@ -166,19 +197,35 @@ def evaluate_checkpoint(
                 model.diffusion.steps = count
             results = []
             for seed in range(seeds):
-                results.append(
-                    evaluate_model(model, settings, records, split, processes, after_batch, seed=seed)
+                result = evaluate_model(
+                    model,
+                    settings,
+                    records,
+                    split,
+                    processes,
+                    after_batch,
+                    seed=seed,
+                    samples=samples,
+                    averaged=averaged,
                 )
+                results.append(result)
                 evaluated += len(records)
             rows.append(SeedSummary(results, steps=count))
     return StepsTable(rows)
 
 
-def _check_variants(diffusion: DiffusionSettings | None, seeds: int, steps: Sequence[int]) -> None:
-    if diffusion is None and (seeds > 1 or steps):
+def _check_variants(
+    diffusion: DiffusionSettings | None, seeds: int, steps: Sequence[int], samples: int
+) -> None:
+    if diffusion is None and (seeds > 1 or steps or samples > 1):
         raise UsageError(
-            "--seeds and --steps require diffusion, but this configuration has "
+            "--seeds, --steps and --samples above 1 require diffusion, but this configuration has "
             "model.diffusion=None. Evaluate it without them."
+        )
+    if diffusion is not None and diffusion.process == "none" and samples > 1:
+        raise UsageError(
+            f"--samples {samples}: with model.diffusion.process='none' all samples are the same. "
+            "Evaluate it with --samples 1."
         )
     if diffusion is not None:
         feature = diffusion.target == "feature"

@@ -107,6 +107,7 @@ class SeedSummary:
             f"± sample standard deviation; mIoU by noise seed (mask {self.first.main_mask}): {seeds}",
             self.first.masks_text(),
             self.first.depth_text(),
+            *self.first.uncertainty_lines(),
             provenance_text(self.provenance),
         ]
         return "\n".join(lines)
@@ -160,6 +161,7 @@ class StepsTable:
             "images/s: the whole evaluation, loading and scoring included",
             first.masks_text(),
             first.depth_text(),
+            *(f"{row.steps} steps, {line}" for row in self.rows for line in row.first.uncertainty_lines()),
             provenance_text(shared),
         ]
         return "\n".join(lines)

@@ -91,7 +91,7 @@ def disk(plan: Plan) -> Iterator[Finding]:
 
 
 def checkpoint_bytes(plan: Plan) -> int:
-    """Size of a checkpoint: weights, buffers, and the two means of AdamW for each weight."""
+    """Size of a checkpoint: weights, buffers, the two means of AdamW and perhaps one more for each weight."""
     import torch
 
     from diffbev_engine.models.model import build_model
@@ -99,7 +99,8 @@ def checkpoint_bytes(plan: Plan) -> int:
     with torch.device("meta"):  # sizes without values
         model = build_model(plan.settings.model.without_pretrained(), plan.settings.data.image_size)
     weights = sum(each.numel() * each.element_size() for each in model.parameters())
-    return 3 * weights + sum(each.numel() * each.element_size() for each in model.buffers())
+    means = 3 if plan.settings.ema else 2
+    return (1 + means) * weights + sum(each.numel() * each.element_size() for each in model.buffers())
 
 
 def _saved(plan: Plan) -> int:

@@ -12,6 +12,9 @@ from pure noise or, where ``aligned``, also from the network's own noised estima
 steps of the sampler start from.  Otherwise every further step would show head and U-Net what they never
 saw, and lower the score.
 
+The class weights of that loss make the network overrate rare classes: of a class with prior p, the odds by
+p^-1/2.  ``calibrated`` takes this out of the estimates, else each step of the sampler adds to it.
+
 Dimension letters: B batch, C channels, K classes, Z X rows and columns of the BEV feature.
 """
 
@@ -49,6 +52,7 @@ class LayoutDiffusion(nn.Module):
     """
 
     priors: Tensor
+    _overrated: Tensor
 
     def __init__(
         self, channels: int, size: tuple[int, int], settings: DiffusionSettings, priors: Sequence[float]
@@ -59,17 +63,23 @@ class LayoutDiffusion(nn.Module):
         self.steps = settings.steps
         self._amplitude = settings.amplitude
         self._aligned = settings.aligned
+        self._self_condition = settings.self_condition
         self._deterministic = settings.process == "none"
         self.process = GaussianDiffusion(settings.schedule, settings.timesteps, settings.prediction)
         self.condition = Condition(settings.condition, channels, settings.groups)
         self.unet = ConditionalUNet(
-            channels + NUM_CLASSES, settings, condition_channels=channels, out_channels=NUM_CLASSES
+            channels + NUM_CLASSES * (2 if self._self_condition else 1),
+            settings,
+            condition_channels=channels,
+            out_channels=NUM_CLASSES,
         )
         assert self.unet.leave.bias is not None
         with torch.no_grad():
             self.unet.leave.bias.copy_(torch.tensor([math.log(p / (1 - p)) for p in priors]))
         self.fusion = Fusion(settings.fusion, channels, size, denoised_channels=settings.widths[0])
         self.register_buffer("priors", torch.tensor(priors), persistent=False)
+        overrated = -self.priors.log() / 2 if settings.calibrated else torch.zeros_like(self.priors)
+        self.register_buffer("_overrated", overrated, persistent=False)  # log-odds of each class
 
     def forward(self, feature: Tensor, depth_mass: Tensor, draws: Draws) -> Refined:
         """Refine ``feature``.
@@ -82,15 +92,16 @@ class LayoutDiffusion(nn.Module):
         told = _Told(standardise(feature), self.condition(feature, depth_mass))
         if draws.layout is None:
             return Refined(self.fusion(feature, self._sample(told, draws.start)), None)
-        x, t = self._task_input(told, draws)
         if self._deterministic:
-            hidden = self._hidden(x, told, t)
+            x = torch.zeros_like(draws.start)
+            hidden = self._hidden(x, x, told, self._full(self.process.timesteps, x))
             return Refined(self.fusion(feature, hidden), self._error(self.unet.leave(hidden), draws))
         assert draws.times is not None
         assert draws.noise is not None
+        x, before, t = self._task_input(told, draws)
         noised = self.process.add_noise(self._amplitude * (2 * draws.layout - 1), draws.times, draws.noise)
         both = self._hidden(
-            torch.cat([x, noised]), told.twice(), torch.cat([t, draws.times])
+            torch.cat([x, noised]), torch.cat([before, before]), told.twice(), torch.cat([t, draws.times])
         )  # 2B x C x Z x X
         task, other = self.unet.leave(both).chunk(2)
         error = (self._error(task, draws) + self._error(other, draws)) / 2
@@ -99,38 +110,38 @@ class LayoutDiffusion(nn.Module):
     def _sample(self, told: "_Told", start: Tensor) -> Tensor:
         """The U-Net's feature (B, C, Z, X) at the last step of the sampler, from pure noise."""
         times = ddim_times(self.process.timesteps, 1 if self._deterministic else self.steps)
-        x, t = self._noise_alone(start), self._full(times[0], start)
+        before = torch.zeros_like(start)
+        x, t = before if self._deterministic else start, self._full(times[0], start)
         for earlier in times[1:]:
             with torch.no_grad():
-                estimate = self._bits(self.unet.leave(self._hidden(x, told, t)))
+                before = self._estimate(x, before, told, t)
                 earlier_t = self._full(earlier, start)
-                x, t = self.process.ddim_step(x, estimate, t, earlier_t), earlier_t
-        return self._hidden(x, told, t)
+                x, t = self.process.ddim_step(x, before, t, earlier_t), earlier_t
+        return self._hidden(x, before, told, t)
 
-    def _task_input(self, told: "_Told", draws: Draws) -> tuple[Tensor, Tensor]:
-        """What the task's map is recovered from in training, and at which times."""
-        last = self._full(self.process.timesteps, draws.start)
-        x = self._noise_alone(draws.start)
+    def _task_input(self, told: "_Told", draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+        """What the task's map is recovered from in training, the estimate before it, and at which times."""
+        x, nothing = draws.start, torch.zeros_like(draws.start)
+        last = self._full(self.process.timesteps, x)
         if not self._aligned or draws.task_times is None:
-            return x, last
+            return x, nothing, last
         with torch.no_grad():
-            estimate = self._bits(self.unet.leave(self._hidden(x, told, last)))
-        later = self.process.add_noise(estimate, draws.task_times, draws.start)
+            estimate = self._estimate(x, nothing, told, last)
+        later = self.process.add_noise(estimate, draws.task_times, x)
         begins = (draws.task_times == self.process.timesteps)[:, None, None, None]
-        return torch.where(begins, x, later), draws.task_times
+        return torch.where(begins, x, later), torch.where(begins, nothing, estimate), draws.task_times
 
-    def _noise_alone(self, start: Tensor) -> Tensor:
-        return torch.zeros_like(start) if self._deterministic else start
+    def _estimate(self, x_t: Tensor, before: Tensor, told: "_Told", t: Tensor) -> Tensor:
+        """The expected analog bits, ``amplitude * (2 p - 1)``."""
+        logits = self.unet.leave(self._hidden(x_t, before, told, t)).float()
+        return self._amplitude * ((logits - self._overrated[:, None, None]) / 2).tanh()
 
-    def _hidden(self, x_t: Tensor, told: "_Told", t: Tensor) -> Tensor:
+    def _hidden(self, x_t: Tensor, before: Tensor, told: "_Told", t: Tensor) -> Tensor:
         """The U-Net's feature for x_t, which is brought to unit variance (as if bits were independent)."""
         signal, noise = self.process.at(t, x_t)
         scaled = x_t * (self._amplitude**2 * signal.square() + noise.square()).rsqrt()
-        return self.unet.features(torch.cat([scaled, told.feature], dim=1), told.condition, t)
-
-    def _bits(self, logits: Tensor) -> Tensor:
-        """The expected analog bits, ``amplitude * (2 p - 1)``."""
-        return self._amplitude * (logits.float() / 2).tanh()
+        known = [before / self._amplitude] if self._self_condition else []
+        return self.unet.features(torch.cat([scaled, *known, told.feature], dim=1), told.condition, t)
 
     def _error(self, logits: Tensor, draws: Draws) -> Tensor:
         """Balanced cross entropy against the share of each cell, weighted as in the segmentation loss."""

@@ -4,6 +4,7 @@ Dimension letters: B batch, C channels, D depth bins, h w feature rows and colum
 Z X BEV rows (row 0 nearest) and columns.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -18,6 +19,9 @@ from diffbev_engine.models.layout import LayoutDiffusion
 from diffbev_engine.models.lift_splat import LiftSplat
 from diffbev_engine.models.settings import ModelSettings
 
+_SMALLEST = 1e-7
+"""Probability that an average of samples is held above, so that it has logits."""
+
 
 class ModelOutput(NamedTuple):
     """What a network returns for a batch."""
@@ -28,6 +32,8 @@ class ModelOutput(NamedTuple):
     """(B, D, h, w) unnormalised scores of the depth bins."""
     noise_error: Tensor | None = None
     """Ldiff, a float32 scalar; None where no draws for it were given."""
+    spread: Tensor | None = None
+    """(B, 14, Z, X) float32, standard deviation of the probability over the samples of ``sample``."""
 
 
 class BEVEncoder(nn.Module):
@@ -91,17 +97,37 @@ class BEVModel(nn.Module):
             intrinsics: (B, 3, 3) pixels, for that size.
             draws: Noise of the diffusion, from ``diffusion``'s own methods; a baseline needs none.
         """
-        if images.shape[-2:] != self.image_size:
-            raise ValueError(f"images are {tuple(images.shape[-2:])}, the model is for {self.image_size}")
-        features = self.backbone(images)  # B x C x h x w
-        bev, depth_logits = self.lift(features, intrinsics)  # B x C x Z x X
-        bev = self.bev_encoder(bev)
+        bev, depth_logits = self._encode(images, intrinsics)
         if self.diffusion is None:
             return ModelOutput(self.head(bev), depth_logits)
         if draws is None:
             raise ValueError("a model with diffusion needs draws")
         refined = self.diffusion(bev, self.lift.depth_mass(depth_logits, intrinsics), draws)
         return ModelOutput(self.head(refined.feature), depth_logits, refined.noise_error)
+
+    def sample(self, images: Tensor, intrinsics: Tensor, draws: Sequence[Draws]) -> ModelOutput:
+        """Average the probabilities of several maps, one for each of ``draws``, of the same images.
+
+        Args:
+            images: as in ``forward``.
+            intrinsics: as in ``forward``.
+            draws: noise of each map, from ``diffusion.evaluation_draws``.
+        """
+        assert self.diffusion is not None
+        bev, depth_logits = self._encode(images, intrinsics)
+        mass = self.lift.depth_mass(depth_logits, intrinsics)
+        maps = [self.head(self.diffusion(bev, mass, each).feature).float().sigmoid() for each in draws]
+        probability = torch.stack(maps)  # samples x B x 14 x Z x X
+        spread, mean = torch.std_mean(probability, dim=0, correction=0)
+        return ModelOutput(mean.logit(eps=_SMALLEST), depth_logits, spread=spread)
+
+    def _encode(self, images: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
+        """The BEV feature (B, C, Z, X) and the scores of the depth bins (B, D, h, w)."""
+        if images.shape[-2:] != self.image_size:
+            raise ValueError(f"images are {tuple(images.shape[-2:])}, the model is for {self.image_size}")
+        features = self.backbone(images)  # B x C x h x w
+        bev, depth_logits = self.lift(features, intrinsics)  # B x C x Z x X
+        return self.bev_encoder(bev), depth_logits
 
 
 def build_model(settings: ModelSettings, image_size: tuple[int, int]) -> BEVModel:

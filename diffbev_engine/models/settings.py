@@ -88,6 +88,10 @@ class DiffusionSettings(StrictSettings):
     """``none``: the control, the same network without noise, in one deterministic pass."""
     aligned: bool = True
     """``layout``: train head and U-Net also on the network's own estimates, which later steps begin with."""
+    calibrated: bool = False
+    """``layout``: sample with probabilities that the class weights of the loss are taken out of."""
+    self_condition: bool = False
+    """``layout``: tell the U-Net its estimate of the step before (Chen et al., ICLR 2023)."""
     amplitude: PositiveFloat = 0.5
     """``layout``: size of the analog bits; the smaller, the more the map has to come from the condition."""
     condition: Literal["O", "S", "O+S"] = "S"

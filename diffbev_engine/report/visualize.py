@@ -162,7 +162,7 @@ def load_models(
         settings = source.settings
         model = build_model(settings.model.without_pretrained(), settings.data.image_size)
         checkpoint = load_checkpoint(source.checkpoint)
-        load_weights(model, checkpoint.model, source.checkpoint)
+        load_weights(model, checkpoint.evaluated_weights, source.checkpoint)
         predict = predictor(model.to(device).eval(), settings.precision, device)
         loaded.append(LoadedModel(source, predict, checkpoint.iteration))
     return loaded

@@ -59,12 +59,21 @@ class Checkpoint:
     evaluated: bool
     """Whether the evaluation due at this iteration has been done."""
     settings: dict[str, Any]
+    ema: dict[str, Tensor] = field(default_factory=dict)
+    """Moving average of ``model``; empty where none is kept."""
+
+    @property
+    def evaluated_weights(self) -> dict[str, Tensor]:
+        """Those that evaluation in training scores, and everything else that predicts."""
+        return self.ema or self.model
 
 
 _KINDS: dict[str, type] = {
     **{"iteration": int, "evaluated": bool, "random": list},
-    **dict.fromkeys(("model", "optimizer", "scaler", "meter", "best", "settings"), dict),
+    **dict.fromkeys(("model", "optimizer", "scaler", "meter", "best", "settings", "ema"), dict),
 }
+_ADDED: dict[str, Any] = {"ema": {}}
+"""Fields that checkpoints of earlier versions lack."""
 _KEYS = {"optimizer": ("state", "param_groups"), "meter": ("sums", "count"), "best": ("miou", "step")}
 assert _KINDS.keys() == {each.name for each in fields(Checkpoint)}, "every field is checked"
 
@@ -230,6 +239,7 @@ def _checkpoint(path: Path, content: object, *, to_resume: bool) -> Checkpoint:
     if version > FORMAT:
         reason = f"was written by a newer version (format {version}; this version reads {FORMAT})"
         raise UnusableCheckpointError(path, reason, "Update diffbev-engine to use it.")
+    content = {**_ADDED, **content}
     missing = [name for name in _KINDS if name not in content]
     parts = _KEYS if to_resume else {"best": _KEYS["best"]}
     missing += [
@@ -238,11 +248,12 @@ def _checkpoint(path: Path, content: object, *, to_resume: bool) -> Checkpoint:
     if missing:
         raise UnusableCheckpointError(path, f"lacks the field {missing[0]!r}")
     wrong = next((name for name, kind in _KINDS.items() if not isinstance(content[name], kind)), None)
-    if wrong or not all(map(_is_whole, content["model"].values())):
+    if wrong or not all(map(_is_whole, [*content["model"].values(), *content["ema"].values()])):
         raise UnusableCheckpointError(path, f"has a damaged field {wrong or 'model'!r}")
     values = {name: content[name] for name in _KINDS}
+    weights = {name: _unwrapped(content[name]) for name in ("model", "ema")}
     best = Best(**{key: content["best"][key] for key in _KEYS["best"]})
-    return Checkpoint(**{**values, "model": _unwrapped(content["model"]), "best": best})
+    return Checkpoint(**{**values, **weights, "best": best})
 
 
 def _is_whole(tensor: object) -> bool:
@@ -272,7 +283,7 @@ def _unwrapped(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _require_finite(path: Path, checkpoint: Checkpoint) -> None:
-    for name, tensor in checkpoint.model.items():
+    for name, tensor in [*checkpoint.model.items(), *checkpoint.ema.items()]:
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
             raise UnusableCheckpointError(path, f"holds NaN or infinite weights ({name})")
 

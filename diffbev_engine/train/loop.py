@@ -13,7 +13,7 @@ from diffbev_engine.models.model import BEVModel
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.status import RunState
 from diffbev_engine.train import random_state
-from diffbev_engine.train.checkpoint import Best, Checkpoint, Progress, load_weights
+from diffbev_engine.train.checkpoint import Best, Checkpoint, Progress
 from diffbev_engine.train.clock import StepClock
 from diffbev_engine.train.depth_watch import DepthWatch
 from diffbev_engine.train.distributed import Processes
@@ -72,8 +72,7 @@ class TrainingLoop:
 
     def restore(self, checkpoint: Checkpoint, origin: Path) -> None:
         """Continue from ``checkpoint`` bit for bit: weights, optimizer, random numbers, running means."""
-        load_weights(self._step.model, checkpoint.model, origin)
-        self._step.load_state(checkpoint.optimizer, checkpoint.scaler, origin)
+        self._step.load_state(checkpoint, origin)
         self._meter.load_state(checkpoint.meter)
         rank = self._processes.shard.rank
         if rank < len(checkpoint.random) and checkpoint.random[rank] is not None:
@@ -214,7 +213,7 @@ class TrainingLoop:
             self._recorder.status.update(state=RunState.EVALUATING, step=step)
         try:
             scores = self._evaluate(
-                self._step.model, self._after_evaluated_batch, self._while_evaluation_waits
+                self._step.evaluated_model, self._after_evaluated_batch, self._while_evaluation_waits
             )
         except Exception as error:
             if not is_dead_worker(error):

@@ -51,6 +51,13 @@ class LrSettings(StrictSettings):
     warmup_ratio: Annotated[float, Field(ge=0.0, le=1.0)] = 1e-6
 
 
+class EmaSettings(StrictSettings):
+    """Exponential moving average of the weights, which is what gets evaluated."""
+
+    decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.999
+    """Share of the average that stays in an iteration; smaller at first: 1 - n^(-2/3) after n iterations."""
+
+
 class CheckpointSettings(StrictSettings):
     """When checkpoints are written and how many are kept."""
 

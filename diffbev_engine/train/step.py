@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 
 from diffbev_engine.config.settings import Settings
@@ -21,6 +22,7 @@ from diffbev_engine.models.model import BEVModel, ModelOutput
 from diffbev_engine.models.photometric import distort, draw_distortion, normalise
 from diffbev_engine.models.seeding import seeded_generator
 from diffbev_engine.models.settings import ModelSettings
+from diffbev_engine.train.checkpoint import Checkpoint, load_weights
 from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.optimizer import (
     build_optimizer,
@@ -70,11 +72,23 @@ class TrainingStep:
         self.model = model
         self._settings = settings
         self._processes = processes
+        self._average: ModelEmaV3 | None = None
+        if settings.ema:
+            # Of batch norm's running averages too: they belong to the averaged weights.
+            self._average = ModelEmaV3(model, settings.ema.decay, use_warmup=True)
         self._parallel = model if processes.control is None else nn.parallel.DistributedDataParallel(model)
         self._segmentation_loss = SegmentationLoss(settings.model.loss).to(processes.device)
         self.optimizer = build_optimizer(model, settings.optimizer)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=settings.precision == "fp16")
         self.restore_point = RestorePoint(model, processes.device)
+
+    @property
+    def evaluated_model(self) -> BEVModel:
+        """The model that is scored: with averaged weights where an average is kept."""
+        if self._average is None:
+            return self.model
+        averaged: BEVModel = self._average.module
+        return averaged
 
     def run(self, iteration: int, batches: list[Batch]) -> tuple[dict[str, Tensor], Tensor]:
         """Do one optimizer step on ``batches``, whose gradients are averaged.
@@ -101,7 +115,10 @@ class TrainingStep:
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0) + value.detach() / len(batches)
         with self.restore_point.updating(iteration + 1):
-            return sums, self._apply_gradients()
+            norm = self._apply_gradients()
+            if self._average is not None:
+                self._average.update(self.model, iteration + 1)
+            return sums, norm
 
     def _without_reduction(self) -> AbstractContextManager[None]:
         """Keep gradients local: only the last backward of an iteration averages them."""
@@ -154,16 +171,19 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 
-    def load_state(self, optimizer: dict[str, Any], scaler: dict[str, Any], origin: Path) -> None:
-        """Continue the optimizer and the loss scaler; the settings of this start apply.
+    def load_state(self, checkpoint: Checkpoint, origin: Path) -> None:
+        """Continue weights, their average, optimizer and loss scaler; the settings of this start apply.
 
         Raises:
-            UsageError: the state belongs to other parameters.
+            UsageError: the state belongs to another network.
         """
+        load_weights(self.model, checkpoint.model, origin)
+        if self._average is not None:  # which begins here where the checkpoint has none
+            load_weights(self._average.module, checkpoint.evaluated_weights, origin)
         try:
-            load_optimizer_state(self.optimizer, optimizer)
-            if scaler and self.scaler.is_enabled():  # empty where the checkpoint was not trained in fp16
-                self.scaler.load_state_dict(scaler)
+            load_optimizer_state(self.optimizer, checkpoint.optimizer)
+            if checkpoint.scaler and self.scaler.is_enabled():  # empty where it was not trained in fp16
+                self.scaler.load_state_dict(checkpoint.scaler)
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise UsageError(
                 f"{origin}: the optimizer state does not fit the model ({error}). Use the configuration it "
@@ -176,4 +196,5 @@ class TrainingStep:
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
+            "ema": {} if self._average is None else self._average.module.state_dict(),
         }

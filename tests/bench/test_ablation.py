@@ -51,6 +51,8 @@ def test_a_campaign_trains_scores_and_times_every_variant(campaign, depth_root):
     assert baseline["speed"]["inference_ms"].keys() == {"0"}
     assert diffbev["speed"]["inference_ms"].keys() == {"3"}
     assert diffbev["depth"]["rmse_m"] > 0
+    assert diffbev["masks"].keys() == {"fov", "unseen"}
+    assert "mIoU unseen (gap)" in table
     for variant in ("baseline", "diffbev_S"):
         run = json.loads((out / variant / "seed_0" / "run.json").read_text())
         assert run["config"]["data_root"] == str(depth_root)

@@ -16,6 +16,7 @@ from diffbev_engine.evaluate.run import (
     evaluate_checkpoint,
     evaluate_model,
     evaluation_in_training,
+    network,
     predictor,
 )
 from diffbev_engine.train.distributed import Processes
@@ -160,3 +161,35 @@ def test_steps_that_are_no_numbers_are_wrong_usage(steps):
     result = CliRunner().invoke(command, ["config.py", "weights.pth", "--steps", steps])
     assert result.exit_code == 2
     assert "comma-separated list" in result.output
+
+
+def test_samples_are_averaged_and_their_spread_scored(diffusion_settings, saved):
+    _, checkpoint = saved(diffusion_settings)
+    tables = [evaluate_checkpoint(diffusion_settings, checkpoint, "val", SINGLE, samples=n) for n in (1, 3)]
+    one, three = (json.loads(json.dumps(table.to_json())) for table in tables)
+    assert one["uncertainty"]["pon"]["auroc_spread"] is None
+    assert three["masks"] != one["masks"]
+    assert three["provenance"]["samples_averaged"] == 3
+    assert all(0 < three["uncertainty"][mask]["auroc_spread"] < 1 for mask in ("pon", "fov", "unseen"))
+    told = tables[1].to_text()
+    assert "mean of 3 samples" in told
+    assert f"ECE {three['uncertainty']['pon']['ece']:.4f}" in told
+
+
+def test_the_mean_of_samples_is_that_of_their_seeds(model, records):
+    model.eval()
+    batch = collate([load_sample(records[0], (64, 96))])
+    with torch.inference_mode():
+        alone = [network(model, "fp32", CPU, seed)(batch).logits.sigmoid() for seed in (2, 3)]
+        both = network(model, "fp32", CPU, 1, samples=2)(batch)
+    torch.testing.assert_close(both.logits.sigmoid(), torch.stack(alone).mean(0))
+    torch.testing.assert_close(both.spread, (alone[0] - alone[1]).abs() / 2)
+
+
+@pytest.mark.parametrize("process", [None, "none"])
+def test_samples_of_what_is_not_random_are_refused(tiny_settings, diffusion_settings, saved, process):
+    content = diffusion_settings.model_dump()
+    content["model"]["diffusion"]["process"] = process
+    settings = type(tiny_settings).model_validate(content) if process else tiny_settings
+    with pytest.raises(UsageError, match="--samples"):
+        evaluate_checkpoint(settings, saved(settings)[1], "val", SINGLE, samples=2)

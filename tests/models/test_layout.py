@@ -75,7 +75,7 @@ def test_the_encoder_learns_from_the_map_and_the_estimates_carry_no_gradient():
     refined = one(feature, mass, drawn(one, classes, valid, known))
     (gradient,) = torch.autograd.grad(refined.noise_error, feature)
     assert gradient.abs().max() > 0
-    x, _ = one._task_input(_told(one, feature, mass), drawn(one, classes, valid, known))
+    x, *_ = one._task_input(_told(one, feature, mass), drawn(one, classes, valid, known))
     assert not x.requires_grad
 
 
@@ -91,20 +91,46 @@ def test_half_of_the_task_begins_with_noise_and_the_rest_with_estimates():
     draws = drawn(one, classes, valid, known)
     begins = draws.task_times == one.process.timesteps
     assert 16 < begins.sum() < 48
-    x, t = one._task_input(_told(one, feature, mass), draws)
+    x, before, t = one._task_input(_told(one, feature, mass), draws)
     assert torch.equal(t, draws.task_times)
     assert torch.equal(x[begins], draws.start[begins])
-    prior = one._bits(torch.logit(torch.tensor(CLASS_PRIORS)))[:, None, None].expand(NUM_CLASSES, *SIZE)
+    assert not before[begins].any()
+    prior = 0.5 * (2 * torch.tensor(CLASS_PRIORS) - 1)[:, None, None].expand(NUM_CLASSES, *SIZE)
+    torch.testing.assert_close(before[~begins], prior.expand(len(before[~begins]), -1, -1, -1))
     again = one.process.add_noise(prior.expand(64, -1, -1, -1), t, draws.start)
     torch.testing.assert_close(x[~begins], again[~begins])
     plain = module(aligned=False)
-    x, t = plain._task_input(_told(plain, feature, mass), draws)
+    x, before, t = plain._task_input(_told(plain, feature, mass), draws)
     assert torch.equal(x, draws.start)
+    assert not before.any()
     assert set(t.tolist()) == {plain.process.timesteps}
 
 
-def test_it_learns_a_map_and_more_steps_do_not_unlearn_it():
-    one, (feature, mass, classes, valid, known) = module(timesteps=100), scene()
+def test_calibrated_estimates_are_the_share_of_cells_although_the_loss_overrates_rare_classes():
+    one, (feature, mass, classes, valid, known) = module(calibrated=True), scene()
+    share, prior = 0.2, CLASS_PRIORS[0]
+    logit = torch.linspace(-5, 5, 20_001)
+    weight = prior**-0.5
+    loss = -share * weight * logit.sigmoid().log() - (1 - share) * (-logit).sigmoid().log()
+    with torch.no_grad():
+        one.unet.leave.bias[0] = logit[loss.argmin()]  # what training arrives at
+    told, start = _told(one, feature, mass), drawn(one, classes, valid, known).start
+    estimate = one._estimate(start, torch.zeros_like(start), told, one._full(1000, start))
+    assert estimate[:, 0].mean().item() == pytest.approx(0.5 * (2 * share - 1), abs=1e-3)
+
+
+def test_the_estimate_of_the_step_before_is_told():
+    one, (feature, mass, *_) = module(self_condition=True).eval(), scene()
+    torch.nn.init.normal_(one.unet.leave.weight, std=0.1)
+    told, start = _told(one, feature, mass), torch.zeros(2, NUM_CLASSES, *SIZE)
+    t = one._full(500, start)
+    first, second = (one._hidden(start, before, told, t) for before in (start, start + 0.5))
+    assert (first - second).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("changes", [{}, {"calibrated": True, "self_condition": True}])
+def test_it_learns_a_map_and_more_steps_do_not_unlearn_it(changes):
+    one, (feature, mass, classes, valid, known) = module(timesteps=100, **changes), scene()
     optimizer = torch.optim.AdamW(one.parameters(), lr=3e-3)
     for number in range(60):
         error = one(feature, mass, drawn(one, classes, valid, known, seed=number)).noise_error

@@ -6,8 +6,12 @@ import pytest
 import torch
 
 from diffbev_engine.core.errors import DiffBEVError, UsageError
-from diffbev_engine.evaluate.run import evaluation_in_training
-from diffbev_engine.train.train import TrainingJob, train
+from diffbev_engine.dataset.order import ALONE
+from diffbev_engine.evaluate.run import evaluate_checkpoint, evaluation_in_training
+from diffbev_engine.train.checkpoint import load_checkpoint
+from diffbev_engine.train.distributed import Processes
+from diffbev_engine.train.settings import EmaSettings
+from diffbev_engine.train.train import TrainingJob, build_step, train
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +24,7 @@ def settings(tiny_settings):
                 update={"interval": 1, "max_keep_ckpts": 9}
             ),
             "log_config": tiny_settings.log_config.model_copy(update={"interval": 2}),
+            "ema": EmaSettings(decay=0.7),
         }
     )
 
@@ -47,6 +52,22 @@ def test_resuming_gives_the_same_bits(settings, uninterrupted, tmp_path, iterati
     assert _losses(tmp_path) == {
         step: row for step, row in _losses(uninterrupted).items() if int(step) > iteration
     }
+
+
+def test_an_average_of_the_weights_is_kept_and_scored(settings, uninterrupted):
+    saved = [torch.load(uninterrupted / f"iter_{n}.pth", weights_only=True) for n in range(1, 7)]
+    name = "head.stage1.0.conv1.weight"
+    average = saved[0]["model"][name]
+    for number, each in enumerate(saved[1:], 2):
+        average = torch.lerp(average, each["model"][name], 1 - min(0.7, 1 - number ** (-2 / 3)))
+        torch.testing.assert_close(each["ema"][name], average)
+    assert (average - each["model"][name]).abs().max() > 1e-5
+    last, alone = uninterrupted / "iter_6.pth", Processes(torch.device("cpu"), ALONE)
+    step = build_step(settings, alone, resuming=True)
+    step.load_state(load_checkpoint(last), last)
+    assert torch.equal(step.evaluated_model.state_dict()[name], each["ema"][name])
+    scored = evaluate_checkpoint(settings, last, "val", alone).rows[0].first
+    assert scored.provenance["weights"] == "moving average"
 
 
 def test_rows_after_the_checkpoint_are_written_once(settings, tmp_path):
