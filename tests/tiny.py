@@ -60,3 +60,18 @@ def tiny_settings_for(root: Path) -> Settings:
         log_config={"interval": 1},
         precision="fp32",
     )
+
+
+def trained(settings):
+    """A model with weights as if it had been trained: no layer is the identity, every class is found."""
+    import torch
+
+    from diffbev_engine.models.model import build_model
+
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(1)
+        model = build_model(settings.model, settings.data.image_size)
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.15)
+        model.head.classifier.bias.zero_()
+    return model

@@ -13,6 +13,7 @@ _LAYOUT = "model.diffusion.target='layout'"
 _NO_NOISE = "model.diffusion.process='none'"
 _SKIPS = "model.diffusion.condition_skips=True"
 _CALIBRATED = "model.diffusion.calibrated=True"
+_CONCAT = "model.diffusion.fusion.type='concat'"
 _SELF = "model.diffusion.self_condition=True"
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -21,7 +22,7 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "diffbev_O": (_CONDITION_O,),
     "diffbev_S": (_CONDITION_S,),
     "diffbev_O+S": ("model.diffusion.condition='O+S'",),
-    "diffbev_S_concat": (_CONDITION_S, "model.diffusion.fusion.type='concat'"),
+    "diffbev_S_concat": (_CONDITION_S, _CONCAT),
     "diffbev_S_add": (_CONDITION_S, "model.diffusion.fusion.type='add'"),
     "unet_plain": (_CONDITION_O, _NO_NOISE),
     "layout_plain": (_CONDITION_O, _LAYOUT, _NO_NOISE),
@@ -31,6 +32,9 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "layout_skips": (_CONDITION_O, _LAYOUT, _SKIPS),
     "layout_plain_skips": (_CONDITION_O, _LAYOUT, _NO_NOISE, _SKIPS),
     "layout_calibrated": (_CONDITION_O, _LAYOUT, _CALIBRATED),
+    "layout_plain_concat": (_CONDITION_O, _LAYOUT, _NO_NOISE, _CONCAT),
+    "layout_concat": (_CONDITION_O, _LAYOUT, _CALIBRATED, _CONCAT),
+    "layout_self_concat": (_CONDITION_O, _LAYOUT, _CALIBRATED, _SELF, _CONCAT),
     "layout_self": (_CONDITION_O, _LAYOUT, _CALIBRATED, _SELF),
     "layout_self_skips": (_CONDITION_O, _LAYOUT, _CALIBRATED, _SELF, _SKIPS),
     "diffusion_only": (_CONDITION_S, "model.depth_loss=None", "data.load_depth=False"),

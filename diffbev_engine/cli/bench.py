@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from diffbev_engine.cli import bench_ablation, bench_diffbev
+from diffbev_engine.cli import bench_ablation, bench_diffbev, bench_interventions
 from diffbev_engine.cli.options import gpu_ids_option, json_option, set_option
 
 _FRAMES = (900, 1600)
@@ -20,6 +20,7 @@ def command() -> None:
 
 command.add_command(bench_ablation.command, "ablation")
 command.add_command(bench_diffbev.command, "diffbev")
+command.add_command(bench_interventions.command, "interventions")
 
 
 @command.command()

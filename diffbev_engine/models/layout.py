@@ -20,6 +20,7 @@ Dimension letters: B batch, C channels, K classes, Z X rows and columns of the B
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -89,9 +90,9 @@ class LayoutDiffusion(nn.Module):
             depth_mass: (B, 1, Z, X) splatted depth distribution.
             draws: The random numbers; with ``layout`` Ldiff is computed too.
         """
-        told = _Told(standardise(feature), self.condition(feature, depth_mass))
+        told = self.told(feature, depth_mass)
         if draws.layout is None:
-            return Refined(self.fusion(feature, self._sample(told, draws.start)), None)
+            return Refined(self.fusion(feature, self.sample(told, draws.start)), None)
         if self._deterministic:
             x = torch.zeros_like(draws.start)
             hidden = self._hidden(x, x, told, self._full(self.process.timesteps, x))
@@ -107,7 +108,16 @@ class LayoutDiffusion(nn.Module):
         error = (self._error(task, draws) + self._error(other, draws)) / 2
         return Refined(self.fusion(feature, both.chunk(2)[0]), error)
 
-    def _sample(self, told: "_Told", start: Tensor) -> Tensor:
+    def told(self, feature: Tensor, depth_mass: Tensor) -> "Told":
+        """What the U-Net is told of images, from the arguments of ``forward``."""
+        return Told(standardise(feature), self.condition(feature, depth_mass))
+
+    def recover(self, layout: Tensor, told: "Told", t: Tensor, noise: Tensor) -> Tensor:
+        """The U-Net's feature (B, C, Z, X) for a given map (B, K, Z, X), 0 to 1, noised to ``t`` (B,)."""
+        x = self.process.add_noise(self._amplitude * (2 * layout - 1), t, noise)
+        return self._hidden(x, torch.zeros_like(x), told, t)
+
+    def sample(self, told: "Told", start: Tensor) -> Tensor:
         """The U-Net's feature (B, C, Z, X) at the last step of the sampler, from pure noise."""
         times = ddim_times(self.process.timesteps, 1 if self._deterministic else self.steps)
         before = torch.zeros_like(start)
@@ -119,7 +129,7 @@ class LayoutDiffusion(nn.Module):
                 x, t = self.process.ddim_step(x, before, t, earlier_t), earlier_t
         return self._hidden(x, before, told, t)
 
-    def _task_input(self, told: "_Told", draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+    def _task_input(self, told: "Told", draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """What the task's map is recovered from in training, the estimate before it, and at which times."""
         x, nothing = draws.start, torch.zeros_like(draws.start)
         last = self._full(self.process.timesteps, x)
@@ -131,12 +141,12 @@ class LayoutDiffusion(nn.Module):
         begins = (draws.task_times == self.process.timesteps)[:, None, None, None]
         return torch.where(begins, x, later), torch.where(begins, nothing, estimate), draws.task_times
 
-    def _estimate(self, x_t: Tensor, before: Tensor, told: "_Told", t: Tensor) -> Tensor:
+    def _estimate(self, x_t: Tensor, before: Tensor, told: "Told", t: Tensor) -> Tensor:
         """The expected analog bits, ``amplitude * (2 p - 1)``."""
         logits = self.unet.leave(self._hidden(x_t, before, told, t)).float()
         return self._amplitude * ((logits - self._overrated[:, None, None]) / 2).tanh()
 
-    def _hidden(self, x_t: Tensor, before: Tensor, told: "_Told", t: Tensor) -> Tensor:
+    def _hidden(self, x_t: Tensor, before: Tensor, told: "Told", t: Tensor) -> Tensor:
         """The U-Net's feature for x_t, which is brought to unit variance (as if bits were independent)."""
         signal, noise = self.process.at(t, x_t)
         scaled = x_t * (self._amplitude**2 * signal.square() + noise.square()).rsqrt()
@@ -168,14 +178,17 @@ class LayoutDiffusion(nn.Module):
         return torch.full((len(like),), time, device=like.device)
 
 
-class _Told:
-    """What the U-Net is told of an image, next to the noised map."""
+class Told(NamedTuple):
+    """What the U-Net is told of images, next to the noised map."""
 
-    def __init__(self, feature: Tensor, condition: Tensor) -> None:
-        self.feature, self.condition = feature, condition  # B x C x Z x X each
+    feature: Tensor
+    """(B, C, Z, X), standardised."""
+    condition: Tensor
+    """(B, C, Z, X)."""
 
-    def twice(self) -> "_Told":
-        return _Told(torch.cat([self.feature, self.feature]), torch.cat([self.condition, self.condition]))
+    def twice(self) -> "Told":
+        """For a batch that holds each image twice."""
+        return Told(torch.cat([self.feature, self.feature]), torch.cat([self.condition, self.condition]))
 
 
 def with_layout(draws: Draws, classes: Tensor, valid: Tensor, known: Tensor) -> Draws:

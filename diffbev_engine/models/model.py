@@ -97,7 +97,7 @@ class BEVModel(nn.Module):
             intrinsics: (B, 3, 3) pixels, for that size.
             draws: Noise of the diffusion, from ``diffusion``'s own methods; a baseline needs none.
         """
-        bev, depth_logits = self._encode(images, intrinsics)
+        bev, depth_logits = self.encode(images, intrinsics)
         if self.diffusion is None:
             return ModelOutput(self.head(bev), depth_logits)
         if draws is None:
@@ -114,14 +114,14 @@ class BEVModel(nn.Module):
             draws: noise of each map, from ``diffusion.evaluation_draws``.
         """
         assert self.diffusion is not None
-        bev, depth_logits = self._encode(images, intrinsics)
+        bev, depth_logits = self.encode(images, intrinsics)
         mass = self.lift.depth_mass(depth_logits, intrinsics)
         maps = [self.head(self.diffusion(bev, mass, each).feature).float().sigmoid() for each in draws]
         probability = torch.stack(maps)  # samples x B x 14 x Z x X
         spread, mean = torch.std_mean(probability, dim=0, correction=0)
         return ModelOutput(mean.logit(eps=_SMALLEST), depth_logits, spread=spread)
 
-    def _encode(self, images: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, images: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
         """The BEV feature (B, C, Z, X) and the scores of the depth bins (B, D, h, w)."""
         if images.shape[-2:] != self.image_size:
             raise ValueError(f"images are {tuple(images.shape[-2:])}, the model is for {self.image_size}")

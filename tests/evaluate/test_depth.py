@@ -14,7 +14,7 @@ from diffbev_engine.evaluate.run import evaluate_model, evaluation_in_training
 from diffbev_engine.models.model import build_model
 from diffbev_engine.prepare.depth import empty_depth, write_depth
 from diffbev_engine.train.distributed import Processes
-from tests.evaluate.conftest import trained
+from tests.tiny import trained
 
 CPU = torch.device("cpu")
 SINGLE = Processes(CPU, ALONE)

@@ -20,7 +20,7 @@ from diffbev_engine.evaluate.run import (
     predictor,
 )
 from diffbev_engine.train.distributed import Processes
-from tests.evaluate.conftest import trained
+from tests.tiny import trained
 
 CPU = torch.device("cpu")
 SINGLE = Processes(CPU, ALONE)

@@ -1,0 +1,172 @@
+"""What the head makes of the diffusion: scores of one checkpoint with the denoised feature replaced.
+
+If a perfect denoiser does not score better than the network's own, a better denoiser cannot help; if zero
+or another image's feature scores the same, the head does not use it.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.format import points
+from diffbev_engine.core.progress import progress
+from diffbev_engine.dataset.loader import BEVDataset, evaluation_loader
+from diffbev_engine.dataset.records import Split, read_records
+from diffbev_engine.dataset.sample import Batch
+from diffbev_engine.evaluate.counts import CountStream
+from diffbev_engine.evaluate.reproducible import reproducible_kernels
+from diffbev_engine.evaluate.result import MASK_NAMES
+from diffbev_engine.evaluate.run import DEFAULT_SEED
+from diffbev_engine.models.diffbev import DiffBEV
+from diffbev_engine.models.diffusion import standardise
+from diffbev_engine.models.layout import LayoutDiffusion, Told
+from diffbev_engine.models.model import BEVModel, build_model
+from diffbev_engine.models.photometric import normalise
+from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
+from diffbev_engine.train.distributed import Processes, device_name
+from diffbev_engine.train.step import autocast
+
+INTERVENTIONS = {
+    "as trained": "nothing is replaced",
+    "perfect": "what a perfect denoiser would return",
+    "zero": "zeros instead of the denoised feature",
+    "noise": "normal noise of the same variance instead of it",
+    "other image": "the denoised feature of the next image of the batch",
+    "not fused": "the BEV feature alone goes to the head",
+    "no condition": "the denoiser is told nothing of the image",
+    "other condition": "the denoiser is told of the next image of the batch",
+}
+
+
+@dataclass(frozen=True)
+class Interventions:
+    """Scores under each intervention."""
+
+    checkpoint: str
+    device: str
+    images: int
+    target: str
+    mask: str
+    miou: dict[str, dict[str, float]]
+    """Intervention to ignore mask to mIoU, 0 to 1."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for a JSON file."""
+        return {**vars(self), "meaning": INTERVENTIONS}
+
+    def to_text(self) -> str:
+        """A table for people, in percent points."""
+        masks = list(self.miou["as trained"])
+        lines = [f"{'intervention':<18}" + "".join(f"{'mIoU ' + mask:>14}" for mask in masks)]
+        for name, scores in self.miou.items():
+            cells = "".join(f"{points(scores[mask], 2):>14}" for mask in masks)
+            lines.append(f"{name:<18}{cells}   {INTERVENTIONS[name]}")
+        perfect = {"feature": "its own input, undisturbed", "layout": "found in the ground truth"}[
+            self.target
+        ]
+        return "\n".join([*lines, f"{self.images} images, {self.device}; perfect: {perfect}"])
+
+
+def intervene(settings: Settings, checkpoint: Path, split: Split, processes: Processes) -> Interventions:
+    """Score ``checkpoint`` under every intervention; noise is that of an evaluation.
+
+    Raises:
+        UsageError: the model has no diffusion, or another architecture than the settings'.
+        DiffBEVError: a damaged checkpoint or data file.
+    """
+    if settings.model.diffusion is None or settings.model.diffusion.process == "none":
+        raise UsageError("this configuration has no diffusion to intervene in (see model.diffusion).")
+    device = processes.device
+    records = read_records(settings.data_root, split, settings.data.cameras)
+    model = build_model(settings.model.without_pretrained(), settings.data.image_size)
+    load_weights(model, load_checkpoint(checkpoint).evaluated_weights, checkpoint)
+    model.to(device).eval()
+    batch_size = settings.evaluation.samples_per_gpu or settings.data.samples_per_gpu
+    data = settings.data.model_copy(update={"load_depth": False})
+    streams = {name: {mask: CountStream(device) for mask in MASK_NAMES} for name in INTERVENTIONS}
+    done = 0
+    loader = evaluation_loader(BEVDataset(records, data), batch_size, settings.data.workers_per_gpu)
+    with closing(loader) as batches, progress(len(records), "intervene") as show:
+        for batch in batches:
+            if batch is None:
+                continue
+            moved = batch.to(device)
+            for name, logits in _predict(model, moved, settings.precision).items():
+                for mask, stream in streams[name].items():
+                    stream.add(logits, moved.classes(), moved.valid(mask), moved.known)
+            done += len(batch.tokens)
+            show(done)
+    return Interventions(
+        checkpoint=str(checkpoint),
+        device=device_name(device),
+        images=len(records),
+        target=settings.model.diffusion.target,
+        mask=settings.evaluation.mask,
+        miou={
+            name: {mask: stream.result().miou for mask, stream in masks.items()}
+            for name, masks in streams.items()
+        },
+    )
+
+
+@torch.inference_mode()
+def _predict(model: BEVModel, batch: Batch, precision: str) -> dict[str, Tensor]:
+    """The logits (B, 14, Z, X) under every intervention."""
+    module, device = model.diffusion, batch.images.device
+    assert module is not None
+    draws = module.evaluation_draws(batch.tokens, DEFAULT_SEED, device)
+    images = normalise(batch.images, model.pixel_mean, model.pixel_std)
+    with reproducible_kernels(), autocast(device, precision):
+        feature, depth_logits = model.encode(images, batch.intrinsics)
+        mass = model.lift.depth_mass(depth_logits, batch.intrinsics)
+        if isinstance(module, LayoutDiffusion):
+            denoised, perfect, other_told = _of_layout(module, feature, mass, draws.start, batch)
+        else:
+            denoised, perfect, other_told = _of_feature(module, feature, mass, draws)
+        noise = torch.randn_like(denoised) * denoised.std()
+        replaced = {
+            "as trained": denoised,
+            "perfect": perfect,
+            "zero": torch.zeros_like(denoised),
+            "noise": noise,
+            "other image": denoised.roll(1, 0),
+            "no condition": other_told(torch.zeros_like),
+            "other condition": other_told(lambda told: told.roll(1, 0)),
+        }
+        fused = {name: module.fusion(feature, each) for name, each in replaced.items()}
+        return {name: model.head({**fused, "not fused": feature}[name]) for name in INTERVENTIONS}
+
+
+Denoise = Callable[[Callable[[Tensor], Tensor]], Tensor]
+"""Denoises once more with what it is told changed."""
+
+
+def _of_feature(module: DiffBEV, feature: Tensor, mass: Tensor, draws: Any) -> tuple[Tensor, Tensor, Denoise]:
+    target, condition = standardise(feature), module.condition(feature, mass)
+
+    def told(change: Callable[[Tensor], Tensor]) -> Tensor:
+        return module.denoise(target, change(condition), draws)[0]
+
+    return module.denoise(target, condition, draws)[0], target, told
+
+
+def _of_layout(
+    module: LayoutDiffusion, feature: Tensor, mass: Tensor, start: Tensor, batch: Batch
+) -> tuple[Tensor, Tensor, Denoise]:
+    told = module.told(feature, mass)
+    annotated = batch.known[:, :, None, None]
+    truth = F.avg_pool2d((batch.classes() & annotated).float(), 2)
+    almost_clean = torch.ones(len(start), dtype=torch.int64, device=start.device)
+
+    def retold(change: Callable[[Tensor], Tensor]) -> Tensor:
+        return module.sample(Told(*map(change, told)), start)
+
+    return module.sample(told, start), module.recover(truth, told, almost_clean, start), retold
