@@ -17,9 +17,13 @@ model = dict(
         target="feature",
         # 'none'：对照组，同一网络，不加噪声 / 'none': the control, the same network without noise
         process="diffusion",
-        # 仅用于 'layout'：也用网络自己的估计训练；模拟比特的幅度
-        # for 'layout' alone: train on the network's own estimates too; amplitude of the analog bits
+        # 以下四项仅用于 'layout'：也用网络自己的估计训练；从估计中去掉损失的类别权重；把上一步的估计告诉网络；
+        # 模拟比特的幅度
+        # for 'layout' alone: train on the network's own estimates too; take the class weights of the loss
+        # out of them; tell the network its estimate of the step before; amplitude of the analog bits
         aligned=True,
+        calibrated=False,
+        self_condition=False,
         amplitude=0.5,
         # 条件：'O' 原始 BEV 特征；'S' 由深度分布得到的语义特征；'O+S' 两者之和
         # condition: 'O' original BEV feature; 'S' semantic feature of the depth distribution; 'O+S' sum

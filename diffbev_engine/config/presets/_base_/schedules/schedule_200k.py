@@ -26,6 +26,10 @@ lr_config = dict(
     warmup_ratio=1e-6,
 )
 
+# 权重的滑动平均，例如 dict(decay=0.999)：评估用它；None 表示不用
+# Moving average of the weights, such as dict(decay=0.999), which is then evaluated; None for none
+ema = None
+
 # 训练迭代数 / training iterations
 runner = dict(type="IterBasedRunner", max_iters=200 * 1000)
 # 每 interval 次迭代保存一次，只保留最新的 max_keep_ckpts 个（latest 与 best_mIoU 总会保留）
