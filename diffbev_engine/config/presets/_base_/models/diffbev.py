@@ -17,8 +17,8 @@ model = dict(
         target="feature",
         # 'none'：对照组，同一网络，不加噪声 / 'none': the control, the same network without noise
         process="diffusion",
-        # 以下四项仅用于 'layout'：也用网络自己的估计训练；从估计中去掉损失的类别权重；把上一步的估计告诉网络；
-        # 模拟比特的幅度
+        # 以下四项仅用于 'layout'：也用网络自己的估计训练；从估计中去掉损失的类别权重；
+        # 把上一步的估计告诉网络；模拟比特的幅度
         # for 'layout' alone: train on the network's own estimates too; take the class weights of the loss
         # out of them; tell the network its estimate of the step before; amplitude of the analog bits
         aligned=True,
