@@ -1,5 +1,6 @@
 """The faults of a machine, for as long as a block lasts: real mounts, real signals, real bytes."""
 
+import errno
 import os
 import shutil
 import signal
@@ -89,11 +90,24 @@ def full(disk: Path, left: int = 0) -> Iterator[None]:
     filler = disk / "filler"
     try:
         with filler.open("wb", buffering=0) as file:
-            free = os.statvfs(disk)
-            os.posix_fallocate(file.fileno(), 0, max(1, free.f_bavail * free.f_frsize - left))
+            _take_all(file.fileno(), disk, left)
         yield
     finally:
         filler.unlink()
+
+
+def _take_all(descriptor: int, disk: Path, left: int) -> None:
+    """Give a file the free space of ``disk`` but for ``left`` bytes; training takes some at the same time."""
+    for pages in range(64):  # which the file system may need for itself
+        free = os.statvfs(disk)
+        size = os.fstat(descriptor).st_size + free.f_bavail * free.f_frsize - left - pages * free.f_frsize
+        try:
+            os.posix_fallocate(descriptor, 0, max(1, size))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+        else:
+            return
 
 
 @contextmanager
