@@ -93,16 +93,15 @@ class LogTail:
             end = len(block)
         self._rest = block[end:]
         self.unfinished = shown(self._rest)
-        new = 0
-        for offset, line in lines_in(block[:end], begin):
+        new = list(lines_in(block[:end], begin))
+        for offset, line in new[-MOST_LINES:]:  # the others would be dropped again
             if len(self.held) == MOST_LINES:
                 self._characters -= len(self.held[0][1])
             self.held.append((offset, shown(line)))
             self._characters += len(self.held[-1][1])
             while self._characters > MOST_HELD:
                 self._characters -= len(self.held.popleft()[1])
-            new += 1
-        self.added += new
+        self.added += len(new)
         return bool(new)
 
 

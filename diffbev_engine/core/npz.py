@@ -13,11 +13,13 @@ from math import prod
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from diffbev_engine.core.format import byte_size
+from diffbev_engine.core.plain_text import plain
 
 if TYPE_CHECKING:
     import numpy as np
 
 _MOST_MEMBERS = 64
+_LONGEST_REASON = 300  # characters
 _BLOCK = 1 << 20
 _LISTED = b"PK\x01\x02"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -107,8 +109,10 @@ def _damage_named() -> Iterator[None]:
     """Whatever the readers of zip files and NumPy headers meet in foreign bytes, as a ``ValueError``."""
     try:
         yield
-    except (ValueError, OSError):
+    except OSError:
         raise
+    except ValueError as error:  # NumPy quotes the file
+        raise ValueError(plain(str(error), longest=_LONGEST_REASON)) from error
     except tokenize.TokenError as error:  # a header of Python 2
         raise ValueError("damaged header") from error
     except KeyError as error:
