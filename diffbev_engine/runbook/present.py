@@ -10,7 +10,7 @@ from diffbev_engine.core.bilingual import Bilingual, Language
 from diffbev_engine.core.format import UNKNOWN, duration
 from diffbev_engine.findings.command import changes_of, own_command
 from diffbev_engine.findings.finding import Certainty, Finding, Remedy
-from diffbev_engine.runbook.checks.check import CHECK_TYPES, CheckResult
+from diffbev_engine.runbook.checks.check import CheckResult, type_name
 from diffbev_engine.runbook.model import Problem, Runbook, Step
 from diffbev_engine.runbook.record import GLYPHS, StepState
 from diffbev_engine.runbook.timeline import PhaseTime, TimeLeft, Timeline
@@ -25,7 +25,6 @@ STATE_WORDS = {
     StepState.SKIPPED: Bilingual("跳过", "skipped"),
     StepState.STALE: Bilingual("已过期", "stale"),
 }
-_TYPE_NAMES = {kind: name for name, kind in CHECK_TYPES.items()}
 
 
 def runbook_json(runbook: Runbook, roots: WorkspacePaths, steps: Iterable[Step]) -> dict[str, Any]:
@@ -149,8 +148,7 @@ def step_json(step: Step, roots: WorkspacePaths) -> dict[str, Any]:
         if equivalent
         else None,
         "checks": [
-            {"type": _TYPE_NAMES[type(check)], "text": check.describe(roots).to_json()}
-            for check in step.checks
+            {"type": type_name(check), "text": check.describe(roots).to_json()} for check in step.checks
         ],
         "after": list(step.after),
         "deferred_until": step.deferred_until or None,
@@ -204,7 +202,7 @@ def checks_json(step: Step, results: Iterable[CheckResult]) -> dict[str, Any]:
         "passed": all_hold(listed),
         "checks": [
             {
-                "type": _TYPE_NAMES[type(one.check)],
+                "type": type_name(one.check),
                 "passed": one.passed,
                 "text": asdict(one.description),
                 "detail": asdict(one.seen.detail),

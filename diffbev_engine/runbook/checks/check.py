@@ -81,6 +81,11 @@ def check_type(name: str) -> Callable[[_C], _C]:
     return register
 
 
+def type_name(check: Check) -> str:
+    """The name of its kind in runbook files."""
+    return next(name for name, kind in CHECK_TYPES.items() if kind is type(check))
+
+
 def look_at(check: Check, roots: WorkspacePaths, outcome: Outcome) -> CheckResult:
     """Run one check; a system error is an answer, not a crash."""
     try:
