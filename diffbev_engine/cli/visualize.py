@@ -41,6 +41,13 @@ from diffbev_engine.cli.variadic import VariadicCommand, VariadicOption
 )
 @click.option("--split", type=click.Choice(["val", "train"]), default="val", show_default=True)
 @click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Average this many maps of a diffusion, and draw where they differ.",
+)
+@click.option(
     "--device",
     default="",
     metavar="cpu|cuda:N",
@@ -63,6 +70,7 @@ def command(
     count: int,
     work_dir: Path,
     split: Literal["train", "val"],
+    samples: int,
     device: str,
     experiment_names: tuple[str, ...],
     overrides: tuple[str, ...],
@@ -88,6 +96,7 @@ def command(
         indices=indices,
         count=count,
         split=split,
+        samples=samples,
         device=device,
     )
     say = partial(click.echo, err=as_json)

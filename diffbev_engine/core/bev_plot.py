@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
@@ -19,6 +20,24 @@ _EXTENT = (LABEL_GRID.x_min, LABEL_GRID.x_max, LABEL_GRID.z_min, LABEL_GRID.z_ma
 def draw_bev(axes: Axes, classes: np.ndarray, ignore: np.ndarray, title: str) -> None:
     """Draw class planes (14, rows, cols) and what is ignored (rows, cols), the camera at the bottom."""
     axes.imshow(colourise(classes, ignore), origin="lower", extent=_EXTENT, interpolation="nearest")
+    _frame(axes, title)
+
+
+def draw_spread(axes: Axes, spread: np.ndarray, ignore: np.ndarray, title: str) -> None:
+    """Draw a standard deviation of probabilities (rows, cols): dark is 0, bright is its limit, one half."""
+    axes.imshow(
+        np.ma.masked_array(spread, ignore),
+        cmap="viridis",
+        norm=PowerNorm(0.5, 0.0, 0.5),  # small differences show
+        origin="lower",
+        extent=_EXTENT,
+        interpolation="nearest",
+    )
+    axes.set_facecolor(IGNORE_COLOUR)
+    _frame(axes, title)
+
+
+def _frame(axes: Axes, title: str) -> None:
     axes.set_title(title, fontsize=10, color=INK)
     axes.set_xticks([-20, -10, 0, 10, 20])
     axes.set_yticks([1, 10, 20, 30, 40, 50])

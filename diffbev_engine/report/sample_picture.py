@@ -12,7 +12,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from diffbev_engine.core.bev_plot import FAINT, INK, draw_bev
+from diffbev_engine.core.bev_plot import FAINT, INK, draw_bev, draw_spread
 from diffbev_engine.core.classes import CLASS_COLOURS, CLASSES, IGNORE_COLOUR
 from diffbev_engine.core.files import atomic_path
 from diffbev_engine.core.format import UNKNOWN, points
@@ -41,6 +41,10 @@ class Panel:
     """Of the model."""
     iteration: int
     """How long it had been trained."""
+    spread: np.ndarray | None = None
+    """(Z, X) standard deviation of the probability over samples, of the class where it is largest."""
+    samples: int = 1
+    """How many maps were averaged."""
 
     @property
     def title(self) -> str:
@@ -48,6 +52,11 @@ class Panel:
         if not self.score.averaged_classes:
             return f"{self.name}\nnothing to score in view"
         return f"{self.name}\nmIoU {points(self.score.miou)} over {self.score.averaged_classes} classes"
+
+    @property
+    def spread_title(self) -> str:
+        """What the map of the spread shows."""
+        return f"{self.name}: spread of {self.samples} samples\nlargest over classes, 0 (dark) to 0.5"
 
 
 @dataclass(frozen=True)
@@ -77,7 +86,8 @@ def save_picture(picture: SamplePicture, path: Path) -> None:
 
 def _about(picture: SamplePicture, axes: Sequence[Axes]) -> dict[str, Any]:
     """What the picture shows; boxes are left, top, right, bottom as shares of its width and height."""
-    camera, truth, *predictions, _table = map(_box, axes)
+    boxes = map(_box, axes)
+    camera, truth = next(boxes), next(boxes)
     return {
         "index": picture.index,
         "token": picture.record.token,
@@ -93,9 +103,10 @@ def _about(picture: SamplePicture, axes: Sequence[Axes]) -> dict[str, Any]:
                 "iteration": panel.iteration,
                 "mIoU": panel.score.miou if panel.score.averaged_classes else None,
                 "classes": panel.score.averaged_classes,
-                "box": box,
+                "box": next(boxes),
+                **({} if panel.spread is None else {"samples": panel.samples, "spread_box": next(boxes)}),
             }
-            for panel, box in zip(picture.panels, predictions, strict=True)
+            for panel in picture.panels
         ],
     }
 
@@ -106,21 +117,25 @@ def _box(axes: Axes) -> list[float]:
 
 
 def draw_picture(picture: SamplePicture) -> Figure:
-    """Camera, label and one panel a model from left to right, then the legend with the scores."""
+    """Camera, label and what each model says from left to right, then the legend with the scores."""
     models = len(picture.panels)
-    widths = [_CAMERA_WIDTH, *[_BEV_WIDTH] * (1 + models), _TABLE_WIDTH + models * _COLUMN_WIDTH]
+    maps = 1 + models + sum(panel.spread is not None for panel in picture.panels)
+    widths = [_CAMERA_WIDTH, *[_BEV_WIDTH] * maps, _TABLE_WIDTH + models * _COLUMN_WIDTH]
     figure = Figure(figsize=(sum(widths), _HEIGHT), dpi=_DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
-    camera, label, *predictions, table = figure.subplots(1, len(widths), width_ratios=widths)
+    camera, label, *said, table = figure.subplots(1, len(widths), width_ratios=widths)
     camera.imshow(read_image(picture.record.image)[..., ::-1])  # at full resolution
     camera.set_axis_off()
     place = " ".join(word for word in (picture.record.camera, picture.record.scene) if word)
     camera.set_title(f"sample {picture.index}  {place}\n{picture.record.token}", fontsize=10, color=INK)
     draw_bev(label, picture.label, picture.ignore, "ground truth\n")
     label.set_ylabel("distance ahead (m)", fontsize=8, color=INK)
-    for axes, panel in zip(predictions, picture.panels, strict=True):
-        draw_bev(axes, panel.predicted, picture.ignore, panel.title)
-    for axes in (label, *predictions):
+    free = iter(said)
+    for panel in picture.panels:
+        draw_bev(next(free), panel.predicted, picture.ignore, panel.title)
+        if panel.spread is not None:
+            draw_spread(next(free), panel.spread, picture.ignore, panel.spread_title)
+    for axes in (label, *said):
         axes.grid(visible=False)
     _draw_table(table, picture)
     return figure

@@ -14,10 +14,10 @@ from diffbev_engine.core.files import make_writable_dir
 from diffbev_engine.dataset.records import SampleRecord, Split, read_records
 from diffbev_engine.dataset.sample import Batch, collate, load_sample
 from diffbev_engine.evaluate.counts import THRESHOLD, CountStream
-from diffbev_engine.evaluate.evaluate import Predict
+from diffbev_engine.evaluate.evaluate import Network
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import MaskResult
-from diffbev_engine.evaluate.run import predictor
+from diffbev_engine.evaluate.run import DEFAULT_SEED, network
 from diffbev_engine.models.model import build_model
 from diffbev_engine.report.sample_picture import Panel, SamplePicture, save_picture
 from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
@@ -49,6 +49,8 @@ class VisualizeJob:
     count: int = 6
     """How many samples, evenly spaced over the split, where no indices are named."""
     split: Split = "val"
+    samples: int = 1
+    """Maps of a diffusion that are averaged; with several their spread is drawn, too."""
     device: str = ""
     """``cpu``, ``cuda`` or ``cuda:N``; empty: the first GPU, or the CPU where there is none."""
 
@@ -74,9 +76,15 @@ class LoadedModel:
     """A model that is ready to predict."""
 
     source: ModelSource
-    predict: Predict
+    network: Network
     iteration: int
     """How long it had been trained."""
+    samples: int = 1
+    """How many maps ``network`` averages."""
+
+    def logits(self, batch: Batch) -> torch.Tensor:
+        """(B, 14, Z, X) for a batch on the device."""
+        return self.network(batch).logits
 
 
 def name_models(models: Sequence[tuple[Settings, Path]], names: Sequence[str] = ()) -> list[ModelSource]:
@@ -115,7 +123,7 @@ def visualize(job: VisualizeJob, say: Callable[[str], None] = lambda _line: None
     indices = _chosen(job, len(records))
     say(f"{len(records)} samples, {len(indices)} of them are drawn")
     device = choose_device(job.device, say)
-    models = load_models(job.models, device, say)
+    models = load_models(job.models, device, say, samples=job.samples)
     folder = job.work_dir if job.work_dir.name == _IMAGES else job.work_dir / _IMAGES
     make_writable_dir(folder, "image directory")
     drawn = []
@@ -148,9 +156,15 @@ def choose_device(wanted: str, say: Callable[[str], None]) -> torch.device:
 
 
 def load_models(
-    sources: Sequence[ModelSource], device: torch.device, say: Callable[[str], None] = lambda _line: None
+    sources: Sequence[ModelSource],
+    device: torch.device,
+    say: Callable[[str], None] = lambda _line: None,
+    *,
+    samples: int = 1,
 ) -> list[LoadedModel]:
     """Build the models of ``sources`` with their weights, on ``device`` and in evaluation mode.
+
+    Those whose diffusion draws noise average ``samples`` maps.
 
     Raises:
         DiffBEVError: a missing or damaged checkpoint.
@@ -163,8 +177,10 @@ def load_models(
         model = build_model(settings.model.without_pretrained(), settings.data.image_size)
         checkpoint = load_checkpoint(source.checkpoint)
         load_weights(model, checkpoint.evaluated_weights, source.checkpoint)
-        predict = predictor(model.to(device).eval(), settings.precision, device)
-        loaded.append(LoadedModel(source, predict, checkpoint.iteration))
+        diffusion = settings.model.diffusion
+        maps = samples if diffusion and diffusion.process != "none" else 1
+        run = network(model.to(device).eval(), settings.precision, device, DEFAULT_SEED, maps)
+        loaded.append(LoadedModel(source, run, checkpoint.iteration, maps))
     return loaded
 
 
@@ -179,15 +195,17 @@ def picture_of(
         sample = load_sample(record, model.source.settings.data.image_size)
         batch = collate([sample]).to(device)
         with reproducible_kernels():
-            logits = model.predict(batch)  # 1 x 14 x Z x X
-        positive = logits[0].float().sigmoid() > THRESHOLD
+            output = model.network(batch)  # of one image
+        positive = output.logits[0].float().sigmoid() > THRESHOLD  # 14 x Z x X
         panels.append(
             Panel(
                 model.source.name,
                 positive.cpu().numpy(),
-                _score(logits, batch, mask),
+                _score(output.logits, batch, mask),
                 model.source.checkpoint,
                 model.iteration,
+                None if output.spread is None else output.spread[0].amax(dim=0).cpu().numpy(),
+                model.samples,
             )
         )
     return SamplePicture(

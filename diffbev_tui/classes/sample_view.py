@@ -83,6 +83,9 @@ class SampleView(Container):
 def caption_of(part: Part) -> Text:
     """What a part shows; the second line is its score."""
     text = Text(no_wrap=True, overflow="ellipsis")
+    if part.kind == "spread":
+        text.append(part.name, "bold")
+        return text.append(f"\n{tr('classes.part_spread', count=part.samples)}", "dim")
     if part.kind != "prediction":
         return text.append(tr(f"classes.part_{part.kind}"), "bold")
     text.append(part.name, "bold")

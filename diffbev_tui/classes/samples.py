@@ -21,7 +21,8 @@ class Part:
     """One panel of a picture."""
 
     kind: str
-    """``camera``, ``truth``, ``prediction``, or ``whole`` for a picture that does not name what it shows."""
+    """``camera``, ``truth``, ``prediction``, its ``spread`` over samples, or ``whole`` for a picture that
+    does not name what it shows."""
     box: Box
     name: str = ""
     """Of the model."""
@@ -30,6 +31,8 @@ class Part:
     miou: float | None = None
     classes: int = 0
     """Over which the mIoU is taken: those that this sample shows."""
+    samples: int = 0
+    """Over which the spread is taken."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,8 @@ class _Prediction:
     iteration: Count
     mIoU: Share | None
     classes: Count
+    spread_box: tuple[float, ...] | None = None
+    samples: Count = 0
 
 
 @dataclass(frozen=True)
@@ -122,19 +127,14 @@ def _about(words: str) -> _Picture | None:
 
 
 def _parts(about: _Picture) -> tuple[Part, ...]:
-    predictions = [
-        Part(
-            "prediction",
-            _box(one.box),
-            plain(one.name),
-            _resolved(one.checkpoint),
-            one.iteration,
-            one.mIoU,
-            one.classes,
-        )
-        for one in about.predictions
-    ]
-    return (Part("camera", _box(about.camera_box)), Part("truth", _box(about.truth_box)), *predictions)
+    parts = [Part("camera", _box(about.camera_box)), Part("truth", _box(about.truth_box))]
+    for one in about.predictions:
+        name, checkpoint = plain(one.name), _resolved(one.checkpoint)
+        box, iteration = _box(one.box), one.iteration
+        parts.append(Part("prediction", box, name, checkpoint, iteration, one.mIoU, one.classes))
+        if one.spread_box is not None:
+            parts.append(Part("spread", _box(one.spread_box), name, samples=one.samples))
+    return tuple(parts)
 
 
 def _resolved(path: str) -> Path:

@@ -134,6 +134,22 @@ def test_a_picture_says_what_it_shows_and_where(sources, tmp_path):
     assert np.mean([tuple(colour) in colours for colour in inner]) > 0.9
 
 
+def test_where_samples_of_the_diffusion_differ_is_drawn_beside_their_mean(sources, tmp_path):
+    drawn = visualize(VisualizeJob(sources, tmp_path / "out", indices=[1], device="cpu", samples=3))[0]
+    with Image.open(drawn.path) as picture:
+        baseline, diffbev = json.loads(picture.text[METADATA])["predictions"]
+    assert "spread_box" not in baseline
+    assert diffbev["samples"] == 3
+    assert diffbev["spread_box"][0] > diffbev["box"][2]
+    record = read_records(sources[0].settings.data_root, "val", "front")[1]
+    device = torch.device("cpu")
+    models = load_models(sources, device, samples=3)
+    figure = draw_picture(picture_of(record, 1, models, device))
+    spread = figure.axes[4]
+    assert spread.get_title().startswith("DiffBEV: spread of 3 samples")
+    assert spread.get_images()[0].get_array().max() > 0
+
+
 def test_samples_are_spread_where_none_are_named(sources, tmp_path):
     drawn = visualize(VisualizeJob(sources[:1], tmp_path / "out", count=2, device="cpu"))
     assert [each.index for each in drawn] == [0, 2]

@@ -115,7 +115,7 @@ def _survey(model: LoadedModel, records: Sequence[SampleRecord], device: torch.d
     batch_size = settings.evaluation.samples_per_gpu or data.samples_per_gpu
     workers = data.workers_per_gpu if len(records) >= _WORTH_WORKERS else 0
     with closing(evaluation_loader(BEVDataset(records, data), batch_size, workers)) as batches:
-        return survey_predictions(model.predict, batches, device, settings.evaluation.mask)
+        return survey_predictions(model.logits, batches, device, settings.evaluation.mask)
 
 
 def _draw_pictures(

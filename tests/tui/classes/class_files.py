@@ -65,7 +65,7 @@ def write_diagnosis(folder: Path, checkpoint: Path, *, iteration: int | None, ag
     return path
 
 
-def write_sample(path: Path, checkpoint: Path | None, miou: float | None = None) -> Path:
+def write_sample(path: Path, checkpoint: Path | None, miou: float | None = None, **more: object) -> Path:
     """A picture of which the camera is red, the truth green and the prediction blue."""
     picture = Image.new("RGB", (500, 100), "white")
     for box, colour in zip(BOXES, ("red", "green", "blue"), strict=True):
@@ -74,7 +74,7 @@ def write_sample(path: Path, checkpoint: Path | None, miou: float | None = None)
     about = PngInfo()
     if checkpoint is not None:
         prediction = {"name": "DiffBEV", "checkpoint": str(checkpoint), "iteration": 200, "mIoU": miou,
-                      "classes": 5, "box": BOXES[2]}  # fmt: skip
+                      "classes": 5, "box": BOXES[2], **more}  # fmt: skip
         words = {"camera": "CAM_FRONT", "scene": "scene-0757", "camera_box": BOXES[0],
                  "truth_box": BOXES[1], "predictions": [prediction]}  # fmt: skip
         about.add_text("DiffBEV", json.dumps(words))

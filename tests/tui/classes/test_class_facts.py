@@ -7,6 +7,7 @@ import pytest
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_tui.classes.diagnose_start import plan_diagnosis
 from diffbev_tui.classes.diagnosis import find_diagnosis
+from diffbev_tui.classes.sample_view import caption_of
 from diffbev_tui.classes.samples import find_samples, read_sample
 from diffbev_tui.widgets.image_cache import CELL_RATIO, GAP, arrange
 from tests.tui.classes.class_files import write_diagnosis, write_evaluated_run, write_sample
@@ -63,6 +64,15 @@ def test_a_picture_is_read_again_when_it_was_drawn_again(workspace):
     write_sample(path, workspace / "runs/a/best.pth", 0.25)
     os.utime(path, (time.time() + 5,) * 2)
     assert read_sample(path).predictions[0].miou == 0.25
+
+
+def test_the_spread_over_samples_is_a_part_of_its_own(workspace):
+    box = [0.1, 0.2, 0.3, 0.4]
+    path = workspace / "runs/vis/sample_0000.png"
+    write_sample(path, workspace / "runs/a/best.pth", 0.5, samples=8, spread_box=box)
+    *_, spread = read_sample(path).parts
+    assert (spread.kind, spread.box) == ("spread", tuple(box))
+    assert caption_of(spread).plain == "DiffBEV\nspread over 8 samples: dark none, bright much"
 
 
 def test_pictures_fit_in_their_shape():
