@@ -11,9 +11,10 @@ from pydantic import ValidationError
 from diffbev_engine.bench.variants import VARIANTS
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.config.settings import Settings
-from diffbev_engine.core.classes import CLASSES
+from diffbev_engine.core.classes import CLASS_PRIORS, CLASSES
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.evaluate.result import mious_in_log
+from diffbev_engine.models.settings import MEASURED
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.manifest import decode_manifest, read_manifest
@@ -164,6 +165,8 @@ def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") 
         old = before[key]
         if isinstance(old, dict) and isinstance(value, dict):
             changes += _differences(old, value, f"{prefix}{key}.")
+        elif value == MEASURED and old != list(CLASS_PRIORS):  # what was measured: numbers
+            continue
         elif old != value:
             changes.append(f"{prefix}{key} was {_short(old)}, is {_short(value)}")
     return changes

@@ -24,13 +24,12 @@ from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.evaluate.counts import CountStream
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import MASK_NAMES
-from diffbev_engine.evaluate.run import DEFAULT_SEED
+from diffbev_engine.evaluate.run import DEFAULT_SEED, trained_model
 from diffbev_engine.models.diffbev import DiffBEV
 from diffbev_engine.models.diffusion import standardise
 from diffbev_engine.models.layout import LayoutDiffusion, Told
-from diffbev_engine.models.model import BEVModel, build_model
+from diffbev_engine.models.model import BEVModel
 from diffbev_engine.models.photometric import normalise
-from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
 from diffbev_engine.train.distributed import Processes, device_name
 from diffbev_engine.train.step import autocast
 
@@ -86,9 +85,7 @@ def intervene(settings: Settings, checkpoint: Path, split: Split, processes: Pro
         raise UsageError("this configuration has no diffusion to intervene in (see model.diffusion).")
     device = processes.device
     records = read_records(settings.data_root, split, settings.data.cameras)
-    model = build_model(settings.model.without_pretrained(), settings.data.image_size)
-    load_weights(model, load_checkpoint(checkpoint).evaluated_weights, checkpoint)
-    model.to(device).eval()
+    model, _ = trained_model(settings, checkpoint, device)
     batch_size = settings.evaluation.samples_per_gpu or settings.data.samples_per_gpu
     data = settings.data.model_copy(update={"load_depth": False})
     streams = {name: {mask: CountStream(device) for mask in MASK_NAMES} for name in INTERVENTIONS}

@@ -49,7 +49,7 @@ def problems(error: ValidationError, model: type[BaseModel], config: Value) -> l
     """One line for each problem that ``error`` found in ``config``, in the order of the places."""
     found: dict[Location, _Problem] = {}
     for item in error.errors(include_url=False):
-        location: Location = tuple(item["loc"])
+        location = _without_branches(model, tuple(item["loc"]))
         kind = item["type"]
         if kind == "missing" and location and isinstance(location[-1], int):
             location, kind = location[:-1], "too_short"  # a tuple with too few values
@@ -69,6 +69,14 @@ def problems(error: ValidationError, model: type[BaseModel], config: Value) -> l
         f"{where}: {_together(what)}" + (f". {advice}." if advice else "")
         for (where, advice, _), what in lines.items()
     ]
+
+
+def _without_branches(model: type[BaseModel], location: Location) -> Location:
+    """Without the name that pydantic gives to an alternative of a type, which no configuration has."""
+    for depth, part in enumerate(location):
+        if isinstance(part, str) and not _models_at(model, location[:depth]):
+            return location[:depth]
+    return location
 
 
 def _together(what: list[str]) -> str:

@@ -20,8 +20,8 @@ from diffbev_engine.evaluate.result import EvaluationResult, MaskResult
 from diffbev_engine.evaluate.summary import SeedSummary, StepsTable
 from diffbev_engine.models.model import BEVModel, ModelOutput, build_model
 from diffbev_engine.models.photometric import normalise
-from diffbev_engine.models.settings import DiffusionSettings
-from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
+from diffbev_engine.models.settings import MEASURED, DiffusionSettings
+from diffbev_engine.train.checkpoint import Checkpoint, load_checkpoint, load_weights
 from diffbev_engine.train.distributed import Processes, device_name
 from diffbev_engine.train.recorder import logger
 from diffbev_engine.train.step import autocast
@@ -149,6 +149,30 @@ def evaluation_in_training(
     return run
 
 
+def trained_model(
+    settings: Settings, path: Path, device: torch.device, *, ema: bool = True
+) -> tuple[BEVModel, Checkpoint]:
+    """The network of ``settings`` with the weights of a checkpoint, in evaluation mode, and the checkpoint.
+
+    Args:
+        settings: the configuration that the checkpoint was trained with.
+        path: of the checkpoint.
+        device: where the network shall be.
+        ema: take the moving average of the weights where there is one.
+
+    Raises:
+        DiffBEVError: a missing or damaged checkpoint.
+        UsageError: a checkpoint of another architecture than the settings'.
+    """
+    checkpoint = load_checkpoint(path)
+    network = settings.model.without_pretrained()
+    if network.loss.priors == MEASURED:
+        network = network.with_priors(checkpoint.priors or network.loss.shares)
+    model = build_model(network, settings.data.image_size)
+    load_weights(model, checkpoint.evaluated_weights if ema else checkpoint.model, path)
+    return model.to(device).eval(), checkpoint
+
+
 def evaluate_checkpoint(
     settings: Settings,
     checkpoint: Path,
@@ -180,11 +204,8 @@ def evaluate_checkpoint(
     diffusion = settings.model.diffusion
     _check_variants(diffusion, seeds, steps, samples or 1)
     records = read_records(settings.data_root, split, settings.data.cameras)
-    loaded = load_checkpoint(checkpoint)
-    model = build_model(settings.model.without_pretrained(), settings.data.image_size)
+    model, loaded = trained_model(settings, checkpoint, processes.device, ema=ema)
     averaged = ema and bool(loaded.ema)
-    load_weights(model, loaded.ema if averaged else loaded.model, checkpoint)
-    model.to(processes.device)
     counts: Sequence[int | None] = steps or [diffusion.steps if diffusion else None]
     rows, evaluated = [], 0
     with progress(len(records) * seeds * len(counts), "evaluate") as show:

@@ -55,7 +55,7 @@ class SegmentationLoss(nn.Module):
     def __init__(self, settings: SegmentationLossSettings) -> None:
         super().__init__()
         self.invisible_weight = settings.invisible_weight
-        self.register_buffer("priors", torch.tensor(settings.priors), persistent=False)
+        self.register_buffer("priors", torch.tensor(settings.shares), persistent=False)
 
     def forward(self, logits: Tensor, classes: Tensor, valid: Tensor, known: Tensor) -> Tensor:
         """See :func:`segmentation_loss` for the shapes."""

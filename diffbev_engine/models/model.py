@@ -77,12 +77,12 @@ class BEVModel(nn.Module):
         self.bev_encoder = (
             BEVEncoder(channels, settings.head.groups) if settings.bev_encoder else nn.Identity()
         )
-        self.head = PyramidHead(channels, settings.head, settings.loss.priors)
+        self.head = PyramidHead(channels, settings.head, settings.loss.shares)
         size = (self.lift.grid.rows, self.lift.grid.cols)
         # Built last: the other parts start with the weights that a baseline of the same seed has.
         self.diffusion: DiffBEV | LayoutDiffusion | None = None
         if settings.diffusion and settings.diffusion.target == "layout":
-            self.diffusion = LayoutDiffusion(channels, size, settings.diffusion, settings.loss.priors)
+            self.diffusion = LayoutDiffusion(channels, size, settings.diffusion, settings.loss.shares)
         elif settings.diffusion:
             self.diffusion = DiffBEV(channels, size, settings.diffusion)
         for name in ("pixel_mean", "pixel_std"):

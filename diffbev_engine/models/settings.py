@@ -13,6 +13,7 @@ Probability = Annotated[float, Field(gt=0.0, lt=1.0)]
 Priors = Annotated[
     tuple[Probability, ...], Field(strict=False, min_length=NUM_CLASSES, max_length=NUM_CLASSES)
 ]
+MEASURED: Literal["measured"] = "measured"
 
 
 class BackboneSettings(StrictSettings):
@@ -51,12 +52,16 @@ class HeadSettings(StrictSettings):
 class SegmentationLossSettings(StrictSettings):
     """Lwce: balanced binary cross entropy plus the prior term on invisible cells."""
 
-    priors: Annotated[
-        tuple[Probability, ...], Field(strict=False, min_length=NUM_CLASSES, max_length=NUM_CLASSES)
-    ] = CLASS_PRIORS
-    """Share of visible cells per class; sets the class weights and the initial logits."""
+    priors: Priors | Literal["measured"] = CLASS_PRIORS
+    """Share of visible cells per class; sets the class weights and the initial logits. ``measured``: of the
+    training labels, when training starts; the checkpoint holds the numbers."""
     invisible_weight: Annotated[float, Field(ge=0.0)] = 0.001
     """Weight of the term that pulls invisible cells to the prior."""
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """The priors as numbers; those of nuScenes until they are measured."""
+        return CLASS_PRIORS if self.priors == MEASURED else self.priors
 
 
 class DepthLossSettings(StrictSettings):
@@ -137,6 +142,10 @@ class ModelSettings(StrictSettings):
     """LiDAR supervision of the depth distribution; ``None``: none."""
     head: HeadSettings = HeadSettings()
     loss: SegmentationLossSettings = SegmentationLossSettings()
+
+    def with_priors(self, priors: tuple[float, ...]) -> "ModelSettings":
+        """The same network with the priors that were measured."""
+        return self.model_copy(update={"loss": self.loss.model_copy(update={"priors": priors})})
 
     def without_pretrained(self) -> "ModelSettings":
         """The same network for weights that come from a checkpoint, so that none are fetched."""

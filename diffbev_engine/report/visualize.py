@@ -17,10 +17,8 @@ from diffbev_engine.evaluate.counts import THRESHOLD, CountStream
 from diffbev_engine.evaluate.evaluate import Network
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import MaskResult
-from diffbev_engine.evaluate.run import DEFAULT_SEED, network
-from diffbev_engine.models.model import build_model
+from diffbev_engine.evaluate.run import DEFAULT_SEED, network, trained_model
 from diffbev_engine.report.sample_picture import Panel, SamplePicture, save_picture
-from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
 from diffbev_engine.train.distributed import join_processes
 
 _DEVICE = re.compile(r"cpu|cuda(?::(\d+))?")
@@ -174,12 +172,10 @@ def load_models(
     for source in sources:
         say(f"Loading model... {source.name}: {source.checkpoint}")
         settings = source.settings
-        model = build_model(settings.model.without_pretrained(), settings.data.image_size)
-        checkpoint = load_checkpoint(source.checkpoint)
-        load_weights(model, checkpoint.evaluated_weights, source.checkpoint)
+        model, checkpoint = trained_model(settings, source.checkpoint, device)
         diffusion = settings.model.diffusion
         maps = samples if diffusion and diffusion.process != "none" else 1
-        run = network(model.to(device).eval(), settings.precision, device, DEFAULT_SEED, maps)
+        run = network(model, settings.precision, device, DEFAULT_SEED, maps)
         loaded.append(LoadedModel(source, run, checkpoint.iteration, maps))
     return loaded
 

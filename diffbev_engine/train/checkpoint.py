@@ -67,6 +67,14 @@ class Checkpoint:
         """Those that evaluation in training scores, and everything else that predicts."""
         return self.ema or self.model
 
+    @property
+    def priors(self) -> tuple[float, ...]:
+        """The class priors that it was trained with; empty where it does not say."""
+        try:
+            return tuple(map(float, self.settings["model"]["loss"]["priors"]))
+        except (KeyError, TypeError, ValueError):
+            return ()
+
 
 _KINDS: dict[str, type] = {
     **{"iteration": int, "evaluated": bool, "random": list},

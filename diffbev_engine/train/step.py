@@ -68,7 +68,7 @@ class TrainingStep:
     """Model, optimizer and loss scaler, advanced one iteration at a time."""
 
     def __init__(self, model: BEVModel, settings: Settings, processes: Processes) -> None:
-        """Take the bare model; with several processes gradients are averaged by DDP."""
+        """Take the bare model, of measured priors; with several processes gradients are averaged by DDP."""
         self.model = model
         self._settings = settings
         self._processes = processes

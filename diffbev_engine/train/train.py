@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing, nullcontext
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -12,11 +13,13 @@ from diffbev_engine.core.errors import DiffBEVError, InterruptedTraining
 from diffbev_engine.core.files import make_writable_dir
 from diffbev_engine.dataset.loader import BEVDataset, training_batches
 from diffbev_engine.dataset.order import TrainingOrder
+from diffbev_engine.dataset.priors import measured_priors
 from diffbev_engine.dataset.records import SampleRecord, read_records
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.findings.plan import Plan
 from diffbev_engine.findings.preflight import Preconditions, check_preconditions
 from diffbev_engine.models.model import build_model
+from diffbev_engine.models.settings import MEASURED
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import sole_writer
 from diffbev_engine.runs.manifest import TrainingData
@@ -59,6 +62,10 @@ def train(job: TrainingJob, make_evaluate: MakeEvaluate) -> None:
             with stop.nothing_to_save():
                 settings, met = job.settings, Preconditions()
                 records = read_records(settings.data_root, "train", settings.data.cameras)
+                if settings.model.loss.priors == MEASURED:
+                    priors = measured_priors(records, settings.data.mask)
+                    settings = settings.model_copy(update={"model": settings.model.with_priors(priors)})
+                    job = replace(job, settings=settings)
                 evaluate = make_evaluate(settings, processes)
                 if processes.is_main:
                     met = check_job(job)
