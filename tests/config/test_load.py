@@ -62,8 +62,8 @@ def failure(path: str | Path, *overrides: str) -> str:
         ),
         (
             "model = dict(loss=dict(priors=(0.1,)))",
-            "model.loss.priors: expected a list of 14 values, each a number above 0 and below 1 or 'measured', "
-            "found (0.1,)",
+            "model.loss.priors: expected a list of 14 values, each a number above 0 and below 1 "
+            "or 'measured', found (0.1,)",
         ),
         ("model = dict(head=3)", "model.head: expected a group of settings, dict(key=value), found 3"),
         (
