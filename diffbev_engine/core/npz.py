@@ -49,10 +49,16 @@ class Npz:
                 raise ValueError(f"{name} is no array of plain values")
             if size > most:
                 raise ValueError(f"{name} claims to hold {size} bytes, more than the {most} that may be read")
-            content = member.read(size)
-            if len(content) != size or member.read(1):
+            content = np.empty(size, np.uint8)  # takes memory only as it is filled
+            filled = 0
+            while piece := member.read(_BLOCK):
+                if filled + len(piece) > size:
+                    break
+                content[filled : filled + len(piece)] = np.frombuffer(piece, np.uint8)
+                filled += len(piece)
+            if piece or filled != size:
                 raise ValueError(f"{name} is not as long as its header says")
-            array = np.frombuffer(content, dtype) if size else np.empty(prod(shape), dtype)
+            array = content.view(dtype) if size else np.empty(prod(shape), dtype)
             return array.reshape(shape, order="F" if fortran else "C")
 
     def _open(self, name: str) -> Any:

@@ -31,6 +31,7 @@ _TEXTS = (
     *("scenes", "locations", "cameras", "categories", "sample_token"),
     *("frame_token", "frame_file", "lidar_file"),
 )
+_ROWS_AT_ONCE = 10_000
 
 
 def check_columns(index: TableIndex) -> None:
@@ -45,7 +46,8 @@ def check_columns(index: TableIndex) -> None:
         if column.dtype.kind not in kinds or column.shape[1:] != _SHAPES.get(name, ()) or not column.ndim:
             raise ValueError(f"{name} is {column.dtype} {column.shape}")
         if name in _TEXTS:
-            b"".join(column.tolist()).decode()
+            for row in range(0, len(column), _ROWS_AT_ONCE):  # as objects they take much memory
+                b"".join(column[row : row + _ROWS_AT_ONCE].tolist()).decode()
     for names in _SAME_LENGTH:
         if len({len(getattr(index, name)) for name in names}) > 1:
             raise ValueError(f"{names[0]} has other rows than {names[1]}")
