@@ -11,7 +11,7 @@ from diffbev_engine.bench.scheduler import Entry, State
 from diffbev_engine.bench.speed import Speed
 from diffbev_engine.bench.variants import VARIANTS, reference_of
 from diffbev_engine.config.settings import Settings
-from diffbev_engine.core.classes import CLASSES
+from diffbev_engine.core.classes import CLASSES, OBJECT_CLASSES
 from diffbev_engine.core.format import points
 from diffbev_engine.evaluate.result import MASK_NAMES
 
@@ -136,14 +136,16 @@ def as_markdown(
         "",
         *_header(facts, entries, date),
         "",
-        f"| variant | mIoU | gap to {reference} | {''.join(f'mIoU {mask} (gap) | ' for mask in others)}"
+        f"| variant | mIoU | gap to {reference} | map | objects | "
+        f"{''.join(f'mIoU {mask} (gap) | ' for mask in others)}"
         "seeds | depth abs rel | depth RMSE | parameters | training step | inference a batch | peak memory |",
-        f"|{'---|' * (10 + len(others))}",
+        f"|{'---|' * (12 + len(others))}",
     ]
     for name in facts.variants:
         difference = None if name == reference else gap(scores[name], scores[reference])
         cells = [name, _points(score(scores[name])), _points(difference, sign="+")]
         cells += [
+            *_group_cells(_of(entries, name)),
             *(
                 _with_gap(each[name], None if name == reference else each[reference])
                 for each in others.values()
@@ -176,6 +178,7 @@ def _header(facts: Circumstances, entries: Sequence[Entry], date: str) -> list[s
         f"ignore mask `{mask}` ({MASK_NAMES[mask]}); "
         "mean ± sample standard deviation over seeds. Gap: mean difference to "
         f"`{reference_of(facts.variants)}` under the same seed ± its standard error. "
+        "map, objects: mean IoU of the four layers of the map and of the ten objects. "
         "Times and memory: each network alone on the device, without loader.",
     ]
 
@@ -244,6 +247,14 @@ def _mean_by_class(entries: Sequence[Entry]) -> dict[str, float | None]:
         present = [value for value in values if value is not None]
         means[name] = mean(present) if present else None
     return means
+
+
+def _group_cells(entries: Sequence[Entry]) -> list[str]:
+    """Mean IoU of the map's layers, and of the objects."""
+    means = {name: value for name, value in _mean_by_class(entries).items() if value is not None}
+    objects = [value for name, value in means.items() if name in OBJECT_CLASSES]
+    layers = [value for name, value in means.items() if name not in OBJECT_CLASSES]
+    return [points(mean(values), 2) if values else "–" for values in (layers, objects)]
 
 
 def _run(entry: Entry) -> dict[str, Any]:

@@ -69,12 +69,12 @@ def test_the_table_of_a_complete_campaign(facts, entries):
     speed = Speed(12_340_000, 2, 50.04, (50.04,), 3.5, {3: 20.06}, {3: (20.06,)}, 1.0)
     text = as_markdown(facts, entries, {"diffbev_S": speed}, "2026-11-22")
 
-    assert "| variant | mIoU | gap to baseline | mIoU fov (gap) | seeds |" in text
-    assert "| baseline | 12.00 ± 2.00 | – | 5.00 ± 0.00 | 3/3 | – | – | – | – | – | – |" in text
+    assert "| variant | mIoU | gap to baseline | map | objects | mIoU fov (gap) | seeds |" in text
     assert (
-        "| diffbev_S | 15.00 ± 2.00 | +3.00 ± 1.15 | 7.50 ± 1.00 (+2.50 ± 0.58) | 3/3 | 0.1250 | 4.500 m |"
-        in text
+        "| baseline | 12.00 ± 2.00 | – | 12.00 | 12.00 | 5.00 ± 0.00 | 3/3 | – | – | – | – | – | – |" in text
     )
+    assert "| diffbev_S | 15.00 ± 2.00 | +3.00 ± 1.15 | 15.00 | 15.00 | 7.50 ± 1.00 (+2.50 ± 0.58) |" in text
+    assert "| 3/3 | 0.1250 | 4.500 m |" in text
     assert "| 12.34 M | 50.0 ms | 20.1 ms (3 DDIM) | 3.50 GiB |" in text
     assert "missing" not in text
     for fact in (
@@ -95,7 +95,10 @@ def test_the_table_of_a_campaign_that_was_cut_short(facts, entries):
     entries[-2].message = "exit code 4 (diverged)\nerror: training diverged at step 7"
     text = as_markdown(facts, entries, {}, "2026-11-22")
 
-    assert "| diffbev_S | 14.00 ± 1.41 | +2.00 ± 1.00 | 7.00 ± 0.71 (+2.00 ± 0.50) | 2/3 |" in text
+    assert (
+        "| diffbev_S | 14.00 ± 1.41 | +2.00 ± 1.00 | 14.00 | 14.00 | 7.00 ± 0.71 (+2.00 ± 0.50) | 2/3 |"
+        in text
+    )
     assert "2 of 6 runs are missing" in text
     assert "Failed: baseline seed 2" in text
     assert "error: training diverged at step 7" in text
