@@ -32,6 +32,7 @@ def test_bases_are_not_offered_as_experiments() -> None:
     assert preset_names() == [
         "baseline/lss_swin_demo.py",
         MAIN,
+        "diffbev/diffbev_layout_nuscenes.py",
         "diffbev/diffbev_lss_swin_demo.py",
         DIFFBEV,
         "diffbev/diffbev_lss_swin_synth.py",
