@@ -26,7 +26,6 @@ from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import MASK_NAMES
 from diffbev_engine.evaluate.run import DEFAULT_SEED, trained_model
 from diffbev_engine.models.diffbev import DiffBEV
-from diffbev_engine.models.diffusion import standardise
 from diffbev_engine.models.layout import LayoutDiffusion, Told
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.models.photometric import normalise
@@ -87,7 +86,7 @@ def intervene(settings: Settings, checkpoint: Path, split: Split, processes: Pro
     records = read_records(settings.data_root, split, settings.data.cameras)
     model, _ = trained_model(settings, checkpoint, device)
     batch_size = settings.evaluation.samples_per_gpu or settings.data.samples_per_gpu
-    data = settings.data.model_copy(update={"load_depth": False})
+    data = settings.data.model_copy(update={"load_depth": settings.model.lift.oracle})
     streams = {name: {mask: CountStream(device) for mask in MASK_NAMES} for name in INTERVENTIONS}
     done = 0
     loader = evaluation_loader(BEVDataset(records, data), batch_size, settings.data.workers_per_gpu)
@@ -122,7 +121,7 @@ def _predict(model: BEVModel, batch: Batch, precision: str) -> dict[str, Tensor]
     draws = module.evaluation_draws(batch.tokens, DEFAULT_SEED, device)
     images = normalise(batch.images, model.pixel_mean, model.pixel_std)
     with reproducible_kernels(), autocast(device, precision):
-        feature, depth_logits = model.encode(images, batch.intrinsics)
+        feature, depth_logits = model.encode(images, batch.intrinsics, batch.depth)
         mass = model.lift.depth_mass(depth_logits, batch.intrinsics)
         if isinstance(module, LayoutDiffusion):
             denoised, perfect, other_told = _of_layout(module, feature, mass, draws.start, batch)
@@ -147,7 +146,7 @@ Denoise = Callable[[Callable[[Tensor], Tensor]], Tensor]
 
 
 def _of_feature(module: DiffBEV, feature: Tensor, mass: Tensor, draws: Any) -> tuple[Tensor, Tensor, Denoise]:
-    target, condition = standardise(feature), module.condition(feature, mass)
+    target, condition = module.target(feature), module.condition(feature, mass)
 
     def told(change: Callable[[Tensor], Tensor]) -> Tensor:
         return module.denoise(target, change(condition), draws)[0]

@@ -19,11 +19,13 @@ _SELF = "model.diffusion.self_condition=True"
 VARIANTS: dict[str, tuple[str, ...]] = {
     "baseline": BASELINE_OVERRIDES,
     "depth": ("model.diffusion=None",),
+    "depth_oracle": ("model.diffusion=None", "model.lift.oracle=True"),
     "diffbev_O": (_CONDITION_O,),
     "diffbev_S": (_CONDITION_S,),
     "diffbev_O+S": ("model.diffusion.condition='O+S'",),
     "diffbev_S_concat": (_CONDITION_S, _CONCAT),
     "diffbev_S_add": (_CONDITION_S, "model.diffusion.fusion.type='add'"),
+    "diffbev_S_asinh": (_CONDITION_S, "model.diffusion.compress=True"),
     "unet_plain": (_CONDITION_O, _NO_NOISE),
     "layout_plain": (_CONDITION_O, _LAYOUT, _NO_NOISE),
     "layout": (_CONDITION_O, _LAYOUT),
@@ -48,7 +50,10 @@ def reference_of(names: Sequence[str]) -> str:
     return "baseline" if "baseline" in names else names[0]
 
 
-DEFAULT_VARIANTS = tuple(VARIANTS)[:7]
+DEFAULT_VARIANTS = (
+    *("baseline", "depth", "diffbev_O", "diffbev_S", "diffbev_O+S"),
+    *("diffbev_S_concat", "diffbev_S_add"),
+)
 """The published form with each of its choices; the rest are controls, and the map as target."""
 
 

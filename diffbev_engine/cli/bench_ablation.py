@@ -41,7 +41,7 @@ def _seeds(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int
     "--variants",
     default=",".join(DEFAULT_VARIANTS),
     metavar="A,B,…",
-    help=f"Of {', '.join(VARIANTS)}; default: the first {len(DEFAULT_VARIANTS)}.",
+    help=f"Of {', '.join(VARIANTS)}; default: {', '.join(DEFAULT_VARIANTS)}.",
 )
 @click.option("--seeds", default="0,1,2", show_default=True, callback=_seeds, metavar="A,B,…")
 @click.option(

@@ -46,8 +46,8 @@ def network(
             draws = [model.diffusion.evaluation_draws(batch.tokens, noise, device) for noise in noises]
         with autocast(device, precision):
             if len(draws) > 1:
-                return model.sample(images, batch.intrinsics, draws)
-            output: ModelOutput = model(images, batch.intrinsics, draws[0] if draws else None)
+                return model.sample(images, batch.intrinsics, draws, batch.depth)
+            output: ModelOutput = model(images, batch.intrinsics, draws[0] if draws else None, batch.depth)
         return output
 
     return run

@@ -58,6 +58,7 @@ class DiffBEV(nn.Module):
         self._train_steps = settings.train_steps
         self._start = max(1, round(settings.start * settings.timesteps))
         self._clamp = settings.clamp
+        self._compress = settings.compress
         self._deterministic = settings.process == "none"
         self.process = GaussianDiffusion(settings.schedule, settings.timesteps, settings.prediction)
         self.condition = Condition(settings.condition, channels, settings.groups)
@@ -77,9 +78,13 @@ class DiffBEV(nn.Module):
             x = standardise(feature)
             refined = x + self.unet(x, condition, self._full(self._start, x))
             return Refined(self.fusion(feature, refined), None if draws.times is None else x.new_zeros(()))
-        target = standardise(feature.detach())  # B x C x Z x X
-        denoised, noise_error = self.denoise(target, condition, draws)
+        denoised, noise_error = self.denoise(self.target(feature), condition, draws)
         return Refined(self.fusion(feature, denoised), noise_error)
+
+    def target(self, feature: Tensor) -> Tensor:
+        """What is noised and recovered, (B, C, Z, X) float32; no gradient flows through it."""
+        standardised = standardise(feature.detach())
+        return standardise(standardised.asinh()) if self._compress else standardised
 
     def denoise(self, target: Tensor, condition: Tensor, draws: Draws) -> tuple[Tensor, Tensor | None]:
         """The denoised target (B, C, Z, X) float32 and, if drawn, Ldiff.

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from diffbev_engine.core.grid import FEATURE_GRID, BEVGrid
+from diffbev_engine.models.depth import DepthTarget
 from diffbev_engine.models.geometry import frustum
 from diffbev_engine.models.settings import LiftSettings
 
@@ -78,12 +79,13 @@ class LiftSplat(nn.Module):
         self._add_constant("depths", torch.from_numpy(points.depths))  # D
         self._add_constant("rows", torch.from_numpy(rows))  # D
 
-    def forward(self, features: Tensor, intrinsics: Tensor) -> LiftOutput:
+    def forward(self, features: Tensor, intrinsics: Tensor, oracle: DepthTarget | None = None) -> LiftOutput:
         """Lift ``features`` (B, C_in, >= H, >= W) and splat them.
 
         Args:
             features: Image features; rows and columns beyond the frustum are cropped.
             intrinsics: (B, 3, 3) pixels, for the image size of the constructor; no skew.
+            oracle: Where given, features with a LiDAR point are splatted at its depth.
         """
         rows, cols = self.feature_size
         if features.shape[-2] < rows or features.shape[-1] < cols:
@@ -94,6 +96,9 @@ class LiftSplat(nn.Module):
         outputs = self.depth_net(features[..., :rows, :cols])  # B x D+C x H x W
         depth_logits, context = outputs.split([self.num_bins, self.channels], dim=1)
         depth = depth_logits.float().softmax(dim=1)  # B x D x H x W
+        if oracle is not None:
+            true = torch.zeros_like(depth).scatter_(1, oracle.bins[:, None], 1.0)
+            depth = torch.where(oracle.supervised[:, None], true, depth)
         return LiftOutput(self.splat(depth, context, intrinsics), depth_logits)
 
     def depth_mass(self, depth_logits: Tensor, intrinsics: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.backbone import Backbone
+from diffbev_engine.models.depth import DepthTarget, depth_target
 from diffbev_engine.models.diffbev import DiffBEV
 from diffbev_engine.models.draws import Draws
 from diffbev_engine.models.head import PyramidHead
@@ -73,6 +74,7 @@ class BEVModel(nn.Module):
         aligned = settings.lift.mode == "aligned"
         self.backbone = Backbone(settings.backbone, image_size, whole_strides=aligned)
         self.lift = LiftSplat(self.backbone.channels, settings.lift, image_size, self.backbone.stride)
+        self._has_oracle = settings.lift.oracle
         channels = settings.lift.channels
         self.bev_encoder = (
             BEVEncoder(channels, settings.head.groups) if settings.bev_encoder else nn.Identity()
@@ -89,15 +91,22 @@ class BEVModel(nn.Module):
             value = torch.tensor(getattr(self.backbone, name)).view(1, 3, 1, 1)
             self.register_buffer(name, value, persistent=False)
 
-    def forward(self, images: Tensor, intrinsics: Tensor, draws: Draws | None = None) -> ModelOutput:
+    def forward(
+        self,
+        images: Tensor,
+        intrinsics: Tensor,
+        draws: Draws | None = None,
+        depth: Tensor | None = None,
+    ) -> ModelOutput:
         """Run the network.
 
         Args:
             images: (B, 3, height, width) normalised, at the size that the model was built for.
             intrinsics: (B, 3, 3) pixels, for that size.
             draws: Noise of the diffusion, from ``diffusion``'s own methods; a baseline needs none.
+            depth: (B, height, width) metres, 0 where no LiDAR point is; for ``lift.oracle`` alone.
         """
-        bev, depth_logits = self.encode(images, intrinsics)
+        bev, depth_logits = self.encode(images, intrinsics, depth)
         if self.diffusion is None:
             return ModelOutput(self.head(bev), depth_logits)
         if draws is None:
@@ -105,29 +114,48 @@ class BEVModel(nn.Module):
         refined = self.diffusion(bev, self.lift.depth_mass(depth_logits, intrinsics), draws)
         return ModelOutput(self.head(refined.feature), depth_logits, refined.noise_error)
 
-    def sample(self, images: Tensor, intrinsics: Tensor, draws: Sequence[Draws]) -> ModelOutput:
+    def sample(
+        self,
+        images: Tensor,
+        intrinsics: Tensor,
+        draws: Sequence[Draws],
+        depth: Tensor | None = None,
+    ) -> ModelOutput:
         """Average the probabilities of several maps, one for each of ``draws``, of the same images.
 
         Args:
             images: as in ``forward``.
             intrinsics: as in ``forward``.
             draws: noise of each map, from ``diffusion.evaluation_draws``.
+            depth: as in ``forward``.
         """
         assert self.diffusion is not None
-        bev, depth_logits = self.encode(images, intrinsics)
+        bev, depth_logits = self.encode(images, intrinsics, depth)
         mass = self.lift.depth_mass(depth_logits, intrinsics)
         maps = [self.head(self.diffusion(bev, mass, each).feature).float().sigmoid() for each in draws]
         probability = torch.stack(maps)  # samples x B x 14 x Z x X
         spread, mean = torch.std_mean(probability, dim=0, correction=0)
         return ModelOutput(mean.logit(eps=_SMALLEST), depth_logits, spread=spread)
 
-    def encode(self, images: Tensor, intrinsics: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, images: Tensor, intrinsics: Tensor, depth: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The BEV feature (B, C, Z, X) and the scores of the depth bins (B, D, h, w)."""
         if images.shape[-2:] != self.image_size:
             raise ValueError(f"images are {tuple(images.shape[-2:])}, the model is for {self.image_size}")
         features = self.backbone(images)  # B x C x h x w
-        bev, depth_logits = self.lift(features, intrinsics)  # B x C x Z x X
+        bev, depth_logits = self.lift(features, intrinsics, self._oracle(depth))  # B x C x Z x X
         return self.bev_encoder(bev), depth_logits
+
+    def _oracle(self, depth: Tensor | None) -> DepthTarget | None:
+        if not self._has_oracle:
+            return None
+        if depth is None:
+            raise UsageError(
+                "model.lift.oracle=True needs LiDAR depth at the image size: set data.load_depth=True and "
+                "run `diffbev-engine prepare-depth` for this split."
+            )
+        return depth_target(depth, self.lift.depths, self.lift.feature_size, self.backbone.stride)
 
 
 def build_model(settings: ModelSettings, image_size: tuple[int, int]) -> BEVModel:

@@ -36,6 +36,9 @@ class LiftSettings(StrictSettings):
     """Context channels that are splatted."""
     height_limit: PositiveFloat = 10.0
     """Points more than this many metres above or below the optical axis are dropped."""
+    oracle: bool = False
+    """A control that no car can have: features with a LiDAR point are splatted at its depth, in evaluation
+    too; the others where the network takes them to be."""
 
 
 class HeadSettings(StrictSettings):
@@ -114,6 +117,8 @@ class DiffusionSettings(StrictSettings):
     """DDIM steps in evaluation."""
     clamp: PositiveFloat = 4.0
     """``feature``: limit of the denoised feature, in standard deviations of the original one."""
+    compress: bool = False
+    """``feature``: denoise its inverse hyperbolic sine, so that the limit cuts off less of its energy."""
     widths: Annotated[tuple[PositiveInt, PositiveInt, PositiveInt], Field(strict=False)] = (64, 128, 256)
     """Channels of the U-Net's levels."""
     blocks: PositiveInt = 2

@@ -134,7 +134,9 @@ class TrainingStep:
             images = distort(images, draw_distortion(len(images), generator))
         images = normalise(images, self.model.pixel_mean, self.model.pixel_std)
         with autocast(device, settings.precision):
-            output: ModelOutput = self._parallel(images, batch.intrinsics, self._draws(batch, draw))
+            output: ModelOutput = self._parallel(
+                images, batch.intrinsics, self._draws(batch, draw), batch.depth
+            )
         valid = batch.valid(settings.data.mask)
         losses = {"Lwce": self._segmentation_loss(output.logits, batch.classes(), valid, batch.known)}
         if settings.model.depth_loss:

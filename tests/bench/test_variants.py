@@ -36,6 +36,7 @@ def test_every_variant_fits_the_presets(preset, tmp_path):
     assert models["diffusion_only"].depth_loss is None
     assert models["diffusion_only"].diffusion is not None
     assert models["diffbev_S_self_attn"].diffusion.xt_encoding == "self_attn"
+    assert models.pop("depth_oracle").lift.oracle
     rest = [model.model_copy(update={"diffusion": None, "depth_loss": None}) for model in models.values()]
     assert all(model == rest[0] for model in rest)
 

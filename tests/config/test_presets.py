@@ -49,7 +49,7 @@ def test_main_preset_is_the_published_recipe() -> None:
                 "pretrained": "imagenet",
                 "out_stage": -1,
             },
-            "lift": {"mode": "upstream", "channels": 64, "height_limit": 10.0},
+            "lift": {"mode": "upstream", "channels": 64, "height_limit": 10.0, "oracle": False},
             "bev_encoder": True,
             "diffusion": None,
             "depth_loss": None,

@@ -155,6 +155,19 @@ def test_the_denoised_feature_stays_within_the_clamp():
     assert denoised.abs().max() <= 2
 
 
+def test_a_compressed_target_loses_less_to_the_clamp():
+    one, other = (DiffBEV(16, (12, 12), DiffusionSettings(**SMALL | {"compress": c})) for c in (False, True))
+    feature = torch.randn(2, 16, 12, 12, generator=torch.Generator().manual_seed(2)) ** 5  # few large values
+    lost = [
+        (target - target.clamp(-4, 4)).square().mean()
+        for target in (one.target(feature), other.target(feature))
+    ]
+    assert lost[1] < lost[0] / 2
+    assert other.target(feature).std().item() == pytest.approx(1, abs=0.01)
+    order = [target.flatten(2).argsort() for target in (one.target(feature), other.target(feature))]
+    assert torch.equal(*order)
+
+
 def test_evaluation_noise_belongs_to_the_image_not_to_its_batch():
     module = DiffBEV(16, (4, 4), DiffusionSettings(**SMALL))
     cpu = torch.device("cpu")

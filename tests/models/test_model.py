@@ -61,6 +61,28 @@ def test_images_of_another_size_are_refused():
         model(torch.randn(1, 3, 64, 64), INTRINSICS)
 
 
+def test_an_oracle_splats_features_where_lidar_finds_them():
+    settings = tiny_settings()
+    settings = settings.model_copy(update={"lift": settings.lift.model_copy(update={"oracle": True})})
+    torch.manual_seed(0)
+    model = build_model(settings, SIZE).eval()
+    images, intrinsics = random_inputs(1)
+    seen = {}
+    model.lift.splat = lambda depth, *_: seen.update(depth=depth) or torch.zeros(1, 32, 98, 100)
+    metres = torch.zeros(1, *SIZE)
+    metres[0, 40, 50] = 20.2
+    model(images, intrinsics, depth=metres)
+    rows, cols = model.lift.feature_size
+    row, col = 40 // model.backbone.stride, 50 // model.backbone.stride
+    there = seen["depth"][0, :, row, col]
+    assert there.sum() == there.max() == 1
+    assert abs(model.lift.depths[there.argmax()] - 20.2) < 0.5
+    others = seen["depth"][0].max(dim=0).values
+    assert (others == 1).sum() == 1 < rows * cols
+    with pytest.raises(UsageError, match="oracle"):
+        model(images, intrinsics)
+
+
 def test_bev_encoder_is_part_of_the_model_only_when_asked_for():
     with_encoder = build_model(tiny_settings(), SIZE)
     without = build_model(tiny_settings().model_copy(update={"bev_encoder": False}), SIZE)

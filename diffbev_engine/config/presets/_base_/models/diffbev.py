@@ -40,6 +40,9 @@ model = dict(
         steps=3,
         # 去噪结果的界限（标准差的倍数）/ limit of the denoised feature, in standard deviations
         clamp=4.0,
+        # 用于 'feature'：对特征取反双曲正弦后再去噪，截断的能量更少
+        # for 'feature': denoise its inverse hyperbolic sine, of which the limit cuts off less
+        compress=False,
         # U-Net 三级的通道数、每级的残差块数、GroupNorm 组数 / channels, blocks and groups of the U-Net
         widths=(64, 128, 256),
         blocks=2,

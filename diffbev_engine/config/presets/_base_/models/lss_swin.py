@@ -18,6 +18,9 @@ model = dict(
         channels=64,
         # 丢弃高于或低于光轴这么多米的点 / drops points this many metres above or below the optical axis
         height_limit=10.0,
+        # 对照组：有 LiDAR 点的特征直接投射到真实深度，评估时也如此 / a control: LiDAR depth instead of the
+        # predicted one where there is a point, in evaluation too
+        oracle=False,
     ),
     # 解码头之前的两个残差块；与 DiffBEV 比较时两者必须一致
     # two residual blocks before the head; a comparison with DiffBEV is fair only if both have them
