@@ -50,7 +50,7 @@ def test_default_model_has_the_published_size_and_shapes():
 @pytest.mark.parametrize(("mode", "depth_shape"), [("upstream", (49, 3, 4)), ("aligned", (98, 4, 5))])
 def test_any_image_size_works_in_both_modes(mode: str, depth_shape: tuple[int, int, int]):
     model = build_model(tiny_settings(mode), (100, 150)).eval()
-    logits, depth_logits, _ = model(torch.randn(2, 3, 100, 150), INTRINSICS.expand(2, 3, 3))
+    logits, depth_logits, *_ = model(torch.randn(2, 3, 100, 150), INTRINSICS.expand(2, 3, 3))
     assert logits.shape == (2, 14, 196, 200)
     assert depth_logits.shape == (2, *depth_shape)
 
