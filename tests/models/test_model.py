@@ -41,7 +41,7 @@ def test_default_model_has_the_published_size_and_shapes():
     assert num_parameters(model) == 29_631_993
     intrinsics = torch.tensor([[[633.0, 0, 408], [0, 844.0, 328], [0, 0, 1]]])
     with torch.inference_mode():
-        logits, depth_logits, _ = model(torch.randn(1, 3, 600, 800), intrinsics)
+        logits, depth_logits, *_ = model(torch.randn(1, 3, 600, 800), intrinsics)
     assert logits.shape == (1, 14, 196, 200)
     assert depth_logits.shape == (1, 49, 18, 25)
     torch.testing.assert_close(logits[0, :, 7, 9].sigmoid(), torch.tensor(CLASS_PRIORS))
