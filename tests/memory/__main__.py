@@ -76,8 +76,8 @@ def cases(root: Path) -> list[Case]:
         Case("preview-labels", (*preview, "--out", str(root / "preview")), 110, 700),
         Case("preflight", (*engine, "preflight", config, *work_dir), 450, 1300, code=1),
         Case("60,000 rows, states and log lines", (*child, "writers", where, "60000"), 400, 0),
-        Case("epoch of the loader, 4 processes", (*child, "epoch", where, "4"), 640, 1500),
-        Case("train, 20 iterations", (*engine, "train", config, *work_dir), 800, 1200),
+        Case("epoch of the loader, 4 processes", (*child, "epoch", where, "4"), 700, 500),
+        Case("train, 20 iterations", (*engine, "train", config, *work_dir), 900, 600),
         Case(
             "evaluate, 1 camera",
             (*engine, "evaluate", config, str(root / "run" / "latest.pth"), *front),
