@@ -72,7 +72,7 @@ def test_the_spread_over_samples_is_a_part_of_its_own(workspace):
     write_sample(path, workspace / "runs/a/best.pth", 0.5, samples=8, spread_box=box)
     *_, spread = read_sample(path).parts
     assert (spread.kind, spread.box) == ("spread", tuple(box))
-    assert caption_of(spread).plain == "DiffBEV\nspread over 8 samples: dark none, bright much"
+    assert caption_of(spread).plain == "DiffBEV\nspread of 8 samples"
 
 
 def test_pictures_fit_in_their_shape():
