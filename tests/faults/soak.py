@@ -138,16 +138,18 @@ def _one_run(campaign: Campaign, run: Path, iterations: int, every_s: float) -> 
     """One training to its end, resumed whenever it has ended before it."""
     options = {"launcher": (), "environment": campaign.clock.environment} if campaign.clock else {}
     training = campaign.lab.train(run, iterations=iterations, **options)
-    due, last, done, in_vain = time.monotonic() + every_s, "", 0, 0
+    due, last, done, in_vain, counted = time.monotonic() + every_s, "", 0, 0, True
     while (code := training.poll()) != 0 and in_vain < _ENOUGH:
         time.sleep(0.2)
         if code is not None:
             in_vain = 0 if training.done() else in_vain + 1
             done, training = max(done, training.done()), training.resumed(**options)
             campaign.resumes += 1
+            counted = False
         elif training.poll() is None and time.monotonic() >= due and training.done():
             last, due = _injected(campaign, training), max(due, time.monotonic() - _HURT_S) + every_s
-        if (at := training.resumed_at()) is not None:
+        if not counted and (at := training.resumed_at()) is not None:
+            counted = True  # of the fault that ended the run, not of those that follow
             campaign.lost[last] = max(campaign.lost.get(last, 0), done - at)
     campaign.runs += 1
     try:
