@@ -38,8 +38,13 @@ _SPLIT = "scene-0523=train,scene-0916=val"
 ADDED: dict[str, frozenset[str]] = {
     "index.jsonl": frozenset(),
     "evaluation": frozenset({"unseen"}),
-    # Settings of the diffusion, with the defaults that keep it as it was.
-    "checkpoint": frozenset({"target", "process", "aligned", "amplitude", "condition_skips", "dist_params"}),
+    # Settings with the defaults that keep everything as it was, and the weights' average, which is empty.
+    "checkpoint": frozenset(
+        {
+            *("target", "process", "aligned", "calibrated", "self_condition", "amplitude", "condition_skips"),
+            *("compress", "oracle", "ema", "dist_params"),
+        }
+    ),
 }
 
 _TRAINING = f"""
