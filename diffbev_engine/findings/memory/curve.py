@@ -61,7 +61,8 @@ class MemoryLine:
         """The largest batch within ``budget`` MiB less the margin; ``None`` for a line that does not rise."""
         if self.per_sample <= 0:
             return None
-        return max(0, int(min((budget * (1 - MARGIN) - self.fixed) / self.per_sample, _MOST_SAMPLES)))
+        samples = (budget * (1 - MARGIN) - self.fixed) / self.per_sample  # of a file's line perhaps infinite
+        return int(min(max(samples, 0.0), _MOST_SAMPLES))
 
 
 @dataclass(frozen=True)
