@@ -10,7 +10,7 @@ import pytest
 
 from diffbev_engine.cli.main import main
 from diffbev_engine.config.settings import Settings
-from tests.tiny import tiny_settings_for, trained, write_tiny_root
+from tests.tiny import save_weights, tiny_settings_for, trained, write_tiny_root
 
 gc.set_threshold(50_000, 20, 100)  # torch, Textual and the rest stay; looking through them takes long
 
@@ -111,26 +111,10 @@ def diffusion_settings(tiny_settings):
 def saved(tmp_path):
     """Writes a configuration and a checkpoint of ``trained`` settings; returns both paths."""
     from diffbev_engine.config.load import dump_config
-    from diffbev_engine.runs.folder import RunFolder
-    from diffbev_engine.train.checkpoint import Best, Checkpoint
-    from diffbev_engine.train.saving import save_checkpoint
 
     def save(settings):
-        folder = tmp_path / "run"
-        folder.mkdir()
         config = tmp_path / "tiny.py"
         config.write_text(dump_config(settings))
-        checkpoint = Checkpoint(
-            iteration=6,
-            model=trained(settings).state_dict(),
-            optimizer={},
-            scaler={},
-            meter={},
-            random=[],
-            best=Best(),
-            evaluated=True,
-            settings={},
-        )
-        return config, save_checkpoint(RunFolder(folder), checkpoint, is_best=False, keep=1)
+        return config, save_weights(trained(settings), tmp_path / "run")
 
     return save

@@ -75,3 +75,24 @@ def trained(settings):
             parameter.add_(torch.randn_like(parameter) * 0.15)
         model.head.classifier.bias.zero_()
     return model
+
+
+def save_weights(model, folder: Path) -> Path:
+    """A checkpoint at iteration 6 in the new ``folder``; returns its path."""
+    from diffbev_engine.runs.folder import RunFolder
+    from diffbev_engine.train.checkpoint import Best, Checkpoint
+    from diffbev_engine.train.saving import save_checkpoint
+
+    checkpoint = Checkpoint(
+        iteration=6,
+        model=model.state_dict(),
+        optimizer={},
+        scaler={},
+        meter={},
+        random=[],
+        best=Best(),
+        evaluated=True,
+        settings={},
+    )
+    folder.mkdir()
+    return save_checkpoint(RunFolder(folder), checkpoint, is_best=False, keep=1)

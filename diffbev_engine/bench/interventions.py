@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from diffbev_engine.config.settings import Settings
@@ -21,14 +20,16 @@ from diffbev_engine.core.progress import progress
 from diffbev_engine.dataset.loader import BEVDataset, evaluation_loader
 from diffbev_engine.dataset.records import Split, read_records
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.evaluate.counts import CountStream
+from diffbev_engine.evaluate.counts import CountStream, results_by_mask
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import MASK_NAMES
 from diffbev_engine.evaluate.run import DEFAULT_SEED, trained_model
 from diffbev_engine.models.diffbev import DiffBEV
-from diffbev_engine.models.layout import LayoutDiffusion, Told
+from diffbev_engine.models.draws import Draws
+from diffbev_engine.models.layout import Conditioning, LayoutDiffusion, with_layout
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.models.photometric import normalise
+from diffbev_engine.models.seeding import seeded_generator
 from diffbev_engine.train.distributed import Processes, device_name
 from diffbev_engine.train.step import autocast
 
@@ -39,8 +40,8 @@ INTERVENTIONS = {
     "noise": "normal noise of the same variance instead of it",
     "other image": "the denoised feature of the next image of the batch",
     "not fused": "the BEV feature alone goes to the head",
-    "no condition": "the denoiser is told nothing of the image",
-    "other condition": "the denoiser is told of the next image of the batch",
+    "no condition": "the denoiser has no condition: zeros",
+    "other condition": "the denoiser has the condition of the next image of the batch",
 }
 
 
@@ -107,7 +108,7 @@ def intervene(settings: Settings, checkpoint: Path, split: Split, processes: Pro
         target=settings.model.diffusion.target,
         mask=settings.evaluation.mask,
         miou={
-            name: {mask: stream.result().miou for mask, stream in masks.items()}
+            name: {mask: result.miou for mask, result in results_by_mask(masks).items()}
             for name, masks in streams.items()
         },
     )
@@ -124,45 +125,48 @@ def _predict(model: BEVModel, batch: Batch, precision: str) -> dict[str, Tensor]
         feature, depth_logits = model.encode(images, batch.intrinsics, batch.depth)
         mass = model.lift.depth_mass(depth_logits, batch.intrinsics)
         if isinstance(module, LayoutDiffusion):
-            denoised, perfect, other_told = _of_layout(module, feature, mass, draws.start, batch)
+            denoised, perfect, under = _of_layout(module, feature, mass, draws, batch)
         else:
-            denoised, perfect, other_told = _of_feature(module, feature, mass, draws)
-        noise = torch.randn_like(denoised) * denoised.std()
+            denoised, perfect, under = _of_feature(module, feature, mass, draws)
+        generator = seeded_generator(device, DEFAULT_SEED)
+        noise = torch.randn(denoised.shape, generator=generator, device=device) * denoised.std()
         replaced = {
             "as trained": denoised,
             "perfect": perfect,
             "zero": torch.zeros_like(denoised),
             "noise": noise,
             "other image": denoised.roll(1, 0),
-            "no condition": other_told(torch.zeros_like),
-            "other condition": other_told(lambda told: told.roll(1, 0)),
+            "no condition": under(torch.zeros_like),
+            "other condition": under(lambda condition: condition.roll(1, 0)),
         }
         fused = {name: module.fusion(feature, each) for name, each in replaced.items()}
         return {name: model.head({**fused, "not fused": feature}[name]) for name in INTERVENTIONS}
 
 
 Denoise = Callable[[Callable[[Tensor], Tensor]], Tensor]
-"""Denoises once more with what it is told changed."""
+"""Denoises once more under a changed condition."""
 
 
-def _of_feature(module: DiffBEV, feature: Tensor, mass: Tensor, draws: Any) -> tuple[Tensor, Tensor, Denoise]:
+def _of_feature(
+    module: DiffBEV, feature: Tensor, mass: Tensor, draws: Draws
+) -> tuple[Tensor, Tensor, Denoise]:
     target, condition = module.target(feature), module.condition(feature, mass)
 
-    def told(change: Callable[[Tensor], Tensor]) -> Tensor:
+    def under(change: Callable[[Tensor], Tensor]) -> Tensor:
         return module.denoise(target, change(condition), draws)[0]
 
-    return module.denoise(target, condition, draws)[0], target, told
+    return under(lambda same: same), target, under
 
 
 def _of_layout(
-    module: LayoutDiffusion, feature: Tensor, mass: Tensor, start: Tensor, batch: Batch
+    module: LayoutDiffusion, feature: Tensor, mass: Tensor, draws: Draws, batch: Batch
 ) -> tuple[Tensor, Tensor, Denoise]:
-    told = module.told(feature, mass)
-    annotated = batch.known[:, :, None, None]
-    truth = F.avg_pool2d((batch.classes() & annotated).float(), 2)
-    almost_clean = torch.ones(len(start), dtype=torch.int64, device=start.device)
+    conditioning = module.conditioning(feature, mass)
+    truth = with_layout(draws, batch.classes(), batch.valid("fov"), batch.known).layout
+    assert truth is not None
+    almost_clean = torch.ones(len(truth), dtype=torch.int64, device=truth.device)
 
-    def retold(change: Callable[[Tensor], Tensor]) -> Tensor:
-        return module.sample(Told(*map(change, told)), start)
+    def under(change: Callable[[Tensor], Tensor]) -> Tensor:
+        return module.sample(Conditioning(*map(change, conditioning)), draws.start)
 
-    return module.sample(told, start), module.recover(truth, told, almost_clean, start), retold
+    return under(lambda same: same), module.recover(truth, conditioning, almost_clean, draws.start), under

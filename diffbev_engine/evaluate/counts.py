@@ -1,5 +1,7 @@
 """Streamed counts of true and false positives: memory does not grow with the validation set."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, distributed
 
@@ -42,3 +44,11 @@ class CountStream:
         true_positive, false_positive, false_negative, cells, ignored = everything.tolist()
         triples = zip(true_positive, false_positive, false_negative, strict=True)
         return MaskResult([ClassCounts(*triple) for triple in triples], cells, ignored[0])
+
+
+def results_by_mask(streams: Mapping[str, CountStream]) -> dict[str, MaskResult]:
+    """Totals under each mask that the labels carry; labels of other tools lack that of the field of view."""
+    masks = {mask: stream.result() for mask, stream in streams.items()}
+    if not masks["fov"].ignored:
+        del masks["fov"], masks["unseen"]
+    return masks

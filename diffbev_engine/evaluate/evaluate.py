@@ -9,7 +9,7 @@ from torch import Tensor
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.evaluate.counts import CountStream
+from diffbev_engine.evaluate.counts import CountStream, results_by_mask
 from diffbev_engine.evaluate.depth import DepthStream
 from diffbev_engine.evaluate.network_clock import NetworkClock
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
@@ -74,14 +74,12 @@ def evaluate(
                     depth.add(output.depth_logits, moved.depth)
                 images += len(batch.tokens)
             after_batch(images)
-    masks = {mask: stream.result() for mask, stream in streams.items()}
-    if not masks["fov"].ignored:  # labels made by other tools have no bit for this mask
-        if main_mask == "fov":
-            raise DiffBEVError(
-                "these labels carry no field-of-view mask (bit 15 is never set). "
-                "Set evaluation.mask='pon', or write the labels with `diffbev-engine prepare`."
-            )
-        del masks["fov"], masks["unseen"]
+    masks = results_by_mask(streams)
+    if main_mask not in masks:
+        raise DiffBEVError(
+            "these labels carry no field-of-view mask (bit 15 is never set). "
+            "Set evaluation.mask='pon', or write the labels with `diffbev-engine prepare`."
+        )
     return EvaluationResult(
         masks=masks,
         main_mask=main_mask,

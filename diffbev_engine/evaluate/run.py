@@ -167,7 +167,12 @@ def trained_model(
     checkpoint = load_checkpoint(path)
     network = settings.model.without_pretrained()
     if network.loss.priors == MEASURED:
-        network = network.with_priors(checkpoint.priors or network.loss.shares)
+        if not checkpoint.priors:
+            raise UsageError(
+                f"{path} does not say which class priors it was trained with. Give them as numbers: "
+                "--set model.loss.priors=(…)."
+            )
+        network = network.with_priors(checkpoint.priors)
     model = build_model(network, settings.data.image_size)
     load_weights(model, checkpoint.evaluated_weights if ema else checkpoint.model, path)
     return model.to(device).eval(), checkpoint

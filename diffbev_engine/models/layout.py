@@ -53,7 +53,7 @@ class LayoutDiffusion(nn.Module):
     """
 
     priors: Tensor
-    _overrated: Tensor
+    _log_weights: Tensor
 
     def __init__(
         self, channels: int, size: tuple[int, int], settings: DiffusionSettings, priors: Sequence[float]
@@ -79,8 +79,8 @@ class LayoutDiffusion(nn.Module):
             self.unet.leave.bias.copy_(torch.tensor([math.log(p / (1 - p)) for p in priors]))
         self.fusion = Fusion(settings.fusion, channels, size, denoised_channels=settings.widths[0])
         self.register_buffer("priors", torch.tensor(priors), persistent=False)
-        overrated = -self.priors.log() / 2 if settings.calibrated else torch.zeros_like(self.priors)
-        self.register_buffer("_overrated", overrated, persistent=False)  # log-odds of each class
+        log_weights = -self.priors.log() / 2 if settings.calibrated else torch.zeros_like(self.priors)
+        self.register_buffer("_log_weights", log_weights, persistent=False)  # K
 
     def forward(self, feature: Tensor, depth_mass: Tensor, draws: Draws) -> Refined:
         """Refine ``feature``.
@@ -90,68 +90,72 @@ class LayoutDiffusion(nn.Module):
             depth_mass: (B, 1, Z, X) splatted depth distribution.
             draws: The random numbers; with ``layout`` Ldiff is computed too.
         """
-        told = self.told(feature, depth_mass)
+        conditioning = self.conditioning(feature, depth_mass)
         if draws.layout is None:
-            return Refined(self.fusion(feature, self.sample(told, draws.start)), None)
+            return Refined(self.fusion(feature, self.sample(conditioning, draws.start)), None)
         if self._deterministic:
             x = torch.zeros_like(draws.start)
-            hidden = self._hidden(x, x, told, self._full(self.process.timesteps, x))
+            hidden = self._hidden(x, x, conditioning, self._full(self.process.timesteps, x))
             return Refined(self.fusion(feature, hidden), self._error(self.unet.leave(hidden), draws))
         assert draws.times is not None
         assert draws.noise is not None
-        x, before, t = self._task_input(told, draws)
+        x, before, t = self._task_input(conditioning, draws)
         noised = self.process.add_noise(self._amplitude * (2 * draws.layout - 1), draws.times, draws.noise)
         both = self._hidden(
-            torch.cat([x, noised]), torch.cat([before, before]), told.twice(), torch.cat([t, draws.times])
+            torch.cat([x, noised]),
+            torch.cat([before, before]),
+            conditioning.twice(),
+            torch.cat([t, draws.times]),
         )  # 2B x C x Z x X
         task, other = self.unet.leave(both).chunk(2)
         error = (self._error(task, draws) + self._error(other, draws)) / 2
         return Refined(self.fusion(feature, both.chunk(2)[0]), error)
 
-    def told(self, feature: Tensor, depth_mass: Tensor) -> "Told":
-        """What the U-Net is told of images, from the arguments of ``forward``."""
-        return Told(standardise(feature), self.condition(feature, depth_mass))
+    def conditioning(self, feature: Tensor, depth_mass: Tensor) -> "Conditioning":
+        """What the U-Net is conditioned on, from the arguments of ``forward``."""
+        return Conditioning(standardise(feature), self.condition(feature, depth_mass))
 
-    def recover(self, layout: Tensor, told: "Told", t: Tensor, noise: Tensor) -> Tensor:
+    def recover(self, layout: Tensor, conditioning: "Conditioning", t: Tensor, noise: Tensor) -> Tensor:
         """The U-Net's feature (B, C, Z, X) for a given map (B, K, Z, X), 0 to 1, noised to ``t`` (B,)."""
         x = self.process.add_noise(self._amplitude * (2 * layout - 1), t, noise)
-        return self._hidden(x, torch.zeros_like(x), told, t)
+        return self._hidden(x, torch.zeros_like(x), conditioning, t)
 
-    def sample(self, told: "Told", start: Tensor) -> Tensor:
+    def sample(self, conditioning: "Conditioning", start: Tensor) -> Tensor:
         """The U-Net's feature (B, C, Z, X) at the last step of the sampler, from pure noise."""
         times = ddim_times(self.process.timesteps, 1 if self._deterministic else self.steps)
         before = torch.zeros_like(start)
         x, t = before if self._deterministic else start, self._full(times[0], start)
         for earlier in times[1:]:
             with torch.no_grad():
-                before = self._estimate(x, before, told, t)
+                before = self._estimate(x, before, conditioning, t)
                 earlier_t = self._full(earlier, start)
                 x, t = self.process.ddim_step(x, before, t, earlier_t), earlier_t
-        return self._hidden(x, before, told, t)
+        return self._hidden(x, before, conditioning, t)
 
-    def _task_input(self, told: "Told", draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
+    def _task_input(self, conditioning: "Conditioning", draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
         """What the task's map is recovered from in training, the estimate before it, and at which times."""
         x, nothing = draws.start, torch.zeros_like(draws.start)
         last = self._full(self.process.timesteps, x)
         if not self._aligned or draws.task_times is None:
             return x, nothing, last
         with torch.no_grad():
-            estimate = self._estimate(x, nothing, told, last)
+            estimate = self._estimate(x, nothing, conditioning, last)
         later = self.process.add_noise(estimate, draws.task_times, x)
         begins = (draws.task_times == self.process.timesteps)[:, None, None, None]
         return torch.where(begins, x, later), torch.where(begins, nothing, estimate), draws.task_times
 
-    def _estimate(self, x_t: Tensor, before: Tensor, told: "Told", t: Tensor) -> Tensor:
+    def _estimate(self, x_t: Tensor, before: Tensor, conditioning: "Conditioning", t: Tensor) -> Tensor:
         """The expected analog bits, ``amplitude * (2 p - 1)``."""
-        logits = self.unet.leave(self._hidden(x_t, before, told, t)).float()
-        return self._amplitude * ((logits - self._overrated[:, None, None]) / 2).tanh()
+        logits = self.unet.leave(self._hidden(x_t, before, conditioning, t)).float()
+        return self._amplitude * ((logits - self._log_weights[:, None, None]) / 2).tanh()
 
-    def _hidden(self, x_t: Tensor, before: Tensor, told: "Told", t: Tensor) -> Tensor:
+    def _hidden(self, x_t: Tensor, before: Tensor, conditioning: "Conditioning", t: Tensor) -> Tensor:
         """The U-Net's feature for x_t, which is brought to unit variance (as if bits were independent)."""
         signal, noise = self.process.at(t, x_t)
         scaled = x_t * (self._amplitude**2 * signal.square() + noise.square()).rsqrt()
         known = [before / self._amplitude] if self._self_condition else []
-        return self.unet.features(torch.cat([scaled, *known, told.feature], dim=1), told.condition, t)
+        x = torch.cat([scaled, *known, conditioning.feature], dim=1)
+        return self.unet.features(x, conditioning.condition, t)
 
     def _error(self, logits: Tensor, draws: Draws) -> Tensor:
         """Balanced cross entropy against the share of each cell, weighted as in the segmentation loss."""
@@ -178,17 +182,17 @@ class LayoutDiffusion(nn.Module):
         return torch.full((len(like),), time, device=like.device)
 
 
-class Told(NamedTuple):
-    """What the U-Net is told of images, next to the noised map."""
+class Conditioning(NamedTuple):
+    """What the U-Net is conditioned on, next to the noised map."""
 
     feature: Tensor
     """(B, C, Z, X), standardised."""
     condition: Tensor
     """(B, C, Z, X)."""
 
-    def twice(self) -> "Told":
+    def twice(self) -> "Conditioning":
         """For a batch that holds each image twice."""
-        return Told(torch.cat([self.feature, self.feature]), torch.cat([self.condition, self.condition]))
+        return Conditioning(*(torch.cat([part, part]) for part in self))
 
 
 def with_layout(draws: Draws, classes: Tensor, valid: Tensor, known: Tensor) -> Draws:

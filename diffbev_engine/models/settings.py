@@ -97,9 +97,9 @@ class DiffusionSettings(StrictSettings):
     aligned: bool = True
     """``layout``: train head and U-Net also on the network's own estimates, which later steps begin with."""
     calibrated: bool = False
-    """``layout``: sample with probabilities that the class weights of the loss are taken out of."""
+    """``layout``: correct the sampler's estimates for the class weights of the loss."""
     self_condition: bool = False
-    """``layout``: tell the U-Net its estimate of the step before (Chen et al., ICLR 2023)."""
+    """``layout``: self-conditioning (Chen et al., ICLR 2023): the U-Net gets its previous estimate, too."""
     amplitude: PositiveFloat = 0.5
     """``layout``: size of the analog bits; the smaller, the more the map has to come from the condition."""
     condition: Literal["O", "S", "O+S"] = "S"

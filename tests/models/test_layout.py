@@ -75,7 +75,7 @@ def test_the_encoder_learns_from_the_map_and_the_estimates_carry_no_gradient():
     refined = one(feature, mass, drawn(one, classes, valid, known))
     (gradient,) = torch.autograd.grad(refined.noise_error, feature)
     assert gradient.abs().max() > 0
-    x, *_ = one._task_input(one.told(feature, mass), drawn(one, classes, valid, known))
+    x, *_ = one._task_input(one.conditioning(feature, mass), drawn(one, classes, valid, known))
     assert not x.requires_grad
 
 
@@ -84,7 +84,7 @@ def test_half_of_the_task_begins_with_noise_and_the_rest_with_estimates():
     draws = drawn(one, classes, valid, known)
     begins = draws.task_times == one.process.timesteps
     assert 16 < begins.sum() < 48
-    x, before, t = one._task_input(one.told(feature, mass), draws)
+    x, before, t = one._task_input(one.conditioning(feature, mass), draws)
     assert torch.equal(t, draws.task_times)
     assert torch.equal(x[begins], draws.start[begins])
     assert not before[begins].any()
@@ -93,7 +93,7 @@ def test_half_of_the_task_begins_with_noise_and_the_rest_with_estimates():
     again = one.process.add_noise(prior.expand(64, -1, -1, -1), t, draws.start)
     torch.testing.assert_close(x[~begins], again[~begins])
     plain = module(aligned=False)
-    x, before, t = plain._task_input(plain.told(feature, mass), draws)
+    x, before, t = plain._task_input(plain.conditioning(feature, mass), draws)
     assert torch.equal(x, draws.start)
     assert not before.any()
     assert set(t.tolist()) == {plain.process.timesteps}
@@ -107,17 +107,17 @@ def test_calibrated_estimates_are_the_share_of_cells_although_the_loss_overrates
     loss = -share * weight * logit.sigmoid().log() - (1 - share) * (-logit).sigmoid().log()
     with torch.no_grad():
         one.unet.leave.bias[0] = logit[loss.argmin()]  # what training arrives at
-    told, start = one.told(feature, mass), drawn(one, classes, valid, known).start
-    estimate = one._estimate(start, torch.zeros_like(start), told, one._full(1000, start))
+    conditioning, start = one.conditioning(feature, mass), drawn(one, classes, valid, known).start
+    estimate = one._estimate(start, torch.zeros_like(start), conditioning, one._full(1000, start))
     assert estimate[:, 0].mean().item() == pytest.approx(0.5 * (2 * share - 1), abs=1e-3)
 
 
 def test_the_estimate_of_the_step_before_is_told():
     one, (feature, mass, *_) = module(self_condition=True).eval(), scene()
     torch.nn.init.normal_(one.unet.leave.weight, std=0.1)
-    told, start = one.told(feature, mass), torch.zeros(2, NUM_CLASSES, *SIZE)
+    conditioning, start = one.conditioning(feature, mass), torch.zeros(2, NUM_CLASSES, *SIZE)
     t = one._full(500, start)
-    first, second = (one._hidden(start, before, told, t) for before in (start, start + 0.5))
+    first, second = (one._hidden(start, before, conditioning, t) for before in (start, start + 0.5))
     assert (first - second).abs().max() > 1e-3
 
 
@@ -135,8 +135,8 @@ def test_it_learns_a_map_and_more_steps_do_not_unlearn_it(changes):
     truth = classes[:, 0, ::2, ::2]
     for steps in (1, 3, 10):
         one.steps = steps
-        told = one.told(feature, mass)
-        hidden = one.sample(told, one.evaluation_draws(["a", "b"], 0, CPU).start)
+        conditioning = one.conditioning(feature, mass)
+        hidden = one.sample(conditioning, one.evaluation_draws(["a", "b"], 0, CPU).start)
         assert ((one.unet.leave(hidden)[:, 0] > 0) == truth).float().mean() > 0.99, steps
 
 

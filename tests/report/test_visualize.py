@@ -26,10 +26,9 @@ from diffbev_engine.report.visualize import (
     picture_of,
     visualize,
 )
-from diffbev_engine.runs.folder import RunFolder
-from diffbev_engine.train.checkpoint import Best, Checkpoint, load_checkpoint, load_weights
+from diffbev_engine.train.checkpoint import load_checkpoint, load_weights
 from diffbev_engine.train.distributed import join_processes
-from diffbev_engine.train.saving import save_checkpoint
+from tests.tiny import save_weights
 
 FUSION = {"heads": 2, "key_stride": 8}
 DIFFUSION = {"widths": (8, 8, 8), "blocks": 1, "groups": 4, "steps": 2, "fusion": FUSION}
@@ -42,19 +41,7 @@ def _saved(settings, folder):
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.2)
-    checkpoint = Checkpoint(
-        iteration=6,
-        model=model.state_dict(),
-        optimizer={},
-        scaler={},
-        meter={},
-        random=[],
-        best=Best(),
-        evaluated=True,
-        settings={},
-    )
-    folder.mkdir()
-    return save_checkpoint(RunFolder(folder), checkpoint, is_best=False, keep=1)
+    return save_weights(model, folder)
 
 
 @pytest.fixture

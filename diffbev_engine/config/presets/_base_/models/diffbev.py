@@ -17,10 +17,10 @@ model = dict(
         target="feature",
         # 'none'：对照组，同一网络，不加噪声 / 'none': the control, the same network without noise
         process="diffusion",
-        # 以下四项仅用于 'layout'：也用网络自己的估计训练；从估计中去掉损失的类别权重；
-        # 把上一步的估计告诉网络；模拟比特的幅度
-        # for 'layout' alone: train on the network's own estimates too; take the class weights of the loss
-        # out of them; tell the network its estimate of the step before; amplitude of the analog bits
+        # 以下四项仅用于 'layout'：也用网络自己的估计训练；按损失的类别权重校正采样时的估计；
+        # 以上一步的估计作为网络的输入；模拟比特的幅度
+        # for 'layout' alone: train on the network's own estimates too; correct the sampler's estimates for
+        # the class weights of the loss; self-conditioning; amplitude of the analog bits
         aligned=True,
         calibrated=False,
         self_condition=False,
