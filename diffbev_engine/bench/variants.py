@@ -15,11 +15,17 @@ _SKIPS = "model.diffusion.condition_skips=True"
 _CALIBRATED = "model.diffusion.calibrated=True"
 _CONCAT = "model.diffusion.fusion.type='concat'"
 _SELF = "model.diffusion.self_condition=True"
+_WIDE = "model.diffusion.widths=(128, 256, 384)"
+_MEASURED = "model.loss.priors='measured'"
+_DEPTH = "model.diffusion=None"
 
 VARIANTS: dict[str, tuple[str, ...]] = {
     "baseline": BASELINE_OVERRIDES,
-    "depth": ("model.diffusion=None",),
-    "depth_oracle": ("model.diffusion=None", "model.lift.oracle=True"),
+    "depth": (_DEPTH,),
+    "depth_oracle": (_DEPTH, "model.lift.oracle=True"),
+    "depth_stride_32": (_DEPTH, "model.backbone.out_stage=-1"),
+    "depth_upstream": (_DEPTH, "model.lift.mode='upstream'"),
+    "depth_measured": (_DEPTH, _MEASURED),
     "diffbev_O": (_CONDITION_O,),
     "diffbev_S": (_CONDITION_S,),
     "diffbev_O+S": ("model.diffusion.condition='O+S'",),
@@ -37,6 +43,10 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "layout_plain_concat": (_CONDITION_O, _LAYOUT, _NO_NOISE, _CONCAT),
     "layout_concat": (_CONDITION_O, _LAYOUT, _CALIBRATED, _CONCAT),
     "layout_self_concat": (_CONDITION_O, _LAYOUT, _CALIBRATED, _SELF, _CONCAT),
+    "layout_self_concat_skips": (_CONDITION_O, _LAYOUT, _CALIBRATED, _SELF, _CONCAT, _SKIPS),
+    "layout_self_concat_wide": (_CONDITION_O, _LAYOUT, _CALIBRATED, _SELF, _CONCAT, _WIDE),
+    "layout_self_concat_measured": (_CONDITION_O, _LAYOUT, _CALIBRATED, _SELF, _CONCAT, _MEASURED),
+    "layout_plain_concat_wide": (_CONDITION_O, _LAYOUT, _NO_NOISE, _CONCAT, _WIDE),
     "layout_self": (_CONDITION_O, _LAYOUT, _CALIBRATED, _SELF),
     "layout_self_skips": (_CONDITION_O, _LAYOUT, _CALIBRATED, _SELF, _SKIPS),
     "diffusion_only": (_CONDITION_S, "model.depth_loss=None", "data.load_depth=False"),

@@ -155,7 +155,8 @@ class LayoutDiffusion(nn.Module):
         scaled = x_t * (self._amplitude**2 * signal.square() + noise.square()).rsqrt()
         known = [before / self._amplitude] if self._self_condition else []
         x = torch.cat([scaled, *known, conditioning.feature], dim=1)
-        return self.unet.features(x, conditioning.condition, t)
+        hidden: Tensor = self.unet(x, conditioning.condition, t, features=True)
+        return hidden
 
     def _error(self, logits: Tensor, draws: Draws) -> Tensor:
         """Balanced cross entropy against the share of each cell, weighted as in the segmentation loss."""

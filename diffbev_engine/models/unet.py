@@ -84,22 +84,18 @@ class ConditionalUNet(nn.Module):
         assert self.leave.bias is not None
         nn.init.zeros_(self.leave.bias)
 
-    def forward(self, x_t: Tensor, condition: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x_t: Tensor, condition: Tensor, t: Tensor, *, features: bool = False) -> Tensor:
         """Predict from the noised feature.
 
         Args:
             x_t: (B, C, Z, X) noised feature.
             condition: (B, C, Z, X).
             t: (B,) int64 time of each sample, 1 … T.
+            features: Return what the output is read from by ``leave``, (B, widths[0], Z, X).
 
         Returns:
             (B, C, Z, X), the noise or the velocity.
         """
-        predicted: Tensor = self.leave(self.features(x_t, condition, t))
-        return predicted
-
-    def features(self, x_t: Tensor, condition: Tensor, t: Tensor) -> Tensor:
-        """What the output is read from, (B, widths[0], Z, X); arguments as in ``forward``."""
         time = self.time(t * self.time_scale)  # B x E
         x, c = self.enter(x_t), self.enter_condition(condition)
         skips: list[Tensor] = []
@@ -113,8 +109,8 @@ class ConditionalUNet(nn.Module):
         for level in reversed(range(_LEVELS - 1)):
             joined = torch.cat([upsample(x, skips[level].shape[-2:]), skips[level]], dim=1)
             x = _run(self.decoder[level], joined, time)
-        features: Tensor = nn.functional.silu(self.norm(x))
-        return features
+        last: Tensor = nn.functional.silu(self.norm(x))
+        return last if features else self.leave(last)
 
 
 def _stage(in_channels: int, channels: int, groups: int, blocks: int) -> nn.ModuleList:

@@ -37,6 +37,10 @@ def test_every_variant_fits_the_presets(preset, tmp_path):
     assert models["diffusion_only"].diffusion is not None
     assert models["diffbev_S_self_attn"].diffusion.xt_encoding == "self_attn"
     assert models.pop("depth_oracle").lift.oracle
+    assert models.pop("depth_stride_32").backbone.out_stage == -1
+    assert models.pop("depth_upstream").lift.mode == "upstream"
+    for name in ("depth_measured", "layout_self_concat_measured"):
+        assert models.pop(name).loss.priors == "measured"
     rest = [model.model_copy(update={"diffusion": None, "depth_loss": None}) for model in models.values()]
     assert all(model == rest[0] for model in rest)
 
