@@ -12,6 +12,7 @@ from torch import Tensor
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.file_kind import HEAD_BYTES, kind_of
+from diffbev_engine.core.pickled import problem_of_pickles
 
 StateDict = dict[str, Tensor]
 _CONTAINERS = (
@@ -48,8 +49,7 @@ def read_state_dict(path: Path) -> StateDict:
 
                 checkpoint: Any = load_file(path)
             else:
-                file.seek(0)
-                checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+                checkpoint = load_values(path)
     except Exception as error:  # the readers raise many kinds on damaged files
         raise DiffBEVError(
             f"{path} is not a checkpoint that can be read safely: {_reason(error)}. It must be a state dict "
@@ -59,6 +59,26 @@ def read_state_dict(path: Path) -> StateDict:
     if not tensors:
         raise DiffBEVError(f"{path} holds no state dict. Give a checkpoint of the backbone's weights.")
     return tensors
+
+
+def load_values(path: Path, *, mapped: bool = False) -> Any:
+    """Load what ``torch.save`` wrote, onto the CPU: tensors and plain values.
+
+    Args:
+        path: a file; its zip archive, if it is one, holds nothing packed.
+        mapped: leave the tensors on disk until they are used.
+
+    Raises:
+        Exception: of many kinds, whatever the decoder meets in a damaged file; one that would keep it busy
+            without end is a ``ValueError``.
+    """
+    problem = problem_of_pickles(path)
+    if problem:
+        raise ValueError(f"it {problem}")
+    if mapped:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    with path.open("rb") as file:  # given a path, it would choose the decoder by the suffix
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _problem_of(path: Path, head: bytes) -> str:

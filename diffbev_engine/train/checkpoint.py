@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import foreign_bytes
 from diffbev_engine.core.regular_file import open_regular
+from diffbev_engine.models.weights_file import load_values
 from diffbev_engine.runs.folder import RunFolder
 
 FORMAT = 1
@@ -173,7 +174,7 @@ def load_checkpoint(path: Path, *, to_resume: bool = False) -> Checkpoint:
     if damage:
         raise UnusableCheckpointError(path, damage)
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_values(path)
     except Exception as error:  # whatever the decoder meets in a file from outside
         # torch's own words advise to load it with weights_only=False, which would run code from the file.
         reason = "holds objects other than tensors and plain values, which are never loaded"
@@ -301,7 +302,7 @@ def _age(folder: RunFolder, path: Path) -> tuple[bool, float, bool, bool]:
     try:
         open_regular(path).close()  # opening a pipe would wait for its writer
         # Mapped, so that little more than the names is read.
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        content = load_values(path, mapped=True)
         iteration, evaluated = float(content["iteration"]), bool(content["evaluated"])
     except Exception:  # met again, with its reason, when it is verified
         number = path.stem.removeprefix("iter_")
