@@ -115,6 +115,6 @@ def saved(tmp_path):
     def save(settings):
         config = tmp_path / "tiny.py"
         config.write_text(dump_config(settings))
-        return config, save_weights(trained(settings), tmp_path / "run")
+        return config, save_weights(trained(settings), tmp_path / "run", settings)
 
     return save

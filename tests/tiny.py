@@ -77,8 +77,8 @@ def trained(settings):
     return model
 
 
-def save_weights(model, folder: Path) -> Path:
-    """A checkpoint at iteration 6 in the new ``folder``; returns its path."""
+def save_weights(model, folder: Path, settings: Settings | None = None) -> Path:
+    """A checkpoint at iteration 6 in the new ``folder``, with its settings if given; returns its path."""
     from diffbev_engine.runs.folder import RunFolder
     from diffbev_engine.train.checkpoint import Best, Checkpoint
     from diffbev_engine.train.saving import save_checkpoint
@@ -92,7 +92,7 @@ def save_weights(model, folder: Path) -> Path:
         random=[],
         best=Best(),
         evaluated=True,
-        settings={},
+        settings=settings.model_dump(mode="json") if settings else {},
     )
     folder.mkdir()
     return save_checkpoint(RunFolder(folder), checkpoint, is_best=False, keep=1)

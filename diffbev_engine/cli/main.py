@@ -33,6 +33,7 @@ _COMMANDS = {
     "evaluate": "diffbev_engine.cli.evaluate",
     "plot-metrics": "diffbev_engine.cli.plot_metrics",
     "visualize": "diffbev_engine.cli.visualize",
+    "predict": "diffbev_engine.cli.predict",
     "diagnose": "diffbev_engine.cli.diagnose",
     "runbook": "diffbev_engine.cli.runbook",
     "bench": "diffbev_engine.cli.bench",

@@ -15,6 +15,7 @@ from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import did_you_mean
 from diffbev_engine.findings.depth_coverage import DepthCoverage, depth_coverage
 from diffbev_engine.prepare.data_root import DataRoot, Files, IndexEntry
+from diffbev_engine.prepare.pinhole import pinhole_matrix
 
 Split = Literal["train", "val"]
 T = TypeVar("T")
@@ -78,6 +79,11 @@ class SampleRecords(Sequence[SampleRecord]):
             self._sizes,
         )
 
+    def one_of_each_camera(self) -> list[SampleRecord]:
+        """A record for every pair of intrinsics and camera name that occurs."""
+        pairs = np.stack([self._intrinsics.rows, self._origins.rows])
+        return [self[int(index)] for index in np.unique(pairs, axis=1, return_index=True)[1]]
+
     def cameras(self) -> dict[str, str | None]:
         """The camera of every image by token, None where it is not known."""
         return {os.fsdecode(token): self._origins[row].camera for row, token in enumerate(self._tokens)}
@@ -106,10 +112,10 @@ class _Column(Generic[T]):
                 self._values.append(value)
             return found
 
-        self._rows = np.fromiter(map(number, values), np.int32, count)
+        self.rows = np.fromiter(map(number, values), np.int32, count)
 
     def __getitem__(self, row: int) -> T:
-        return self._values[self._rows[row]]
+        return self._values[self.rows[row]]
 
 
 def read_records(data_root: Path, split: Split, cameras: str) -> SampleRecords:
@@ -224,22 +230,10 @@ def _known(unlabelled: tuple[str, ...]) -> np.ndarray:
 def _pinhole(token: str, intrinsics: list[list[float]]) -> np.ndarray:
     """The (3, 3) matrix; the lift relies on a pinhole camera without skew."""
     try:
-        matrix = np.array(intrinsics, dtype=np.float64)
-    except ValueError:  # rows of different lengths
-        matrix = np.empty(0)
-    if matrix.shape != (3, 3) or not np.isfinite(matrix).all():
-        raise DiffBEVError(f"calib.json: the intrinsics of {token} are not a finite 3x3 matrix.")
-    if (
-        matrix[0, 1]
-        or matrix[1, 0]
-        or matrix[2].tolist() != [0.0, 0.0, 1.0]
-        or matrix[[0, 1], [0, 1]].min() <= 0
-    ):
-        raise DiffBEVError(
-            f"calib.json: the intrinsics of {token} are not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]. "
-            "Run `diffbev-engine prepare` again."
-        )
-    return matrix
+        return pinhole_matrix(intrinsics)
+    except ValueError as error:
+        advice = "" if "finite" in str(error) else " Run `diffbev-engine prepare` again."
+        raise DiffBEVError(f"calib.json: the intrinsics of {token} are {error}.{advice}") from error
 
 
 def _index_of(root: DataRoot, split: str, cameras: str) -> dict[str, IndexEntry] | None:

@@ -92,13 +92,13 @@ def load_sample(record: SampleRecord, image_size: tuple[int, int], *, with_depth
     Raises:
         DiffBEVError: naming the damaged file.
     """
-    image, scale_x, scale_y = _read_image(record, image_size)
-    intrinsics = np.diag([scale_x, scale_y, 1.0]) @ record.intrinsics
+    bgr, intrinsics = network_input(_read_image(record), record.intrinsics, record.size, image_size)
+    image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
     label = read_label(record.label).astype(np.int32)
     return Sample(
         token=record.token,
         image=torch.from_numpy(image),
-        intrinsics=torch.from_numpy(intrinsics.astype(np.float32)),
+        intrinsics=torch.from_numpy(intrinsics),
         label=torch.from_numpy(label),
         known=torch.from_numpy(record.known),
         depth=torch.from_numpy(_read_depth(record, image_size)) if with_depth else None,
@@ -119,10 +119,32 @@ def collate(samples: Sequence[Sample]) -> Batch:
     )
 
 
-def _read_image(record: SampleRecord, image_size: tuple[int, int]) -> tuple[np.ndarray, float, float]:
+def network_input(
+    image: np.ndarray, intrinsics: np.ndarray, size: tuple[int, int] | None, image_size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """An image and its camera as the network takes them.
+
+    Args:
+        image: (H, W, 3) uint8.
+        intrinsics: (3, 3), for an image of ``size``.
+        size: width and height; images that were made smaller to save disk keep the intrinsics of the
+            original. ``None``: those of ``image``.
+        image_size: (height, width) that the network takes.
+
+    Returns:
+        The resized image, uint8, and its intrinsics (3, 3) float32.
+    """
     height, width = image_size
+    own_width, own_height = size or image.shape[1::-1]
+    scale = np.diag([width / own_width, height / own_height, 1.0])
+    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    return resized, (scale @ intrinsics).astype(np.float32)
+
+
+def _read_image(record: SampleRecord) -> np.ndarray:
+    """(H, W, 3) uint8 BGR."""
     try:
-        bgr = decode_image(read_bounded(record.image, LARGEST_IMAGE))
+        return decode_image(read_bounded(record.image, LARGEST_IMAGE))
     except OSError as error:
         raise DiffBEVError(
             f"cannot read {record.image} (sample {record.token}): {error.strerror or error}."
@@ -132,11 +154,6 @@ def _read_image(record: SampleRecord, image_size: tuple[int, int]) -> tuple[np.n
             f"{record.image} {error} (sample {record.token}). Restore the original file, "
             "then run `diffbev-engine prepare` again."
         ) from error
-    # Intrinsics belong to the size of the tables; images that were made smaller to save disk keep them.
-    original_width, original_height = record.size or bgr.shape[1::-1]
-    resized = cv2.resize(bgr, (width, height), interpolation=cv2.INTER_LINEAR)
-    rgb = cv2.cvtColor(resized, cv2.COLOR_BGR2RGB)
-    return rgb, width / original_width, height / original_height
 
 
 def _read_depth(record: SampleRecord, image_size: tuple[int, int]) -> np.ndarray:

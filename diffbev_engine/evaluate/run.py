@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from diffbev_engine.config.settings import Settings
@@ -165,6 +166,17 @@ def trained_model(
         UsageError: a checkpoint of another architecture than the settings'.
     """
     checkpoint = load_checkpoint(path)
+    return model_of(settings, checkpoint, path, device, ema=ema), checkpoint
+
+
+def model_of(
+    settings: Settings, checkpoint: Checkpoint, path: Path, device: torch.device, *, ema: bool = True
+) -> BEVModel:
+    """The same for a checkpoint that was loaded from ``path``.
+
+    Raises:
+        UsageError: as above.
+    """
     network = settings.model.without_pretrained()
     if network.loss.priors == MEASURED:
         if not checkpoint.priors:
@@ -175,7 +187,23 @@ def trained_model(
         network = network.with_priors(checkpoint.priors)
     model = build_model(network, settings.data.image_size)
     load_weights(model, checkpoint.evaluated_weights if ema else checkpoint.model, path)
-    return model.to(device).eval(), checkpoint
+    return model.to(device).eval()
+
+
+def settings_of(checkpoint: Checkpoint, path: Path) -> Settings:
+    """The settings that a checkpoint from ``path`` was trained with.
+
+    Raises:
+        UsageError: it does not hold them, or in another form than this version's.
+    """
+    try:
+        return Settings.model_validate(checkpoint.settings)
+    except ValidationError as error:
+        where = ".".join(map(str, error.errors()[0]["loc"]))
+        raise UsageError(
+            f"{path} does not hold settings that this version can read ({where or 'none at all'}). Use the "
+            "version that trained it."
+        ) from error
 
 
 def evaluate_checkpoint(

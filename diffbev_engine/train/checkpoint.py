@@ -62,6 +62,8 @@ class Checkpoint:
     settings: dict[str, Any]
     ema: dict[str, Tensor] = field(default_factory=dict)
     """Moving average of ``model``; empty where none is kept."""
+    cameras: dict[str, Any] = field(default_factory=dict)
+    """Those of the training images, as ``CameraRanges`` writes them; empty where it is not known."""
 
     @property
     def evaluated_weights(self) -> dict[str, Tensor]:
@@ -79,9 +81,9 @@ class Checkpoint:
 
 _KINDS: dict[str, type] = {
     **{"iteration": int, "evaluated": bool, "random": list},
-    **dict.fromkeys(("model", "optimizer", "scaler", "meter", "best", "settings", "ema"), dict),
+    **dict.fromkeys(("model", "optimizer", "scaler", "meter", "best", "settings", "ema", "cameras"), dict),
 }
-_ADDED: dict[str, Any] = {"ema": {}}
+_ADDED: dict[str, Any] = {"ema": {}, "cameras": {}}
 """Fields that checkpoints of earlier versions lack."""
 _KEYS = {"optimizer": ("state", "param_groups"), "meter": ("sums", "count"), "best": ("miou", "step")}
 assert _KINDS.keys() == {each.name for each in fields(Checkpoint)}, "every field is checked"

@@ -8,6 +8,7 @@ import torch
 
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import DiffBEVError, InterruptedTraining
+from diffbev_engine.dataset.camera_ranges import CameraRanges
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.runs.folder import RunFolder
@@ -52,6 +53,7 @@ class TrainingLoop:
         processes: Processes,
         evaluate: Evaluate,
         stop: StopRequest,
+        cameras: CameraRanges,
     ) -> None:
         """Wire the parts."""
         self._step = step
@@ -66,7 +68,7 @@ class TrainingLoop:
         self._meter = Meter(
             loss_names(settings.model), processes.device, guard_grad_norm=settings.precision != "fp16"
         )
-        self._checkpoints = RunCheckpoints(step, self._meter, settings, folder, processes)
+        self._checkpoints = RunCheckpoints(step, self._meter, settings, folder, processes, cameras)
         self._clock = StepClock()
         self.progress = Progress()
 

@@ -7,6 +7,7 @@ from typing import Any
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import DiffBEVError, DivergedError, ExitCode
 from diffbev_engine.core.format import points
+from diffbev_engine.dataset.camera_ranges import CameraRanges
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import RunHeldError, sole_writer
 from diffbev_engine.train import random_state
@@ -29,7 +30,13 @@ class RunCheckpoints:
     """Makes checkpoints of a ``TrainingStep`` and what belongs to it; the main process writes them."""
 
     def __init__(
-        self, step: TrainingStep, meter: Meter, settings: Settings, folder: RunFolder, processes: Processes
+        self,
+        step: TrainingStep,
+        meter: Meter,
+        settings: Settings,
+        folder: RunFolder,
+        processes: Processes,
+        cameras: CameraRanges,
     ) -> None:
         """Wire the parts."""
         self.recorder: Recorder | None = None
@@ -38,6 +45,7 @@ class RunCheckpoints:
         self._meter = meter
         self._settings = settings
         self._folder = folder
+        self._cameras = cameras
         self._processes = processes
         self._keep = settings.checkpoint_config.max_keep_ckpts
         self._saver = Saver(folder, self._keep)
@@ -62,7 +70,14 @@ class RunCheckpoints:
     ) -> None:
         settings = self._settings.model_dump(mode="json")
         self._processes.now(Activity.SAVING)
-        checkpoint = Checkpoint(**vars(progress), **state, meter=meter, random=random, settings=settings)
+        checkpoint = Checkpoint(
+            **vars(progress),
+            **state,
+            meter=meter,
+            random=random,
+            settings=settings,
+            cameras=self._cameras.to_plain(),
+        )
         if self.recorder is None:
             self._write_for_main(checkpoint)
             return

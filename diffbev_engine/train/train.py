@@ -11,6 +11,7 @@ import torch
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import DiffBEVError, InterruptedTraining
 from diffbev_engine.core.files import make_writable_dir
+from diffbev_engine.dataset.camera_ranges import CameraRanges
 from diffbev_engine.dataset.loader import BEVDataset, training_batches
 from diffbev_engine.dataset.order import TrainingOrder
 from diffbev_engine.dataset.priors import measured_priors
@@ -110,7 +111,8 @@ def _train(
             logger.info(swept)
         with stop.nothing_to_save():
             step = build_step(job.settings, processes, resuming=start.checkpoint is not None)
-            loop = TrainingLoop(step, job.settings, folder, processes, evaluate, stop)
+            cameras = CameraRanges.of(records)
+            loop = TrainingLoop(step, job.settings, folder, processes, evaluate, stop, cameras)
             if start.checkpoint is not None:
                 loop.restore(start.checkpoint, start.path or folder.path)
         _leave_if_stopped(stop, processes)

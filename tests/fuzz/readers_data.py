@@ -1,5 +1,6 @@
 """nuScenes, and the data root that is made of it."""
 
+import contextlib
 import io
 import json
 from collections.abc import Sequence
@@ -274,7 +275,26 @@ def _register(name: str) -> Reader:
 _SETTINGS = b'{"height": 600, "width": 800, "min_depth": 1.0, "max_depth": 50.0}'
 _JPEG = partial(lambda: _image_seeds()[:1])
 
+_CALIBRATIONS = (
+    b"%YAML:1.0\n---\nimage_width: 9\nimage_height: 6\ncamera_matrix: !!opencv-matrix\n   rows: 3\n"
+    b"   cols: 3\n   dt: d\n   data: [ 8., 0., 4., 0., 8., 3., 0., 0., 1. ]\n"
+    b"distortion_coefficients: !!opencv-matrix\n   data: [ -0.1, 0., 0., 0. ]\n",
+    b"height: 6\nwidth: 9\ndistortion_model: equidistant\n"
+    b"D: [0.1, 0.0, 0, 0]\nK: [8, 0, 4, 0, 8, 3, 0, 0, 1]\n",
+    b"# Camera list\n1 SIMPLE_RADIAL 9 6 8 4 3 0.1\n",
+)
+
+
+def _read_calibration(path: Path) -> None:
+    from diffbev_engine.predict.calibration import read_calibration
+
+    camera = read_calibration(path)("any")
+    with contextlib.suppress(ValueError):  # the shape of the image
+        camera.scaled_to(9, 6)
+
+
 READERS = (
+    Reader("calibration", "camera.yaml", lambda: _CALIBRATIONS, _read_calibration, cheap=False),
     *map(_register, _REGISTERS),
     *map(_table, TABLES),
     Reader("table index", "index.npz", _index_seeds, _read_index, form="zip", cheap=False),
