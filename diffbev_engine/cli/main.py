@@ -37,6 +37,8 @@ _COMMANDS = {
     "diagnose": "diffbev_engine.cli.diagnose",
     "runbook": "diffbev_engine.cli.runbook",
     "bench": "diffbev_engine.cli.bench",
+    "env": "diffbev_engine.cli.env",
+    "completion": "diffbev_engine.cli.completion",
 }
 
 

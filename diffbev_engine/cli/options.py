@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 
+from diffbev_engine.config.presets_index import preset_names
 from diffbev_engine.core.cameras import WORDS, standard_cameras
 from diffbev_engine.core.gpu.select import number_like_nvidia_smi
 
@@ -32,7 +34,16 @@ class _Cameras(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-config_argument = click.argument("config")
+def _complete_config(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
+    """Presets, and files as the shell completes them."""
+    presets = [name.removesuffix(".py") for name in preset_names()]
+    return [
+        *(CompletionItem(name) for name in presets if name.startswith(begun)),
+        CompletionItem(begun, type="file"),
+    ]
+
+
+config_argument = click.argument("config", shell_complete=_complete_config)
 
 anyway_option = click.option(
     "--anyway", is_flag=True, help="Start although a precondition is not met; recorded in run.json."
