@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import yaml
 
 from diffbev_engine.core.errors import DiffBEVError, UsageError
@@ -11,6 +12,7 @@ from diffbev_engine.core.plain_text import plain
 from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.predict.camera import Camera
 from diffbev_engine.prepare.data_root import DataRoot
+from diffbev_engine.prepare.pinhole import pinhole_matrix
 
 CameraOf = Callable[[str], Camera]
 """The camera of an image by its name without suffix; raises ``DiffBEVError`` for one that it lacks."""
@@ -78,7 +80,7 @@ class _Prepared:
                 "root, by their tokens. For others give --fx --fy --cx --cy, or another calibration."
             )
         try:
-            matrix = cast("Any", self._matrices[name])
+            matrix = pinhole_matrix(self._matrices[name])
             return Camera(matrix, self._sizes.get(self._cameras.get(name, "")))
         except ValueError as error:
             raise DiffBEVError(f"{self._path}: the intrinsics of {plain(name)} are {error}.") from error
@@ -161,8 +163,7 @@ def _of_yaml(content: Mapping[str, Any]) -> Camera:
     width, height = _first(content, "image_width", "width"), _first(content, "image_height", "height")
     if not isinstance(width, int) or not isinstance(height, int):
         raise ValueError("it has no image_width and image_height, or no whole numbers there")
-    rows = [numbers[:3], numbers[3:6], numbers[6:]]
-    return Camera(cast("Any", rows), (width, height), tuple(distortion), model == "equidistant")
+    return Camera(np.array(numbers).reshape(3, 3), (width, height), tuple(distortion), model == "equidistant")
 
 
 def _first(content: Mapping[str, Any], *names: str) -> Any:
