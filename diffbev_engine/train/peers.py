@@ -65,6 +65,11 @@ class Beat:
     left: bool
     """Whether the process has nothing left to do but to end."""
 
+    @property
+    def holds_up_others(self) -> bool:
+        """Whether it is known to compute its own part, for which others may wait."""
+        return self.activity is Activity.STEPPING and self.computed is False
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -156,14 +161,7 @@ class Peers:
                 how = "was suspended (SIGSTOP)" if suspended else "has not responded"
                 words = f"{self.name(peer.rank)} {how} for {duration(peer.silence_s)}, {peer.words}."
                 return Loss(peer.rank, words)
-        waiting = any(peer.beat and peer.beat.activity is Activity.WAITING for peer in here)
-        slow = [
-            (peer.rank, peer.beat)
-            for peer in here
-            if peer.beat and peer.beat.limit_s is not None and peer.beat.for_s > peer.beat.limit_s
-            if waiting or peer.beat.activity is Activity.STEPPING
-        ]
-        slow = [(rank, beat) for rank, beat in slow if not beat.computed] or slow
+        slow = _hanging(here)
         for rank, beat in slow:
             words = f"{self.name(rank)} hangs: {beat.words} for {duration(beat.for_s)}."
             if others := [str(other) for other, _ in slow if other != rank]:
@@ -178,3 +176,18 @@ class Peers:
         beat = self._peers[rank].beat
         where = f" (pid {beat.process.pid} on {beat.process.host})" if beat else ""
         return f"rank {rank} of {len(self._peers)}{where}"
+
+
+def _hanging(peers: list[Peer]) -> list[tuple[int, Beat]]:
+    """Ranks that take too long, and keep the others waiting; several where it cannot be told which."""
+    beats = [(peer.rank, peer.beat) for peer in peers if peer.beat]
+    waiting = any(beat.activity is Activity.WAITING for _, beat in beats)
+    slow = [
+        (rank, beat)
+        for rank, beat in beats
+        if beat.limit_s is not None and beat.for_s > beat.limit_s
+        if waiting or beat.activity is Activity.STEPPING
+    ]
+    if slow and all(beat.computed for _, beat in slow):  # they wait for one whose time is not up yet
+        slow = [(rank, beat) for rank, beat in beats if beat.holds_up_others] or slow
+    return [(rank, beat) for rank, beat in slow if not beat.computed] or slow

@@ -59,6 +59,7 @@ def _worker(arguments: list[str]) -> None:
             if kind == "memory":
                 raise torch.OutOfMemoryError("CUDA out of memory. An injected lack of memory.")
             if kind == "hang":
+                step.restore_point.began()  # its forward pass does not end
                 time.sleep(3600)
             if kind == "kernel":
                 torch.cuda._sleep(1 << 42)

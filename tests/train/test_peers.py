@@ -81,6 +81,15 @@ def test_one_that_responds_is_lost_beyond_the_limit_of_what_it_does(peers):
     assert loss.message.endswith("hangs: computing iteration 12 for 41 s.")
 
 
+def test_one_that_waits_for_the_gradients_of_another_is_never_the_one_that_hangs(peers):
+    """Both began at about the same time, and the time of the one that waits is up first."""
+    tell(peers, 0, Activity.STEPPING, for_s=40.1, limit_s=40.0, computed=True)
+    tell(peers, 1, Activity.STEPPING, for_s=39.9, limit_s=40.0, computed=False)
+    assert "rank 1 of 2" in peers.judge(LIMIT_S).message
+    tell(peers, 1, Activity.STEPPING, for_s=40.1, limit_s=40.0, computed=False)
+    assert "rank 1 of 2" in peers.judge(LIMIT_S).message
+
+
 def test_data_that_comes_for_nobody_is_no_loss(peers):
     for rank in (0, 1):
         tell(peers, rank, Activity.LOADING, for_s=500.0, limit_s=40.0)
