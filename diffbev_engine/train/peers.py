@@ -10,6 +10,7 @@ A collective cannot tell a process that is slow from one that is gone; this can:
   Nor is starting, or writing a log or a checkpoint.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from enum import Enum
 from diffbev_engine.core.errors import DiffBEVError, ExitCode
 from diffbev_engine.core.format import duration
 from diffbev_engine.runs.process import ProcessIdentity
+
+_NEARLY = 3 / 4
 
 
 class Activity(str, Enum):
@@ -66,9 +69,9 @@ class Beat:
     """Whether the process has nothing left to do but to end."""
 
     @property
-    def holds_up_others(self) -> bool:
-        """Whether it is known to compute its own part, for which others may wait."""
-        return self.activity is Activity.STEPPING and self.computed is False
+    def nearly_too_long(self) -> bool:
+        """Whether it has computed for most of its time."""
+        return self.activity is Activity.STEPPING and self.for_s > _NEARLY * (self.limit_s or math.inf)
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,11 @@ class Peers:
 
 
 def _hanging(peers: list[Peer]) -> list[tuple[int, Beat]]:
-    """Ranks that take too long, and keep the others waiting; several where it cannot be told which."""
+    """Ranks that take too long, and keep the others waiting; several where it cannot be told which.
+
+    All that compute begin at about the same time.  Where the time of one is up, whoever has computed for
+    nearly as long may be the one that it waits for: in a forward pass, too, they wait for each other.
+    """
     beats = [(peer.rank, peer.beat) for peer in peers if peer.beat]
     waiting = any(beat.activity is Activity.WAITING for _, beat in beats)
     slow = [
@@ -188,6 +195,7 @@ def _hanging(peers: list[Peer]) -> list[tuple[int, Beat]]:
         if beat.limit_s is not None and beat.for_s > beat.limit_s
         if waiting or beat.activity is Activity.STEPPING
     ]
-    if slow and all(beat.computed for _, beat in slow):  # they wait for one whose time is not up yet
-        slow = [(rank, beat) for rank, beat in beats if beat.holds_up_others] or slow
+    if any(beat.activity is Activity.STEPPING for _, beat in slow):
+        known = {rank for rank, _ in slow}
+        slow += [(rank, beat) for rank, beat in beats if rank not in known and beat.nearly_too_long]
     return [(rank, beat) for rank, beat in slow if not beat.computed] or slow

@@ -38,11 +38,12 @@ _SPLIT = "scene-0523=train,scene-0916=val"
 ADDED: dict[str, frozenset[str]] = {
     "index.jsonl": frozenset(),
     "evaluation": frozenset({"unseen"}),
-    # Settings with the defaults that keep everything as it was, and the weights' average, which is empty.
+    # Settings with the defaults that keep everything as it was; the weights' average, which is empty;
+    # the cameras of the training images.
     "checkpoint": frozenset(
         {
             *("target", "process", "aligned", "calibrated", "self_condition", "amplitude", "condition_skips"),
-            *("compress", "oracle", "ema", "dist_params"),
+            *("compress", "oracle", "ema", "dist_params", "cameras"),
         }
     ),
 }

@@ -88,6 +88,9 @@ def test_one_that_waits_for_the_gradients_of_another_is_never_the_one_that_hangs
     assert "rank 1 of 2" in peers.judge(LIMIT_S).message
     tell(peers, 1, Activity.STEPPING, for_s=40.1, limit_s=40.0, computed=False)
     assert "rank 1 of 2" in peers.judge(LIMIT_S).message
+    tell(peers, 0, Activity.STEPPING, for_s=40.1, limit_s=40.0, computed=False)
+    tell(peers, 1, Activity.STEPPING, for_s=39.9, limit_s=40.0, computed=False)
+    assert "as rank 1 does; one waits for the other" in peers.judge(LIMIT_S).message
 
 
 def test_data_that_comes_for_nobody_is_no_loss(peers):
