@@ -31,20 +31,15 @@ def command(as_json: bool) -> None:
 
 
 def _facts() -> dict[str, Any]:
-    from importlib import metadata
-
     from diffbev_engine.core.gpu.reading import read_gpus
     from diffbev_engine.core.host_memory import host_memory
     from diffbev_engine.findings.compiler import missing_for_compile
-    from diffbev_engine.runs.manifest import all_versions
+    from diffbev_engine.runs.manifest import all_versions, package_versions
 
     reading, memory = read_gpus(), host_memory()
-    versions = all_versions()
-    installed = {one.metadata["Name"].lower(): one.version for one in metadata.distributions()}
-    versions |= {name: installed[name] for name in _UI_PACKAGES if name in installed}
     affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     return {
-        "versions": versions,
+        "versions": all_versions() | package_versions(_UI_PACKAGES),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "cores": len(affinity),

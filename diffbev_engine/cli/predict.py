@@ -68,6 +68,8 @@ def command(
     given = [number for number in numbers if number is not None]
     if (intrinsics is None) == (not given) or (given and len(given) < len(numbers)):
         raise click.UsageError("give either --intrinsics FILE, or all of --fx --fy --cx --cy.")
+    import numpy as np
+
     from diffbev_engine.core.errors import UsageError
     from diffbev_engine.predict.calibration import read_calibration
     from diffbev_engine.predict.camera import Camera
@@ -78,7 +80,7 @@ def command(
         camera_of = read_calibration(intrinsics, camera_id)
     else:
         try:
-            camera = Camera.of(given[:2], given[2:])
+            camera = Camera(np.array([[fx, 0, cx], [0, fy, cy], [0, 0, 1]], np.float64))
         except ValueError as error:
             raise UsageError(f"--fx --fy --cx --cy: {error}.") from error
         camera_of = lambda _name: camera  # noqa: E731

@@ -27,6 +27,10 @@ _NEW = ("GLOBAL", "EMPTY_LIST", "EMPTY_DICT", "EMPTY_SET", "EMPTY_TUPLE", "PROTO
 _GROW = ("APPEND", "APPENDS", "SETITEM", "SETITEMS", "ADDITEMS", "BUILD")
 
 
+class UnsafePickleError(ValueError):
+    """A file must not be loaded; the message is the end of a sentence about it."""
+
+
 class _Value:
     """A value that the pickle makes: only what it holds."""
 
@@ -49,6 +53,8 @@ def problem_of_pickles(path: Path) -> str:
     try:
         with path.open("rb") as file:
             return next(filter(None, map(_problem, _pickles(file))), "")
+    except UnsafePickleError as error:
+        return str(error)
     except (ValueError, IndexError, KeyError, UnicodeError, zipfile.BadZipFile):
         return DAMAGED
 
@@ -66,8 +72,13 @@ def _pickles(file: IO[bytes]) -> Iterator[IO[bytes]]:
         for member in archive.filelist:
             if not member.filename.endswith("data.pkl"):
                 continue
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size > _LARGEST:
-                raise ValueError(f"{member.filename} of {byte_size(member.file_size)}")
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise UnsafePickleError("is packed, as torch.save never does")
+            if member.file_size > _LARGEST:
+                raise UnsafePickleError(
+                    f"holds {byte_size(member.file_size)} next to its tensors, of which at most "
+                    f"{byte_size(_LARGEST)} are read"
+                )
             with archive.open(member) as opened:
                 yield BytesIO(opened.read(_LARGEST + 1))
 

@@ -188,6 +188,10 @@ class RecordMaker:
         entry = self._index.get(token)
         return _Origin(entry.camera, entry.scene, entry.unlabelled) if entry else _Origin()
 
+    def size(self, token: str) -> tuple[int, int] | None:
+        """Width and height that the intrinsics of an image belong to, where they are recorded."""
+        return self.sizes.get(self.origin(token).camera or "")
+
     def pinhole(self, token: str) -> np.ndarray:
         """(3, 3) intrinsics of an image; the same array for those that share them in ``calibration``.
 

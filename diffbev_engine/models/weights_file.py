@@ -12,7 +12,7 @@ from torch import Tensor
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.file_kind import HEAD_BYTES, kind_of
-from diffbev_engine.core.pickled import problem_of_pickles
+from diffbev_engine.core.pickled import UnsafePickleError, problem_of_pickles
 
 StateDict = dict[str, Tensor]
 _CONTAINERS = (
@@ -69,12 +69,12 @@ def load_values(path: Path, *, mapped: bool = False) -> Any:
         mapped: leave the tensors on disk until they are used.
 
     Raises:
-        Exception: of many kinds, whatever the decoder meets in a damaged file; one that would keep it busy
-            without end is a ``ValueError``.
+        UnsafePickleError: a file that would keep the decoder busy without end.
+        Exception: of many kinds, whatever the decoder meets in a damaged file.
     """
     problem = problem_of_pickles(path)
     if problem:
-        raise ValueError(f"it {problem}")
+        raise UnsafePickleError(problem)
     if mapped:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     with path.open("rb") as file:  # given a path, it would choose the decoder by the suffix
@@ -113,6 +113,8 @@ def _unpacks_to_files(path: Path, kind: str) -> bool:
 def _reason(error: Exception) -> str:
     """What a reader says about a file, without torch's advice to run whatever it holds."""
     text = str(error).strip()
+    if isinstance(error, UnsafePickleError):
+        return f"it {text}"
     found = re.search(r"(?:GLOBAL|class|type) ([\w.]+\.\w+)", text) if "eights only" in text else None
     if found:
         return (

@@ -10,9 +10,9 @@ import yaml
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.core.regular_file import read_bounded
+from diffbev_engine.dataset.records import RecordMaker
 from diffbev_engine.predict.camera import Camera
 from diffbev_engine.prepare.data_root import DataRoot
-from diffbev_engine.prepare.pinhole import pinhole_matrix
 
 CameraOf = Callable[[str], Camera]
 """The camera of an image by its name without suffix; raises ``DiffBEVError`` for one that it lacks."""
@@ -68,10 +68,8 @@ class _Prepared:
         root = DataRoot(path.parent)
         self._path = path
         self._matrices = root.read_calib()
-        record = root.read_record()
-        self._sizes = record.image_sizes if record else {}
-        entries = root.iterate_index() if root.index_path.exists() and self._sizes else iter(())
-        self._cameras = {entry.token: entry.camera for entry in entries}
+        index = {entry.token: entry for entry in root.iterate_index()}
+        self._records = RecordMaker(root, "val", self._matrices, index)
 
     def __call__(self, name: str) -> Camera:
         if name not in self._matrices:
@@ -79,11 +77,7 @@ class _Prepared:
                 f"{self._path} holds no intrinsics for {plain(name)}: it knows the images of its own data "
                 "root, by their tokens. For others give --fx --fy --cx --cy, or another calibration."
             )
-        try:
-            matrix = pinhole_matrix(self._matrices[name])
-            return Camera(matrix, self._sizes.get(self._cameras.get(name, "")))
-        except ValueError as error:
-            raise DiffBEVError(f"{self._path}: the intrinsics of {plain(name)} are {error}.") from error
+        return Camera(self._records.pinhole(name), self._records.size(name))
 
 
 def _colmap_rows(text: str) -> list[list[str]]:
@@ -112,8 +106,8 @@ def _of_colmap(rows: Sequence[Sequence[str]], camera_id: str | None) -> Camera:
     fx, fy, cx, cy, *distortion = values
     if 0 < len(distortion) < 4:
         distortion += [0.0] * (4 - len(distortion))
-    plain_camera = Camera.of((fx, fy), (cx - _COLMAP_CENTRE, cy - _COLMAP_CENTRE), (int(width), int(height)))
-    return Camera(plain_camera.matrix, plain_camera.size, tuple(distortion), model == "OPENCV_FISHEYE")
+    matrix = np.array([[fx, 0, cx - _COLMAP_CENTRE], [0, fy, cy - _COLMAP_CENTRE], [0, 0, 1]])
+    return Camera(matrix, (int(width), int(height)), tuple(distortion), model == "OPENCV_FISHEYE")
 
 
 class _Loader(yaml.SafeLoader):

@@ -3,17 +3,14 @@
 Images are undistorted with the matrix unchanged, so that the network sees a pinhole camera.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from diffbev_engine.prepare.pinhole import pinhole_matrix
+from diffbev_engine.prepare.pinhole import pinhole_matrix, same_shape
 
 _PINHOLE_COUNTS, _FISHEYE_COUNTS = (0, 4, 5, 8, 12, 14), (0, 4)
-_SAME_SHAPE = 0.01
-"""Share by which the aspect ratio of an image may differ from its camera's: rounding of its size."""
 _MOST_DISTORTION = 1e6
 _LONGEST_SIDE = 100_000
 
@@ -46,13 +43,6 @@ class Camera:
         if not all(abs(value) < _MOST_DISTORTION for value in self.distortion):  # NaN is not below either
             raise ValueError("distortion coefficients that are not finite numbers of a sensible size")
 
-    @classmethod
-    def of(
-        cls, focal: Sequence[float], centre: Sequence[float], size: tuple[int, int] | None = None
-    ) -> "Camera":
-        """From (fx, fy) and (cx, cy), pixels."""
-        return cls(np.array([[focal[0], 0.0, centre[0]], [0.0, focal[1], centre[1]], [0.0, 0.0, 1.0]]), size)
-
     def scaled_to(self, width: int, height: int) -> np.ndarray:
         """The (3, 3) matrix for images of this size.
 
@@ -62,7 +52,7 @@ class Camera:
         if self.size is None or self.size == (width, height):
             return self.matrix
         own_width, own_height = self.size
-        if abs(width * own_height / (height * own_width) - 1) > _SAME_SHAPE:
+        if not same_shape((width, height), self.size):
             raise ValueError(
                 f"it is {width}x{height}, but the calibration is for {own_width}x{own_height}: it was "
                 "cropped or stretched, so the calibration does not fit"

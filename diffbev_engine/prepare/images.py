@@ -16,13 +16,12 @@ from diffbev_engine.core.image_header import LARGEST_IMAGE, jpeg_header
 from diffbev_engine.core.regular_file import open_regular, read_bounded
 from diffbev_engine.nuscenes.tables import CameraFrame, Frames
 from diffbev_engine.prepare.missing import MissingFile
+from diffbev_engine.prepare.pinhole import same_shape
 
 _log = logging.getLogger(__name__)
 
 _END = b"\xff\xd9"
 _TAIL = 64  # some writers pad the file with zeros
-_SAME_SHAPE = 0.01
-"""Share by which the aspect ratio of a resized image may differ: rounding of its size."""
 _SIZES_READ = 200
 _SPARE_BYTES = 1 << 30
 ImageMode = Literal["link", "copy", "symlink"]
@@ -59,7 +58,7 @@ def check_image(frame: CameraFrame) -> tuple[int, int]:
         what = foreign_content(path) or f"{what} ({size} bytes). Extract it again"
         raise DiffBEVError(f"image damaged: {path} {what}.")
     width, height = header.width, header.height
-    if abs(width * frame.height / (height * frame.width) - 1) > _SAME_SHAPE:
+    if not same_shape((width, height), (frame.width, frame.height)):
         raise DiffBEVError(
             f"image {path} is {width}x{height}, but the tables say {frame.width}x{frame.height}: it was "
             "cropped or stretched, so the intrinsics do not fit. Restore the original image."

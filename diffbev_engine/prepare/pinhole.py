@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+_SAME_SHAPE = 0.01
+"""Share by which the aspect ratio of a resized image may differ: rounding of its size."""
+
 
 def pinhole_matrix(rows: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
     """The (3, 3) float64 matrix [[fx, 0, cx], [0, fy, cy], [0, 0, 1]], pixels; the lift relies on this form.
@@ -21,3 +24,8 @@ def pinhole_matrix(rows: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
     if skewed or matrix[[0, 1], [0, 1]].min() <= 0:
         raise ValueError("not [[fx, 0, cx], [0, fy, cy], [0, 0, 1]]")
     return matrix
+
+
+def same_shape(size: tuple[int, int], original: tuple[int, int]) -> bool:
+    """Whether an image of ``size`` (width, height) is a resized one, not cropped or stretched."""
+    return abs(size[0] * original[1] / (size[1] * original[0]) - 1) <= _SAME_SHAPE

@@ -157,12 +157,12 @@ def all_versions() -> dict[str, str]:
     return {"diffbev": __version__, **package_versions()}
 
 
-def package_versions() -> dict[str, str]:
-    """Versions of the installed packages that can change a result."""
+def package_versions(names: Iterable[str] = _PACKAGES) -> dict[str, str]:
+    """Versions of those packages that are installed; by default of those that can change a result."""
     from importlib import metadata  # slow to import; those who only read run.json do without
 
     versions = {}
-    for name in _PACKAGES:
+    for name in names:
         try:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

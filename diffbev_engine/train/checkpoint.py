@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import foreign_bytes
+from diffbev_engine.core.pickled import UnsafePickleError
 from diffbev_engine.core.regular_file import open_regular
 from diffbev_engine.models.weights_file import load_values
 from diffbev_engine.runs.folder import RunFolder
@@ -177,6 +178,8 @@ def load_checkpoint(path: Path, *, to_resume: bool = False) -> Checkpoint:
         raise UnusableCheckpointError(path, damage)
     try:
         content = load_values(path)
+    except UnsafePickleError as error:
+        raise UnusableCheckpointError(path, str(error)) from error
     except Exception as error:  # whatever the decoder meets in a file from outside
         # torch's own words advise to load it with weights_only=False, which would run code from the file.
         reason = "holds objects other than tensors and plain values, which are never loaded"

@@ -21,6 +21,7 @@ from diffbev_engine.core.format import duration
 from diffbev_engine.runs.process import ProcessIdentity
 
 _NEARLY = 3 / 4
+"""Share of its time after which others may be waiting for a process, once the time of one is up."""
 
 
 class Activity(str, Enum):
