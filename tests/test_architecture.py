@@ -24,6 +24,7 @@ LAYERS = [
     {"evaluate"},
     {"report"},
     {"predict"},
+    {"export"},
     {"findings.prediction"},
     {"bench", "demo"},
     {"cli"},

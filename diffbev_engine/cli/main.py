@@ -34,6 +34,7 @@ _COMMANDS = {
     "plot-metrics": "diffbev_engine.cli.plot_metrics",
     "visualize": "diffbev_engine.cli.visualize",
     "predict": "diffbev_engine.cli.predict",
+    "export": "diffbev_engine.cli.export",
     "diagnose": "diffbev_engine.cli.diagnose",
     "runbook": "diffbev_engine.cli.runbook",
     "bench": "diffbev_engine.cli.bench",

@@ -119,11 +119,16 @@ class DiffBEV(nn.Module):
         """See :func:`draws.evaluation_draws`."""
         return evaluation_draws(self.shape, tokens, seed, device)
 
+    @property
+    def draws_noise(self) -> bool:
+        """Whether what it returns depends on its draws."""
+        return not self._deterministic
+
     def _estimate(self, x: Tensor, output: Tensor, t: Tensor) -> Tensor:
         return self.process.split(x, output, t)[0].clamp(-self._clamp, self._clamp)
 
     def _full(self, time: int, like: Tensor) -> Tensor:
-        return torch.full((len(like),), time, device=like.device)
+        return torch.full(like.shape[:1], time, device=like.device)
 
 
 def check_sizes(channels: int, settings: DiffusionSettings) -> None:

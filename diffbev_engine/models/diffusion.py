@@ -92,7 +92,7 @@ class GaussianDiffusion(nn.Module):
 
     def at(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Amplitudes of signal and noise at t (B,), in a shape that multiplies ``like`` (B, …)."""
-        shape = (len(t),) + (1,) * (like.dim() - 1)
+        shape = (-1,) + (1,) * (like.dim() - 1)
         return self.signal[t].view(shape), self.noise[t].view(shape)
 
 

@@ -179,8 +179,13 @@ class LayoutDiffusion(nn.Module):
         """See :func:`draws.evaluation_draws`."""
         return evaluation_draws(self.shape, tokens, seed, device)
 
+    @property
+    def draws_noise(self) -> bool:
+        """Whether what it returns depends on its draws."""
+        return not self._deterministic
+
     def _full(self, time: int, like: Tensor) -> Tensor:
-        return torch.full((len(like),), time, device=like.device)
+        return torch.full(like.shape[:1], time, device=like.device)
 
 
 class Conditioning(NamedTuple):

@@ -49,6 +49,10 @@ class LiftSplat(nn.Module):
         image_size: (height, width) of the images that the intrinsics belong to.
         stride: Pixels between neighbouring features.
         grid: BEV grid of the output.
+
+    Attributes:
+        portable: Sum without scattering, in operators that every runtime has; the same numbers.  Columns
+            are then found in single precision.
     """
 
     u: Tensor
@@ -67,6 +71,8 @@ class LiftSplat(nn.Module):
         super().__init__()
         points = frustum(settings.mode, image_size, stride, grid)
         self.grid = grid
+        self.portable = False
+        self._fixed: Columns | None = None
         self.height_limit = settings.height_limit
         self.feature_size = points.feature_size
         self.num_bins = len(points.depths)
@@ -122,17 +128,23 @@ class LiftSplat(nn.Module):
         Returns:
             (B, C, Z, X) float32.
         """
-        columns = self.columns(intrinsics)
+        columns = self._fixed or self.columns(intrinsics)
         # Rounding of 16-bit sums would grow with the number of points in a cell.
         with torch.autocast(depth.device.type, enabled=False):
-            return self._sum_into_cells(depth.float(), context.float(), columns)
+            add = self._sum_by_products if self.portable else self._sum_into_cells
+            return add(depth.float(), context.float(), columns)
+
+    def fix_camera(self, intrinsics: Tensor) -> None:
+        """Find the columns of one camera (3, 3) once and for all; the intrinsics that come are ignored."""
+        self._fixed = self.columns(intrinsics[None])
 
     def columns(self, intrinsics: Tensor) -> Columns:
         """Back-project the frustum: x = (u - cx) z / fx and y = (v - cy) z / fy, metres."""
-        k = intrinsics.double()[:, :, :, None, None]  # B x 3 x 3 x 1 x 1
-        depths = self.depths[:, None]  # D x 1
-        x = (self.u - k[:, 0, 2]) / k[:, 0, 0] * depths  # B x D x W
-        y = (self.v - k[:, 1, 2]) / k[:, 1, 1] * depths  # B x D x H
+        kind = torch.float32 if self.portable else torch.float64
+        k = intrinsics.to(kind)[:, :, :, None, None]  # B x 3 x 3 x 1 x 1
+        u, v, depths = self.u.to(kind), self.v.to(kind), self.depths.to(kind)[:, None]  # W, H, D x 1
+        x = (u - k[:, 0, 2]) / k[:, 0, 0] * depths  # B x D x W
+        y = (v - k[:, 1, 2]) / k[:, 1, 1] * depths  # B x D x H
         col = ((x - self.grid.x_min) / self.grid.cell).floor()  # B x D x W
         inside = (col >= 0) & (col < self.grid.cols)
         level = (y >= -self.height_limit) & (y < self.height_limit)
@@ -153,6 +165,20 @@ class LiftSplat(nn.Module):
         bev = bev.view(batch, self.grid.rows, self.grid.cols, channels)  # B x Z x X x C
         # Contiguous: group norm in the head is slow on tensors with channels innermost.
         return bev.permute(0, 3, 1, 2).contiguous()  # B x C x Z x X
+
+    def _sum_by_products(self, depth: Tensor, context: Tensor, columns: Columns) -> Tensor:
+        """The same sum: at each depth a matrix of zeros and ones takes feature columns to BEV columns."""
+        visible = columns.level[:, :, :, None] & columns.inside[:, :, None, :]  # B x D x H x W
+        weights = (depth * visible).permute(0, 3, 1, 2)  # B x W x D x H
+        columns_BWDC = weights @ context.permute(0, 3, 2, 1)  # sums over H: B x W x D x C
+        col = columns.cells - self.rows[:, None] * self.grid.cols  # B x D x W
+        falls = (col[..., None] == torch.arange(self.grid.cols, device=col.device)).float()  # B x D x W x X
+        lines = columns_BWDC.permute(0, 2, 3, 1) @ falls  # B x D x C x X
+        # A row of the grid has at most one depth bin; the others take the line of zeros behind the last.
+        depth_of_row = self.rows.new_full((self.grid.rows,), self.num_bins)  # Z
+        depth_of_row[self.rows] = torch.arange(self.num_bins, device=self.rows.device)
+        lines = torch.cat([lines, torch.zeros_like(lines[:, :1])], dim=1)
+        return lines[:, depth_of_row].transpose(1, 2).contiguous()  # B x C x Z x X
 
     def _add_constant(self, name: str, value: Tensor) -> None:
         self.register_buffer(name, value, persistent=False)

@@ -85,6 +85,8 @@ class TrainedModel:
         checkpoint: Path,
         cameras: CameraRanges,
     ) -> None:
+        self.model = model
+        """The network, in evaluation mode."""
         self.settings = settings
         """Those it was trained with."""
         self.checkpoint = checkpoint

@@ -181,3 +181,26 @@ def test_lift_compiles_without_graph_breaks(mode: LiftMode):
 def test_default_depth_net_has_86897_parameters():
     lift = LiftSplat(768, LiftSettings(), (600, 800), 32)
     assert sum(p.numel() for p in lift.parameters()) == 86_897
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_portable_sum_is_the_same_to_the_last_bit(mode):
+    lift = small_lift(mode, channels=5)
+    for seed in range(15):
+        depth, context = random_volume(lift, 2, seed)
+        cameras = torch.from_numpy(np.stack([random_camera(seed), random_camera(seed + 100)]))
+        columns = lift.columns(cameras)
+        scattered = lift._sum_into_cells(depth, context, columns)
+        assert torch.equal(scattered, lift._sum_by_products(depth, context, columns))
+
+
+def test_a_fixed_camera_is_found_once_and_takes_no_other():
+    lift = small_lift("aligned")
+    depth, context = random_volume(lift, 2, 0)
+    camera, other = (torch.from_numpy(random_camera(seed)).expand(2, 3, 3) for seed in (0, 1))
+    expected = lift.splat(depth, context, camera)
+    assert not torch.equal(expected, lift.splat(depth, context, other))
+    lift.fix_camera(camera[0])
+    for portable in (False, True):
+        lift.portable = portable
+        assert torch.equal(expected, lift.splat(depth, context, other))

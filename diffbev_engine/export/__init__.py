@@ -1,0 +1,1 @@
+"""A trained network for other programs: one file, checked against the network before it is written."""

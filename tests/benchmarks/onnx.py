@@ -1,0 +1,66 @@
+"""What exported networks differ by: ``python -m tests.benchmarks.onnx [CHECKPOINT…]``, a Markdown table.
+
+The nuScenes presets at their full size, with random weights, and any checkpoints that are named; each with 1
+and 3 steps and with batches of 1 and 6, compared by ``export`` itself with two cameras.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from diffbev_engine.config.load import load_settings
+from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.format import byte_size
+from diffbev_engine.export.export import export_model
+from diffbev_engine.predict.prediction import load
+from tests.tiny import save_weights, trained
+
+_PRESETS = (
+    "baseline/lss_swin_nuscenes",
+    "diffbev/diffbev_lss_swin_nuscenes",
+    "diffbev/diffbev_layout_nuscenes",
+)
+
+
+def main(checkpoints: list[Path]) -> None:
+    """Print the table, a row as soon as it is measured."""
+    print("| network | batch | steps | largest difference | decided otherwise | time | size |")
+    print("|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        for name, checkpoint in _networks(Path(folder), checkpoints):
+            for batch in (1, 6):
+                for steps in (1, 3):
+                    if load(checkpoint, "cpu").settings.model.diffusion is None and steps > 1:
+                        continue
+                    print(_row(name, checkpoint, Path(folder) / "model.onnx", batch, steps), flush=True)
+
+
+def _networks(folder: Path, checkpoints: list[Path]) -> Iterator[tuple[str, Path]]:
+    for path in checkpoints:
+        yield path.parent.name, path
+    for preset in _PRESETS:
+        settings = load_settings(preset, ("model.backbone.pretrained=None",))
+        with torch.random.fork_rng():
+            yield preset, save_weights(trained(settings), folder / preset.replace("/", "_"), settings)
+
+
+def _row(name: str, checkpoint: Path, path: Path, batch: int, steps: int) -> str:
+    model = load(checkpoint, "cpu")
+    count = steps if model.settings.model.diffusion is not None else None
+    started = time.monotonic()
+    try:
+        made = export_model(model, path, "onnx", batch=batch, steps=count)
+    except DiffBEVError as error:
+        return f"| `{name}` | {batch} | {count or '–'} | {error} | | | |"
+    seconds = time.monotonic() - started
+    decided = f"{made.flipped} of {made.decisions:,}"
+    facts = f"{made.difference:.1e} | {decided} | {seconds:.0f} s | {byte_size(made.size)}"
+    return f"| `{name}` | {batch} | {count or '–'} | {facts} |"
+
+
+if __name__ == "__main__":
+    main([Path(argument) for argument in sys.argv[1:]])
