@@ -242,7 +242,7 @@ def _arrays(outputs: Sequence[Tensor]) -> Outputs:
 
 
 def _compare(expected: list[Outputs], found: list[Outputs]) -> tuple[float, int, int]:
-    """Largest difference of the outputs (NaN is the largest), decisions that differ, and how many there are."""
+    """Largest difference of the outputs (or NaN), decisions that differ, and how many there are."""
     differences = [
         np.abs(a - b).max()
         for these, those in zip(expected, found, strict=True)
