@@ -63,14 +63,14 @@ def command(
     """
     from diffbev_engine.core.errors import UsageError
     from diffbev_engine.core.format import byte_size
-    from diffbev_engine.export.export import SUFFIXES, export_model
+    from diffbev_engine.export.export import SUFFIXES, Format, export_model
     from diffbev_engine.predict.calibration import read_calibration
     from diffbev_engine.predict.prediction import load
 
     camera = read_calibration(intrinsics, camera_id)("") if intrinsics is not None else None
     if camera is not None and any(camera.distortion):
         click.echo("note: images have to be undistorted before the program sees them.", err=True)
-    form = "torch" if kind == "torch" else "onnx"
+    form: Format = "torch" if kind == "torch" else "onnx"
     path = output or checkpoint.with_suffix(SUFFIXES[form])
     if path.resolve() == checkpoint.resolve():
         raise UsageError("--output is the checkpoint itself. Choose another file.")

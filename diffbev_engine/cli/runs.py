@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from diffbev_engine.cli import runs_tensorboard
 from diffbev_engine.cli.options import anyway_option, json_option, set_option
 from diffbev_engine.core.format import ago, duration, points, progress
 from diffbev_engine.core.plain_text import plain, plain_json
@@ -194,6 +195,9 @@ def notify_test(ctx: click.Context, workspace: Path, as_json: bool) -> None:
         click.echo(sent.words.en)
     if not sent.accepted or sent.refused:
         ctx.exit(ExitCode.FAILED)
+
+
+command.add_command(runs_tensorboard.command)
 
 
 def print_started(started: "Started", as_json: bool) -> None:

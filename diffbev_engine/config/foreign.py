@@ -47,7 +47,6 @@ KEYS: tuple[tuple[str, str], ...] = (
         "checkpoint_config.save_best checkpoint_config.save_last",
         "latest.pth and best_mIoU.pth are always saved. Remove it",
     ),
-    ("log_config.hooks", "metrics.csv and a log are always written. Remove it"),
     # Length, precision, optimizer
     (
         "fp16 amp use_amp mixed_precision bf16 autocast",

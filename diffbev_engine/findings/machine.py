@@ -12,10 +12,11 @@ from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.core.host_memory import HostMemory, host_memory
 from diffbev_engine.findings.compiler import OFF, missing_for_compile, missing_libcuda
-from diffbev_engine.findings.finding import Finding, error, ok, warning
+from diffbev_engine.findings.finding import Finding, Remedy, error, ok, warning
 from diffbev_engine.findings.gpu import torch_can_use_cuda
 from diffbev_engine.findings.memory.estimate import WORKER_MIB
 from diffbev_engine.findings.plan import Plan
+from diffbev_engine.runs.trackers.names import not_installed
 
 SHARED = Path("/dev/shm")
 _MIB = 2**20
@@ -172,6 +173,20 @@ def compiler(plan: Plan) -> Iterator[Finding]:
         return
     what, install = missing
     yield replace(error("compiler", what, where, install), remedies=(install, OFF))
+
+
+def trackers(plan: Plan) -> Iterator[Finding]:
+    """The packages of the trackers that ``log_config.hooks`` names."""
+    if not plan.settings.log_config.hooks:
+        yield ok("trackers", Bilingual("未使用：log_config.hooks=[]", "none: log_config.hooks=[]"))
+    for tracker in plan.settings.log_config.hooks:
+        if tracker in not_installed([tracker]):
+            command = f'pip install "diffbev[{tracker}]"'
+            what = Bilingual(f"未安装 {tracker}", f"{tracker} is not installed")
+            install = Remedy(Bilingual(f"安装：{command}", f"install it: {command}"), shell=command)
+            yield error("trackers", what, "log_config.hooks", install)
+        else:
+            yield ok("trackers", Bilingual(f"{tracker} 已安装", f"{tracker} is installed"))
 
 
 def schedule(plan: Plan) -> Iterator[Finding]:

@@ -29,6 +29,7 @@ CHECKS: dict[str, Check] = {
     "cuda": gpu.cuda,
     "gpu_memory": gpu_memory.gpu_memory,
     "compiler": machine.compiler,
+    "trackers": machine.trackers,
     "open_files": machine.open_files,
     "shared_memory": machine.shared_memory,
     "ram": machine.ram,

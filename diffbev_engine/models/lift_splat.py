@@ -129,10 +129,11 @@ class LiftSplat(nn.Module):
             (B, C, Z, X) float32.
         """
         columns = self._fixed or self.columns(intrinsics)
+        if self.portable:  # without autocast, which is no operator
+            return self._sum_by_products(depth.float(), context.float(), columns)
         # Rounding of 16-bit sums would grow with the number of points in a cell.
         with torch.autocast(depth.device.type, enabled=False):
-            add = self._sum_by_products if self.portable else self._sum_into_cells
-            return add(depth.float(), context.float(), columns)
+            return self._sum_into_cells(depth.float(), context.float(), columns)
 
     def fix_camera(self, intrinsics: Tensor) -> None:
         """Find the columns of one camera (3, 3) once and for all; the intrinsics that come are ignored."""

@@ -42,6 +42,8 @@ class AlertKind(str, Enum):
     DEAD = "dead"
     NOT_NOTIFIED = "not_notified"
     """A notification was not delivered."""
+    NOT_TRACKED = "not_tracked"
+    """A tracker does not take the rows of ``metrics.csv``; it is tried again."""
 
 
 GOOD = frozenset({AlertKind.CONTINUES, AlertKind.NEW_BEST, AlertKind.FINISHED})
@@ -142,6 +144,8 @@ def alert_words(alert: Alert) -> Bilingual:
         return Bilingual(
             f"{event} 的通知未送达{zh_why}", f"notification of {event} was not delivered{en_why}"
         )
+    if alert.kind is AlertKind.NOT_TRACKED:
+        return Bilingual(f"实验跟踪工具未收到指标{zh_why}", f"a tracker does not get the metrics{en_why}")
     return _end(alert, step, zh_why, en_why)
 
 

@@ -76,6 +76,14 @@ class RunFolder:
         """What people call it: letter, tags, note."""
         return self.path / "labels.json"
 
+    def tracker(self, name: str) -> Path:
+        """What the tracker of that name has been sent."""
+        return self.path / f"tracker_{name}.json"
+
+    def tracker_log(self, name: str) -> Path:
+        """What the process that feeds it has to say."""
+        return self.path / f"tracker_{name}.log"
+
     @property
     def failed_start(self) -> Path:
         """Why the newest start failed before training began; the files of the run before it are intact."""
@@ -133,6 +141,8 @@ class RunFolder:
         mine += self.checkpoint_files()
         mine += [*self.path.glob("train_*.log"), *self.path.glob("console_*.log")]
         mine += self.path.glob("metrics.*_*.csv")
+        mine += [*self.path.glob("tracker_*.json"), *self.path.glob("tracker_*.log")]
+        mine += [self.path / name for name in ("tensorboard", "wandb", "swanlog")]
         for path in mine:
             if os.path.lexists(path) and path not in keep:
                 path.rename(archive / path.name)

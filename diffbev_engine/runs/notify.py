@@ -26,7 +26,8 @@ from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.toml import WORKSPACE_FILE, read_toml
 from diffbev_engine.runs.alerts import Alert, AlertKind, alert_words
 
-EVENTS = tuple(kind for kind in AlertKind if kind is not AlertKind.NOT_NOTIFIED)
+_OF_OTHERS = (AlertKind.NOT_NOTIFIED, AlertKind.NOT_TRACKED)  # not found by the process that notifies
+EVENTS = tuple(kind for kind in AlertKind if kind not in _OF_OTHERS)
 """What can be notified of."""
 DEFAULT_EVENTS = tuple(
     kind for kind in EVENTS if kind not in (AlertKind.INTERRUPTED, AlertKind.CONTINUES, AlertKind.NEW_BEST)

@@ -1,8 +1,8 @@
 """Settings of training, under the names that the configuration files use."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import BeforeValidator, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
 
 from diffbev_engine.core.settings_base import StrictSettings
 
@@ -74,7 +74,44 @@ class DistSettings(StrictSettings):
     """Seconds within which all processes end after one has ended or hangs; see ``train.peers``."""
 
 
+Tracker = Literal["tensorboard", "wandb", "swanlab"]
+TRACKERS: tuple[Tracker, ...] = get_args(Tracker)
+_HOOKS = {
+    "TensorboardLoggerHook": "tensorboard",
+    "WandbLoggerHook": "wandb",
+    "SwanlabLoggerHook": "swanlab",
+    "SwanLabLoggerHook": "swanlab",
+    "TextLoggerHook": None,
+}
+"""Names of OpenMMLab's hooks; a text log is always written."""
+
+
+def _trackers(given: Any) -> Any:
+    """Names of trackers out of names and of OpenMMLab's ``dict(type=...)``."""
+    if not isinstance(given, list | tuple):
+        return given
+    names = []
+    for hook in given:
+        name = hook
+        if isinstance(hook, dict):
+            further = [key for key in hook if key not in ("type", "by_epoch", "interval")]
+            if further:
+                raise ValueError(
+                    f"{further[0]} is not read: project and mode of a tracker are set by its own environment "
+                    "variables, such as WANDB_PROJECT"
+                )
+            name = _HOOKS.get(hook.get("type", ""), hook.get("type"))
+            if hook.get("type") == "TextLoggerHook":
+                continue
+        if name not in TRACKERS:
+            raise ValueError(f"no tracker {name!r}: choose among {', '.join(TRACKERS)}")
+        names.append(name)
+    return tuple(dict.fromkeys(names))
+
+
 class LogSettings(StrictSettings):
     """Rows of ``metrics.csv`` and lines of the log."""
 
     interval: PositiveInt = 50
+    hooks: Annotated[tuple[Tracker, ...], BeforeValidator(_trackers)] = ()
+    """Trackers that get every row of ``metrics.csv``: ``tensorboard``, ``wandb``, ``swanlab``."""

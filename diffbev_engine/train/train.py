@@ -26,6 +26,7 @@ from diffbev_engine.runs.lock import sole_writer
 from diffbev_engine.runs.manifest import TrainingData
 from diffbev_engine.runs.notify import notify_problem
 from diffbev_engine.runs.status import RunState, record_end_for
+from diffbev_engine.runs.trackers.feed import start_feeding
 from diffbev_engine.runs.watch import start_watching
 from diffbev_engine.train import random_state
 from diffbev_engine.train.distributed import Processes, device_name, join_processes, taking_part
@@ -120,6 +121,7 @@ def _train(
             recorder = open_run(job, folder, processes, start, met, log, data)
             if job.watched:
                 start_watching(folder)
+                start_feeding(folder, job.settings.log_config.hooks, start.iteration)
                 if problem := notify_problem(folder.path):
                     logger.warning(f"no notifications will be sent: {problem}")
         logger.info(f"{len(records)} training images, on {device_name(processes.device)}")

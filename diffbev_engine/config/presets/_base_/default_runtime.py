@@ -1,5 +1,6 @@
 # metrics.csv 与日志的间隔（迭代数）/ iterations between rows of metrics.csv and lines of the log
-log_config = dict(interval=50)
+# hooks：同时写入 'tensorboard'、'wandb'、'swanlab' / hooks: also send them to these trackers
+log_config = dict(interval=50, hooks=[])
 # 多进程：有进程退出或停滞后，全部进程在此秒数内结束
 # Several processes: seconds within which all end after one has ended or hangs
 dist_params = dict(timeout=60.0)
