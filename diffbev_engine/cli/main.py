@@ -29,6 +29,7 @@ _COMMANDS = {
     "memory": "diffbev_engine.cli.memory",
     "preflight": "diffbev_engine.cli.preflight",
     "train": "diffbev_engine.cli.train",
+    "slurm": "diffbev_engine.cli.slurm",
     "runs": "diffbev_engine.cli.runs",
     "evaluate": "diffbev_engine.cli.evaluate",
     "plot-metrics": "diffbev_engine.cli.plot_metrics",

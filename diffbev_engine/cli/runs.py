@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from diffbev_engine.cli import runs_tensorboard
+from diffbev_engine.cli import runs_notify, runs_slurm, runs_tensorboard
 from diffbev_engine.cli.options import anyway_option, json_option, set_option
 from diffbev_engine.core.format import ago, duration, points, progress
-from diffbev_engine.core.plain_text import plain, plain_json
+from diffbev_engine.core.plain_text import plain
 
 if TYPE_CHECKING:
     from diffbev_engine.runs.actions import Started
@@ -50,15 +50,20 @@ def list_command(root: Path, set_aside: bool, as_json: bool) -> None:
     """List all runs in ROOT and its subdirectories (default: the current directory)."""
     from diffbev_engine.runs.find import find_runs
 
-    reports = [report for path in find_runs(root, set_aside=set_aside) if (report := _inspected(path))]
+    paths = list(find_runs(root, set_aside=set_aside))
+    reports = [report for path in paths if (report := _inspected(path))]
     if as_json:
         click.echo(json.dumps([report.to_json() for report in reports], indent=1))
         return
-    if not reports:
+    jobs = runs_slurm.jobs_of(paths)
+    if not reports and not jobs:
         click.echo(f"no runs in {root.resolve()}")
     for report in reports:
-        name = plain(os.path.relpath(report.path, root))
-        click.echo(f"{_state(report)}  {_progress(report):>17}  {_miou(report):>12}  {name}  {_note(report)}")
+        name, note = plain(os.path.relpath(report.path, root)), f"{_note(report)} {jobs.pop(report.path, '')}"
+        line = f"{_state(report)}  {_progress(report):>17}  {_miou(report):>12}  {name}  {note}"
+        click.echo(line.rstrip())
+    for path, job in jobs.items():
+        click.echo(f"· not started  {'':>31}  {plain(os.path.relpath(path, root))}  {job}")
 
 
 @command.command()
@@ -177,27 +182,8 @@ def export_curves(
     click.echo(f"written: {curve_export.export_curves(choice, output)}")
 
 
-@command.command("notify-test")
-@click.argument("workspace", type=click.Path(path_type=Path, exists=True, file_okay=False), default=".")
-@json_option
-@click.pass_context
-def notify_test(ctx: click.Context, workspace: Path, as_json: bool) -> None:
-    """Send a test notification to every service of [notify] in WORKSPACE's workspace.toml."""
-    from diffbev_engine.core.errors import ExitCode, UsageError
-    from diffbev_engine.runs.notify import send_test
-
-    sent = send_test(workspace)
-    if as_json:
-        click.echo(plain_json(json.dumps(sent.to_json(), ensure_ascii=False)))
-    elif sent.problem:
-        raise UsageError(sent.problem.en)
-    else:
-        click.echo(sent.words.en)
-    if not sent.accepted or sent.refused:
-        ctx.exit(ExitCode.FAILED)
-
-
 command.add_command(runs_tensorboard.command)
+command.add_command(runs_notify.command)
 
 
 def print_started(started: "Started", as_json: bool) -> None:
@@ -240,6 +226,7 @@ def _describe(report: "RunReport") -> str:
         ("ended", "" if running else _when(report.ended)),
         ("last heartbeat", _when(report.updated)),
         ("output", report.console or ""),
+        ("SLURM", next(iter(runs_slurm.jobs_of([Path(report.path)]).values()), "")),
         ("last alert", _last_alert(report)),
     ]
     facts = [f"{label:<16}{value}" for label, value in lines if value]

@@ -23,7 +23,7 @@ def _find(folder: Path, set_aside: bool, depth: int) -> Iterator[Path]:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError:
         return
-    if {"run.json", "status.json", "launch.json"} & {entry.name for entry in entries}:
+    if {"run.json", "status.json", "launch.json", "slurm.json"} & {entry.name for entry in entries}:
         yield folder
         if not set_aside:
             return

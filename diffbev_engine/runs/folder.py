@@ -76,6 +76,11 @@ class RunFolder:
         """What people call it: letter, tags, note."""
         return self.path / "labels.json"
 
+    @property
+    def slurm(self) -> Path:
+        """The SLURM job that trains here."""
+        return self.path / "slurm.json"
+
     def tracker(self, name: str) -> Path:
         """What the tracker of that name has been sent."""
         return self.path / f"tracker_{name}.json"

@@ -25,6 +25,7 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import sole_writer
 from diffbev_engine.runs.manifest import TrainingData
 from diffbev_engine.runs.notify import notify_problem
+from diffbev_engine.runs.slurm import current_job, write_job
 from diffbev_engine.runs.status import RunState, record_end_for
 from diffbev_engine.runs.trackers.feed import start_feeding
 from diffbev_engine.runs.watch import start_watching
@@ -119,6 +120,8 @@ def _train(
         _leave_if_stopped(stop, processes)
         if log:
             recorder = open_run(job, folder, processes, start, met, log, data)
+            if slurm_job := current_job():
+                write_job(folder, slurm_job)
             if job.watched:
                 start_watching(folder)
                 start_feeding(folder, job.settings.log_config.hooks, start.iteration)
@@ -134,7 +137,7 @@ def _train(
     except BaseException as error:
         failure = as_failure(error)
         if job.requeue and processes.is_main and isinstance(failure, InterruptedTraining):
-            logger.info(requeue(stop.signal_name))
+            failure = InterruptedTraining(f"{failure} {requeue(stop.signal_name)}.")
         if is_out_of_gpu_memory(error):
             reached = loop.progress.iteration if loop else start.iteration
             leave_oom_report(folder, error, job.settings, processes, step=reached, started_at=start.iteration)

@@ -1,0 +1,197 @@
+"""Trainings as SLURM jobs: the batch script, its submission, and what the scheduler says of a job.
+
+The script starts one process for each GPU with ``srun`` and leaves the rest to the training: two minutes
+before the time limit SLURM sends SIGUSR1, upon which ``train --requeue`` saves, puts the job back into the
+queue and exits with code 5; the next start resumes.  Usage errors, lack of GPU memory and divergence
+(codes 2, 3, 4) are never tried again.
+"""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.files import make_writable_dir, write_text
+from diffbev_engine.core.plain_text import plain
+from diffbev_engine.core.state_file import UnixTime, decode_file
+from diffbev_engine.runs.folder import RunFolder
+
+ANNOUNCED_S = 120
+"""Seconds before the time limit at which SLURM sends SIGUSR1."""
+_ANSWERS_WITHIN_S = 10.0
+_LONGEST_REASON = 300
+_WHAT_HAPPENS = "Before the time limit it saves, goes back into the queue, and later resumes."
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the scheduler for one training, or for one with each of several seeds."""
+
+    config: str
+    work_dir: Path
+    overrides: tuple[str, ...] = ()
+    gpus: int = 1
+    """On each host; 0: one process on the CPU."""
+    nodes: int = 1
+    cpus: int = 5
+    """For each process."""
+    time_limit: str = ""
+    """As sbatch takes it; empty: the partition's own."""
+    seeds: tuple[int, ...] = ()
+    """An array of jobs, each in ``work_dir/seed_N``; empty: one job."""
+    further: tuple[str, ...] = ()
+    """Further options of sbatch, such as ``--partition=gpu``."""
+
+
+@dataclass(frozen=True)
+class SlurmJob:
+    """``slurm.json`` in a run directory: the job that trains there."""
+
+    job: str
+    """Its number, with ``_INDEX`` in an array."""
+    submitted: UnixTime = 0.0
+
+
+def batch_script(request: Request) -> str:
+    """The script that ``sbatch`` takes, which people may edit."""
+    directory = request.work_dir.absolute()
+    tasks = max(1, request.gpus)
+    log = "slurm_%A_%a.log" if request.seeds else "slurm_%j.log"
+    options = [
+        f"--job-name={_word(directory.name)}",
+        f"--output={_quoted(str(directory).replace('%', '%%') + '/' + log)}",
+        "--open-mode=append",  # a job that was put back into the queue continues its log
+        "--requeue",
+        f"--signal=USR1@{ANNOUNCED_S}",
+        f"--nodes={request.nodes}",
+        f"--ntasks-per-node={tasks}",
+        f"--cpus-per-task={request.cpus}",
+        *([f"--gpus-per-node={request.gpus}"] if request.gpus else []),
+        *([f"--time={request.time_limit}"] if request.time_limit else []),
+        *([f"--array=0-{len(request.seeds) - 1}"] if request.seeds else []),
+        *request.further,
+    ]
+    lines = ["#!/bin/bash", *(f"#SBATCH {option}" for option in options), ""]
+    lines += [f"cd {shlex.quote(str(Path.cwd()))}", f"work_dir={shlex.quote(str(directory))}"]
+    command = [sys.executable, "-m", "diffbev_engine", "train", request.config]
+    words = [shlex.join(command), '--work-dir "$work_dir"']
+    words += [f"--set {shlex.quote(override)}" for override in request.overrides]
+    if request.seeds:
+        lines += [f"seeds=({' '.join(map(str, request.seeds))})", "seed=${seeds[$SLURM_ARRAY_TASK_ID]}"]
+        lines += ['work_dir="$work_dir/seed_$seed"']
+        words += ['--set "seed=$seed"']
+    lines += ["", *_srun([*words, "--requeue"], several=tasks * request.nodes > 1)]
+    return "\n".join(lines) + "\n"
+
+
+def _srun(words: Sequence[str], *, several: bool) -> list[str]:
+    """The lines that start the processes; ``--requeue`` resumes where there is something to resume."""
+    command = " \\\n  ".join(words)
+    if not several:
+        return [f"# {_WHAT_HAPPENS}", f"exec srun {command}"]
+    ranks = "RANK=$SLURM_PROCID LOCAL_RANK=$SLURM_LOCALID WORLD_SIZE=$SLURM_NTASKS"
+    return [
+        "# Where the processes of one training meet.",
+        'export MASTER_ADDR=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+        "export MASTER_PORT=$((20000 + SLURM_JOB_ID % 20000))",
+        "",
+        f"# {_WHAT_HAPPENS}",
+        "# The processes notice the loss of one themselves, and save: SLURM must not kill the others first.",
+        f"exec srun --kill-on-bad-exit=0 bash -c '{ranks} exec \"$@\"' - {command}",
+    ]
+
+
+def submit(request: Request) -> str:
+    """Write ``slurm.sh`` into the work dir and submit it; the number of the job.
+
+    Raises:
+        UsageError: there is no sbatch here.
+        DiffBEVError: the scheduler refuses, or the work dir cannot be written.
+    """
+    folder = make_writable_dir(request.work_dir, "work dir")
+    script = folder / "slurm.sh"
+    write_text(script, batch_script(request))
+    try:
+        done = subprocess.run(
+            ["sbatch", "--parsable", str(script)], capture_output=True, text=True, timeout=60, check=False
+        )
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no sbatch on this machine. Submit {script} where SLURM is.") from error
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise DiffBEVError(f"sbatch does not answer: {error}. {script} is written.") from error
+    if done.returncode != 0:
+        raise DiffBEVError(f"SLURM refuses the job: {_short(done.stderr)}. {script} is written.")
+    job = done.stdout.strip().partition(";")[0]
+    now = time.time()
+    if not request.seeds:
+        write_job(RunFolder(folder), SlurmJob(job, now))
+    for index, seed in enumerate(request.seeds):
+        own = make_writable_dir(folder / f"seed_{seed}", "work dir")
+        write_job(RunFolder(own), SlurmJob(f"{job}_{index}", now))
+    return job
+
+
+def current_job(environment: Mapping[str, str] = os.environ) -> SlurmJob | None:
+    """The job that this process is part of; ``None`` outside of SLURM."""
+    array, index = environment.get("SLURM_ARRAY_JOB_ID"), environment.get("SLURM_ARRAY_TASK_ID")
+    job = f"{array}_{index}" if array and index else environment.get("SLURM_JOB_ID")
+    return SlurmJob(job) if job else None
+
+
+def write_job(folder: RunFolder, job: SlurmJob) -> None:
+    """Record which job trains in ``folder``; when it was submitted is kept where it is the same one."""
+    before = read_job(folder)
+    if before and before.job == job.job and not job.submitted:
+        job = replace(job, submitted=before.submitted)
+    write_text(folder.slurm, json.dumps(asdict(job)) + "\n")
+
+
+def read_job(folder: RunFolder) -> SlurmJob | None:
+    """The job that trains, or trained, in ``folder``."""
+    return decode_file(folder.slurm, SlurmJob).value
+
+
+def states_of(jobs: Iterable[str]) -> dict[str, str]:
+    """What the scheduler says of those jobs that it still has, such as ``pending (Resources)``.
+
+    Empty where it does not answer, or where there is none.
+    """
+    wanted = set(jobs)
+    if not wanted:
+        return {}
+    command = ["squeue", "--noheader", "--array", "--format=%i|%T|%r", "--me"]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=_ANSWERS_WITHIN_S, check=False, errors="replace"
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    found = {}
+    for line in done.stdout.splitlines():
+        job, _, rest = line.partition("|")
+        state, _, reason = rest.partition("|")
+        if job in wanted:
+            why = f" ({plain(reason)})" if reason not in ("", "None") else ""
+            found[job] = plain(state).lower().replace("_", " ") + why
+    return found
+
+
+def _word(name: str) -> str:
+    """A directory's name as a job's, in which blanks would end an option."""
+    return "".join(letter if letter.isalnum() or letter in "._-" else "_" for letter in name) or "diffbev"
+
+
+def _quoted(text: str) -> str:
+    """As sbatch takes apart the options of a script."""
+    plain_word = all(letter.isalnum() or letter in "/._-%" for letter in text)
+    return text if plain_word else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _short(text: str) -> str:
+    return plain(" ".join(text.split()), longest=_LONGEST_REASON).removesuffix(".")
