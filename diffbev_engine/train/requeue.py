@@ -1,11 +1,10 @@
 """Start again by itself under SLURM: the job goes back into the queue once its checkpoint is written."""
 
-import os
 import subprocess
 
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.runs.slurm import current_job
 
-_JOB = "SLURM_JOB_ID"
 _BEFORE_THE_LIMIT = ("SIGUSR1", "SIGUSR2")
 """What ``#SBATCH --signal`` sends in time; SIGTERM may be ``scancel``, after which nobody wants it again."""
 _WITHIN_S = 60.0
@@ -17,9 +16,10 @@ def require_slurm() -> None:
     Raises:
         UsageError: this process is not part of a SLURM job.
     """
-    if not os.environ.get(_JOB):
+    if current_job() is None:
         raise UsageError(
-            f"--requeue needs a SLURM job, but {_JOB} is not set. Elsewhere, use --resume and start it again."
+            "--requeue needs a SLURM job, but SLURM_JOB_ID is not set. Elsewhere, use --resume and start it "
+            "again."
         )
 
 
@@ -27,7 +27,9 @@ def requeue(signal_name: str | None) -> str:
     """Put this job back into the queue, if the scheduler announced its end; returns what to tell of it."""
     if signal_name not in _BEFORE_THE_LIMIT:
         return f"not put back into the queue: {signal_name} is no announcement of a time limit"
-    job = os.environ[_JOB]
+    own = current_job()
+    assert own is not None, "require_slurm was called"
+    job = own.job  # of an array the one task: the number alone may mean the whole array
     try:
         done = subprocess.run(
             ["scontrol", "requeue", job], capture_output=True, text=True, timeout=_WITHIN_S, check=False
