@@ -16,15 +16,16 @@ def _batch(_ctx: click.Context, _param: click.Parameter, text: str) -> int | Non
     return int(text)
 
 
-@click.command(short_help="Write a trained network as ONNX or as a torch.export program.")
+@click.command(short_help="Write a trained network as ONNX, torch.export program or safetensors.")
 @click.argument("checkpoint", type=click.Path(path_type=Path))
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["onnx", "torch"]),
+    type=click.Choice(["onnx", "torch", "safetensors"]),
     default="onnx",
     show_default=True,
-    help='onnx needs pip install "diffbev[onnx]"; torch writes a .pt2 for torch.export.load.',
+    help='onnx needs pip install "diffbev[onnx]"; torch writes a .pt2 for torch.export.load; safetensors '
+    "the weights alone, with the settings.",
 )
 @click.option(
     "--output",
@@ -63,17 +64,27 @@ def command(
     """
     from diffbev_engine.core.errors import UsageError
     from diffbev_engine.core.format import byte_size
+    from diffbev_engine.export import weights
     from diffbev_engine.export.export import SUFFIXES, Format, export_model
     from diffbev_engine.predict.calibration import read_calibration
     from diffbev_engine.predict.prediction import load
 
+    suffix = weights.SUFFIX if kind == "safetensors" else SUFFIXES["torch" if kind == "torch" else "onnx"]
+    path = output or checkpoint.with_suffix(suffix)
+    if path.resolve() == checkpoint.resolve():
+        raise UsageError("--output is the checkpoint itself. Choose another file.")
+    if kind == "safetensors":
+        if steps is not None or intrinsics is not None or batch != 1:
+            raise UsageError("--batch, --steps and --intrinsics belong to a program; safetensors holds none.")
+        size = weights.export_weights(checkpoint, path)
+        click.echo(
+            json.dumps({"path": str(path), "size": size}) if as_json else f"✓ {path} ({byte_size(size)})"
+        )
+        return
     camera = read_calibration(intrinsics, camera_id)("") if intrinsics is not None else None
     if camera is not None and any(camera.distortion):
         click.echo("note: images have to be undistorted before the program sees them.", err=True)
     form: Format = "torch" if kind == "torch" else "onnx"
-    path = output or checkpoint.with_suffix(SUFFIXES[form])
-    if path.resolve() == checkpoint.resolve():
-        raise UsageError("--output is the checkpoint itself. Choose another file.")
     result = export_model(load(checkpoint, "cpu"), path, form, batch=batch, steps=steps, camera=camera)
     if as_json:
         click.echo(json.dumps(result.to_json()))

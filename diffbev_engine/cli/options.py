@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from click.shell_completion import CompletionItem
 
-from diffbev_engine.config.presets_index import preset_names
+from diffbev_engine.config.presets_index import preset_names, setting_keys
 from diffbev_engine.core.cameras import WORDS, standard_cameras
 from diffbev_engine.core.gpu.select import number_like_nvidia_smi
 
@@ -43,6 +43,10 @@ def _complete_config(_ctx: click.Context, _param: click.Parameter, begun: str) -
     ]
 
 
+def _complete_setting(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[CompletionItem]:
+    return [CompletionItem(f"{key}=") for key in setting_keys() if key.startswith(begun)]
+
+
 config_argument = click.argument("config", shell_complete=_complete_config)
 
 anyway_option = click.option(
@@ -54,6 +58,7 @@ set_option = click.option(
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
+    shell_complete=_complete_setting,
     help="Override one setting, e.g. --set data.samples_per_gpu=2; may be repeated.",
 )
 

@@ -21,7 +21,7 @@ def _seeds(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int
 @click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="Hosts.")
 @click.option("--cpus", type=click.IntRange(min=1), help="A process. [default: loader processes and one]")
 @click.option("--time", "time_limit", default="", help="Limit, as sbatch takes it: 1-00:00:00.")
-@click.option("--seeds", default="", callback=_seeds, metavar="A,B,…", help="An array of jobs, one a seed.")
+@click.option("--seeds", default="", callback=_seeds, metavar="A,B,…", help="An array of jobs, one per seed.")
 @click.option(
     "--sbatch", "further", multiple=True, metavar="OPTION", help="Such as --partition=gpu; may be repeated."
 )

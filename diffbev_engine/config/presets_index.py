@@ -1,6 +1,8 @@
 """The configuration files that come with the package, and finding a file by path or preset name."""
 
+import ast
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
 
 from diffbev_engine.core.errors import UsageError
@@ -13,6 +15,25 @@ def preset_names() -> list[str]:
     """Presets that can be trained, such as ``baseline/lss_swin_nuscenes.py``; bases are skipped."""
     paths = sorted(path.relative_to(PRESETS_DIR) for path in PRESETS_DIR.rglob("*.py"))
     return [path.as_posix() for path in paths if path.parts[0] != "_base_"]
+
+
+def setting_keys() -> list[str]:
+    """The settings that presets write, as ``data.samples_per_gpu``; read without evaluating anything."""
+    found: set[str] = set()
+    for path in PRESETS_DIR.rglob("*.py"):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+                found.update(_keys(node.targets[0].id, node.value))
+    return sorted(key for key in found if not key.startswith("_"))
+
+
+def _keys(name: str, value: ast.expr) -> Iterator[str]:
+    """``name``, or for a ``dict(…)`` the names of what is in it."""
+    if not (isinstance(value, ast.Call) and value.keywords):
+        yield name
+        return
+    for part in value.keywords:
+        yield from _keys(f"{name}.{part.arg}", part.value)
 
 
 def find_preset(name: str) -> Path | None:

@@ -37,7 +37,11 @@ def test_completion_scripts_ask_this_program(program, shell):
 
 @pytest.mark.parametrize(
     ("words", "expected"),
-    [("diffbev-engine ev", "evaluate"), ("diffbev-engine train base", "baseline/lss_swin_demo")],
+    [
+        ("diffbev-engine ev", "evaluate"),
+        ("diffbev-engine train base", "baseline/lss_swin_demo"),
+        ("diffbev-engine train x --set model.diffusion.st", "model.diffusion.steps="),
+    ],
 )
 def test_commands_and_presets_are_completed(words, expected):
     asked = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split()) - 1)}

@@ -12,6 +12,7 @@ from diffbev_engine.export import export
 from diffbev_engine.export.export import export_model, foreign_operators
 from diffbev_engine.predict.camera import Camera
 from diffbev_engine.predict.prediction import load
+from diffbev_engine.train.checkpoint import load_checkpoint
 from tests.tiny import save_weights, trained
 
 _CAMERA = Camera(np.array([[160.0, 0.0, 96.0], [0.0, 160.0, 64.0], [0.0, 0.0, 1.0]]), (192, 128))
@@ -103,6 +104,20 @@ def test_what_cannot_be_exported_is_one_sentence(checkpoint, tmp_path, program, 
         export_model(load(checkpoint, "cpu"), tmp_path / "model.onnx", "onnx")
     with pytest.raises(UsageError, match="does not say for which image size"):
         export_model(load(checkpoint, "cpu"), tmp_path / "a.pt2", "torch", camera=Camera(_CAMERA.matrix))
+
+
+def test_the_weights_alone_keep_the_settings_that_rebuild_the_network(checkpoint, program):
+    from safetensors import safe_open
+
+    code, said = program("export", checkpoint, "--format", "safetensors")
+    assert code == 0, said
+    with safe_open(checkpoint.with_suffix(".safetensors"), "pt") as file:
+        about, found = file.metadata(), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    expected = load_checkpoint(checkpoint)
+    assert found.keys() == expected.model.keys()
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.model.items())
+    assert json.loads(about["settings"]) == json.loads(json.dumps(expected.settings))
+    assert program("export", checkpoint, "--format", "safetensors", "--steps", 1)[0] == 2
 
 
 def test_operators_that_some_runtimes_lack_are_named():

@@ -96,8 +96,8 @@ def test_jobs_go_back_into_the_queue_until_they_are_finished_or_cancelled(
     """One job meets its time limit; of an array of two seeds one is put back twice, the other never."""
 
     def submit(work_dir, iterations, *options):
-        sets = (f"runner.max_iters={iterations}", "evaluation.interval=99999", "checkpoint_config.interval=9999")
-        sets = [part for override in sets for part in ("--set", override)]
+        never = ("evaluation.interval=99999", "checkpoint_config.interval=99999")
+        sets = [part for each in (f"runner.max_iters={iterations}", *never) for part in ("--set", each)]
         command = ("python", "-m", "diffbev_engine", "slurm", tiny_config, "--gpus", 0, "--cpus", 1, *sets)
         cluster.run(*command, "--work-dir", work_dir, *options, "--submit")
         return sets
