@@ -226,7 +226,7 @@ def _describe(report: "RunReport") -> str:
         ("ended", "" if running else _when(report.ended)),
         ("last heartbeat", _when(report.updated)),
         ("output", report.console or ""),
-        ("SLURM", next(iter(runs_slurm.jobs_of([Path(report.path)]).values()), "")),
+        ("queue", next(iter(runs_slurm.jobs_of([Path(report.path)]).values()), "")),
         ("last alert", _last_alert(report)),
     ]
     facts = [f"{label:<16}{value}" for label, value in lines if value]

@@ -3,17 +3,14 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from diffbev_engine.core.plain_text import plain
-
 
 def jobs_of(paths: Iterable[Path]) -> dict[str, str]:
     """By absolute path of a run directory: its job, and what the scheduler says of it; asked once for all."""
     from diffbev_engine.runs.folder import RunFolder
-    from diffbev_engine.runs.slurm import read_job, states_of
+    from diffbev_engine.runs.slurm import job_words, read_job, states_of
 
     known = {str(path.resolve()): job for path in paths if (job := read_job(RunFolder(path)))}
     states = states_of(job.job for job in known.values())
-    return {
-        path: f"job {plain(job.job)}: {states.get(job.job, 'no longer in the queue')}"
-        for path, job in known.items()
-    }
+    if states is None:
+        return {path: f"SLURM job {job.job} (squeue does not answer here)" for path, job in known.items()}
+    return {path: job_words(job.job, states.get(job.job)).en for path, job in known.items()}

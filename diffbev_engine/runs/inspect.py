@@ -17,6 +17,7 @@ from diffbev_engine.runs.evidence import Evidence, gather
 from diffbev_engine.runs.failed_start import why_start_failed
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.process import ProcessIdentity
+from diffbev_engine.runs.slurm import read_job
 from diffbev_engine.runs.stall import no_progress_for, why_stalled
 from diffbev_engine.runs.status import RunState, RunStatus
 from diffbev_engine.runs.verdict import Cause, RunCondition, judge
@@ -83,6 +84,10 @@ class RunReport:
     """The newest checkpoint in the directory."""
     failed_start: str | None = None
     """Why the newest start failed before training began; all else is of the start before it."""
+    slurm_job: str | None = None
+    """The SLURM job that trains here, or did."""
+    slurm: Bilingual | None = None
+    """What the scheduler says of it, for those who have asked; ``inspect_run`` does not."""
     damaged: tuple[str, ...] = ()
     """Problems of its state files, such as "status.json is damaged: …"."""
 
@@ -136,6 +141,7 @@ def _report(evidence: Evidence) -> RunReport:
         reason="" if running or judged.state is RunCondition.FINISHED else message,
         last_checkpoint=checkpoint,
         failed_start=why_start_failed(evidence.folder),
+        slurm_job=job.job if (job := read_job(evidence.folder)) else None,
         damaged=tuple(map(plain, evidence.damaged)),
     )
     report = _with_progress(report)

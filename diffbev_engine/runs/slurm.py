@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import make_writable_dir, write_text
 from diffbev_engine.core.plain_text import plain
@@ -26,6 +27,7 @@ ANNOUNCED_S = 120
 """Seconds before the time limit at which SLURM sends SIGUSR1."""
 _ANSWERS_WITHIN_S = 10.0
 _LONGEST_REASON = 300
+_STATES_ZH = {"pending": "排队中", "running": "运行中", "completing": "正在结束", "requeued": "已重新排队"}
 _WHAT_HAPPENS = "Before the time limit it saves, goes back into the queue, and later resumes."
 
 
@@ -157,10 +159,20 @@ def read_job(folder: RunFolder) -> SlurmJob | None:
     return decode_file(folder.slurm, SlurmJob).value
 
 
-def states_of(jobs: Iterable[str]) -> dict[str, str]:
+def job_words(job: str, state: str | None) -> Bilingual:
+    """One line about a job; ``state`` as of ``states_of``, ``None`` where the scheduler has it no longer."""
+    job = plain(job)
+    if state is None:
+        return Bilingual(f"SLURM 作业 {job}：已不在队列中", f"SLURM job {job}: no longer in the queue")
+    word, _, reason = state.partition(" (")
+    zh = _STATES_ZH.get(word, word) + (f"（{reason.removesuffix(')')}）" if reason else "")
+    return Bilingual(f"SLURM 作业 {job}：{zh}", f"SLURM job {job}: {state}")
+
+
+def states_of(jobs: Iterable[str], *, within_s: float = _ANSWERS_WITHIN_S) -> dict[str, str] | None:
     """What the scheduler says of those jobs that it still has, such as ``pending (Resources)``.
 
-    Empty where it does not answer, or where there is none.
+    ``None`` where it does not answer within ``within_s`` seconds, or where there is none.
     """
     wanted = set(jobs)
     if not wanted:
@@ -168,10 +180,12 @@ def states_of(jobs: Iterable[str]) -> dict[str, str]:
     command = ["squeue", "--noheader", "--array", "--format=%i|%T|%r", "--me"]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_ANSWERS_WITHIN_S, check=False, errors="replace"
+            command, capture_output=True, text=True, timeout=within_s, check=False, errors="replace"
         )
     except (OSError, subprocess.TimeoutExpired):
-        return {}
+        return None
+    if done.returncode != 0:
+        return None
     found = {}
     for line in done.stdout.splitlines():
         job, _, rest = line.partition("|")

@@ -14,7 +14,7 @@ from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.metrics.file import read_metrics
 from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.format import age, duration, spark
-from diffbev_tui.i18n import tr
+from diffbev_tui.i18n import language, tr
 from diffbev_tui.lines import Line, flow
 from diffbev_tui.run_book import BookPage
 from diffbev_tui.run_state import why_not_well
@@ -104,4 +104,7 @@ def _facts(run: RunReport, now: float) -> Sequence[str]:
         facts.append(tr("runs.progress", age=age(run.age_s)) if run.age_s is not None else UNKNOWN)
     elif run.ended:
         facts.append(tr("runs.ended", age=age(now - run.ended)))
+    if run.slurm or run.slurm_job:
+        told = run.slurm[language()] if run.slurm else tr("runs.slurm", job=plain(run.slurm_job or ""))
+        facts.append(told)
     return facts

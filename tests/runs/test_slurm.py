@@ -45,7 +45,8 @@ def test_a_machine_without_slurm_and_a_refused_job_are_one_sentence(tmp_path, mo
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UsageError, match="no sbatch on this machine"):
         slurm.submit(Request("x", tmp_path / "run"))
-    assert states_of(["1"]) == {}
+    assert states_of(["1"]) is None
+    assert states_of([]) == {}
     sbatch = tmp_path / "sbatch"
     sbatch.write_text("#!/bin/sh\necho 'sbatch: error: invalid partition specified: x' >&2\nexit 1\n")
     sbatch.chmod(0o755)
@@ -120,7 +121,7 @@ def test_jobs_go_back_into_the_queue_until_they_are_finished_or_cancelled(
     resumed_from = int(max(limited.glob("iter_*.pth"), key=lambda path: path.stat().st_mtime).stem[5:])
     cluster.wait(lambda: cluster.status(limited)["step"] > resumed_from)
     listed = cluster.run("python", "-m", "diffbev_engine", "runs", "list", limited)
-    assert f"job {read_job(RunFolder(limited)).job}: running" in listed
+    assert f"SLURM job {read_job(RunFolder(limited)).job}: running" in listed
     cluster.run("scancel", read_job(RunFolder(limited)).job)
     cluster.wait(lambda: cluster.status(limited)["state"] == "interrupted")
     cluster.wait(lambda: cluster.run("squeue", "-h") == "")

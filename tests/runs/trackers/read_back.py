@@ -54,7 +54,9 @@ def swanlab(run: Path, groups: list[str]) -> Points:
             record.ParseFromString(content)
             if record.HasField("start"):
                 groups.append(record.start.group)
-            if record.HasField("scalar"):
+            if record.HasField("scalar") and not record.scalar.key.startswith(
+                "__swanlab__"
+            ):  # of the machine
                 key = (record.scalar.key, record.scalar.step)
                 found.setdefault(key, []).append(record.scalar.value.number)
     return found
