@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from diffbev_engine.cli.options import json_option
+from diffbev_engine.core.cores import usable_cores
 from diffbev_engine.core.format import gib
 
 _UI_PACKAGES = ("textual", "plotext", "textual-image")
@@ -37,12 +38,11 @@ def _facts() -> dict[str, Any]:
     from diffbev_engine.runs.manifest import all_versions, package_versions
 
     reading, memory = read_gpus(), host_memory()
-    affinity = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)
     return {
         "versions": all_versions() | package_versions(_UI_PACKAGES),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "cores": len(affinity),
+        "cores": usable_cores(),
         "memory_mib": round(memory.total),
         "memory_limited": memory.limited,
         "gpus": [f"{gpu.name}, {gib(gpu.total_mib)} GiB" for gpu in reading.gpus],

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.cores import usable_cores
 from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.core.host_memory import HostMemory, host_memory
@@ -146,7 +147,7 @@ def judge_ram(plan: Plan, memory: HostMemory) -> Iterator[Finding]:
 
 def cores(plan: Plan) -> Iterator[Finding]:
     """Loader processes against the cores that this process may use."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = usable_cores()
     workers = plan.settings.data.workers_per_gpu * plan.processes
     what = Bilingual(
         f"{workers} 个加载进程，{allowed} 个 CPU 核", f"{workers} loader processes on {allowed} cores"

@@ -10,16 +10,19 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import torch
 
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.format import byte_size
+from diffbev_engine.core.grid import FEATURE_GRID
 from diffbev_engine.export.export import export_model
+from diffbev_engine.models.settings import DiffusionSettings
 from diffbev_engine.predict.prediction import load
 from tests.tiny import save_weights, trained
 
-_PRESETS = (
+PRESETS = (
     "baseline/lss_swin_nuscenes",
     "diffbev/diffbev_lss_swin_nuscenes",
     "diffbev/diffbev_layout_nuscenes",
@@ -34,7 +37,12 @@ def main(checkpoints: list[Path]) -> None:
         for name, checkpoint in _networks(Path(folder), checkpoints):
             for batch in (1, 6):
                 for steps in (1, 3):
-                    if load(checkpoint, "cpu").settings.model.diffusion is None and steps > 1:
+                    diffusion = load(checkpoint, "cpu").settings.model.diffusion
+                    if (diffusion is None or diffusion.process == "none") and steps > 1:
+                        continue
+                    if needed := _attention_bytes(diffusion, batch):
+                        need = f"not measured: needs {byte_size(needed)} of memory"
+                        print(f"| `{name}` | {batch} | {steps} | {need} | | | |")
                         continue
                     print(_row(name, checkpoint, Path(folder) / "model.onnx", batch, steps), flush=True)
 
@@ -42,10 +50,20 @@ def main(checkpoints: list[Path]) -> None:
 def _networks(folder: Path, checkpoints: list[Path]) -> Iterator[tuple[str, Path]]:
     for path in checkpoints:
         yield path.parent.name, path
-    for preset in _PRESETS:
+    for preset in PRESETS:
         settings = load_settings(preset, ("model.backbone.pretrained=None",))
         with torch.random.fork_rng():
             yield preset, save_weights(trained(settings), folder / preset.replace("/", "_"), settings)
+
+
+def _attention_bytes(diffusion: DiffusionSettings | None, batch: int) -> int:
+    """What attention over all cells takes where it is written out; 0 if this machine has that much."""
+    if diffusion is None or diffusion.fusion.type != "cross_attn":
+        return 0
+    cells = FEATURE_GRID.rows * FEATURE_GRID.cols
+    weights = batch * diffusion.fusion.heads * cells * (cells // diffusion.fusion.key_stride**2)
+    needed = 3 * 4 * weights  # products, their softmax, and one more at a time
+    return needed if needed > psutil.virtual_memory().available else 0
 
 
 def _row(name: str, checkpoint: Path, path: Path, batch: int, steps: int) -> str:

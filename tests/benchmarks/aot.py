@@ -1,0 +1,90 @@
+"""Compiled ahead of time against eager: ``python -m tests.benchmarks.aot [CHECKPOINT…]``, a Markdown table.
+
+What ``export --format torch`` gives, compiled by AOTInductor for the first GPU (the CPU where there is none),
+and the network itself: milliseconds for one image in single precision, medians of rounds.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from diffbev_engine.config.load import load_settings
+from diffbev_engine.export.deployable import Deployable
+from diffbev_engine.predict.prediction import load
+from tests.benchmarks.onnx import PRESETS
+from tests.tiny import save_weights, trained
+
+_ROUNDS, _CALLS, _WARM_UP = 7, 10, 5
+
+
+def main(checkpoints: list[Path]) -> None:
+    """Print the table, a row as soon as it is measured."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    print(f"{torch.cuda.get_device_name() if device.type == 'cuda' else 'CPU'}, torch {torch.__version__}\n")
+    print(
+        "| network | steps | eager | compiled | ratio | largest difference | compiled in |\n"
+        + "|---" * 7
+        + "|"
+    )
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        for preset in [] if checkpoints else PRESETS:
+            settings = load_settings(preset, ("model.backbone.pretrained=None",))
+            checkpoints.append(save_weights(trained(settings), folder / preset.replace("/", "_"), settings))
+        for checkpoint in checkpoints:
+            print(_row(checkpoint, folder / f"{checkpoint.parent.name}.pt2", device), flush=True)
+
+
+def _row(checkpoint: Path, package: Path, device: torch.device) -> str:
+    model = load(checkpoint, "cpu")
+    diffusion = model.settings.model.diffusion
+    steps = diffusion.steps if diffusion is not None else 1
+    network = Deployable(model.model, steps, None).to(device)
+    height, width = model.settings.data.image_size
+    camera = torch.tensor([[1.2 * width, 0, width / 2], [0, 1.2 * width, height / 2], [0, 0, 1]])
+    inputs = {name: tensor.to(device) for name, tensor in network.example(1, camera, 0).items()}
+    with torch.inference_mode():
+        expected = network(**inputs)[0]
+        eager = _milliseconds(lambda: network(**inputs), device)
+    network.make_portable()
+    started = time.perf_counter()
+    with torch.no_grad():
+        program = torch.export.export(network, (), inputs)
+        torch._inductor.aoti_compile_and_package(program, package_path=str(package))
+    seconds = time.perf_counter() - started
+    compiled = torch._inductor.aoti_load_package(str(package))
+    difference = (compiled(**inputs)[0] - expected).abs().max().item()
+    fast = _milliseconds(lambda: compiled(**inputs), device)
+    name, ratio = checkpoint.parent.name, eager / fast
+    shown = steps if diffusion is not None else "–"
+    times = f"{eager:.1f} ms | {fast:.1f} ms | {ratio:.2f} | {difference:.1e} | {seconds:.0f} s"
+    return f"| `{name}` | {shown} | {times} |"
+
+
+def _milliseconds(run: Callable[[], object], device: torch.device) -> float:
+    """Median over rounds of the mean time of a call."""
+
+    def wait() -> None:
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+
+    for _ in range(_WARM_UP):
+        run()
+    rounds = []
+    for _ in range(_ROUNDS):
+        wait()
+        started = time.perf_counter()
+        for _ in range(_CALLS):
+            run()
+        wait()
+        rounds.append((time.perf_counter() - started) / _CALLS * 1e3)
+    return statistics.median(rounds)
+
+
+if __name__ == "__main__":
+    main([Path(argument) for argument in sys.argv[1:]])
