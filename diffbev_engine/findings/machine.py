@@ -1,6 +1,5 @@
 """Limits of the machine: open files, shared memory, RAM and cores for loaders, a compiler for compile=."""
 
-import os
 import resource
 import shutil
 from collections.abc import Iterator

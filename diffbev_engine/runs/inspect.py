@@ -141,7 +141,7 @@ def _report(evidence: Evidence) -> RunReport:
         reason="" if running or judged.state is RunCondition.FINISHED else message,
         last_checkpoint=checkpoint,
         failed_start=why_start_failed(evidence.folder),
-        slurm_job=job.job if (job := read_job(evidence.folder)) else None,
+        slurm_job=plain(job.job) if (job := read_job(evidence.folder)) else None,
         damaged=tuple(map(plain, evidence.damaged)),
     )
     report = _with_progress(report)

@@ -16,8 +16,8 @@ import torch
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.export.deployable import Deployable
 from diffbev_engine.predict.prediction import load
-from tests.benchmarks.onnx import PRESETS
-from tests.tiny import save_weights, trained
+from tests.benchmarks.onnx import PRESETS, random_network
+from tests.tiny import save_weights
 
 _ROUNDS, _CALLS, _WARM_UP = 7, 10, 5
 
@@ -35,7 +35,9 @@ def main(checkpoints: list[Path]) -> None:
         folder = Path(scratch)
         for preset in [] if checkpoints else PRESETS:
             settings = load_settings(preset, ("model.backbone.pretrained=None",))
-            checkpoints.append(save_weights(trained(settings), folder / preset.replace("/", "_"), settings))
+            checkpoints.append(
+                save_weights(random_network(settings), folder / preset.replace("/", "_"), settings)
+            )
         for checkpoint in checkpoints:
             print(_row(checkpoint, folder / f"{checkpoint.parent.name}.pt2", device), flush=True)
 

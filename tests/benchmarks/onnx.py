@@ -14,13 +14,15 @@ import psutil
 import torch
 
 from diffbev_engine.config.load import load_settings
+from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.grid import FEATURE_GRID
 from diffbev_engine.export.export import export_model
+from diffbev_engine.models.model import BEVModel, build_model
 from diffbev_engine.models.settings import DiffusionSettings
 from diffbev_engine.predict.prediction import load
-from tests.tiny import save_weights, trained
+from tests.tiny import save_weights
 
 PRESETS = (
     "baseline/lss_swin_nuscenes",
@@ -52,8 +54,17 @@ def _networks(folder: Path, checkpoints: list[Path]) -> Iterator[tuple[str, Path
         yield path.parent.name, path
     for preset in PRESETS:
         settings = load_settings(preset, ("model.backbone.pretrained=None",))
-        with torch.random.fork_rng():
-            yield preset, save_weights(trained(settings), folder / preset.replace("/", "_"), settings)
+        yield preset, save_weights(random_network(settings), folder / preset.replace("/", "_"), settings)
+
+
+def random_network(settings: Settings) -> BEVModel:
+    """A network of which no layer is the identity or zero, as after some training."""
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(0)
+        model = build_model(settings.model, settings.data.image_size)
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.02)
+    return model
 
 
 def _attention_bytes(diffusion: DiffusionSettings | None, batch: int) -> int:

@@ -42,7 +42,10 @@ def run_files() -> dict[str, Any]:
     from diffbev_engine.runs.labels import RunLabels
     from diffbev_engine.runs.launch import Launch
     from diffbev_engine.runs.process import identify
+    from diffbev_engine.runs.slurm import SlurmJob
     from diffbev_engine.runs.status import RunState, RunStatus
+    from diffbev_engine.runs.trackers.feed import Fed
+    from diffbev_engine.runs.trackers.rows import Position
 
     me = asdict(identify())
     launch = Launch(
@@ -69,6 +72,8 @@ def run_files() -> dict[str, Any]:
             FailedStart(1.7e9, 1, "no weights", "train_1.log", ("train",), identify(), "1")
         ),
         "labels.json": asdict(RunLabels("A", ("tag",), "note")),
+        "slurm.json": asdict(SlurmJob("12_1", 1.7e9)),
+        "tracker_wandb.json": asdict(Fed(Position(9, 5), 1, 1, identify())),
     }
 
 
@@ -86,8 +91,10 @@ _turns = count()
 
 def _read_state(name: str, path: Path) -> None:
     """The file alone; one time in ten all of the run, as ``runs list``, ``runs show`` and the screens do."""
-    from diffbev_engine.runs import failed_start, labels, launch, lock, manifest, status, stop_request
+    from diffbev_engine.core.state_file import decode_file
+    from diffbev_engine.runs import failed_start, labels, launch, lock, manifest, slurm, status, stop_request
     from diffbev_engine.runs.folder import RunFolder
+    from diffbev_engine.runs.trackers.feed import Fed
 
     folder = RunFolder(path.parent)
     decode: dict[str, Callable[[], object]] = {
@@ -98,6 +105,8 @@ def _read_state(name: str, path: Path) -> None:
         "stop.json": lambda: stop_request.decode_stop_request(folder),
         "failed_start.json": lambda: failed_start.why_start_failed(folder),
         "labels.json": lambda: labels.read_labels(path),
+        "slurm.json": lambda: slurm.read_job(folder),
+        "tracker_wandb.json": lambda: decode_file(path, Fed),
     }
     decode[name]()
     if next(_turns) % 10 == 0:
@@ -112,7 +121,14 @@ def _read_run(path: Path) -> None:
     report = inspect_run(path.parent)
     json.dumps(report.to_json(), allow_nan=False)
     lines = (runs._progress(report), runs._miou(report), runs._note(report), runs._speed(report))
-    shown = (runs._scores(report), report.last_checkpoint, report.config, report.console, report.reason)
+    shown = (
+        runs._scores(report),
+        report.last_checkpoint,
+        report.config,
+        report.console,
+        report.reason,
+        report.slurm_job,
+    )
     labels = read_labels(path.parent / "labels.json")
     check_shown(*lines, *shown, runs._when(report.started), labels.letter, *labels.tags, labels.note)
 
@@ -278,7 +294,7 @@ def _state(name: str) -> Reader:
 
 READERS = (
     *map(_state, ("run.json", "status.json", "launch.json", "run.lock", "stop.json")),
-    *map(_state, ("failed_start.json", "labels.json")),
+    *map(_state, ("failed_start.json", "labels.json", "slurm.json", "tracker_wandb.json")),
     Reader("metrics.csv", "metrics.csv", _metric_seeds, _read_metrics),
     Reader("metrics.csv followed", "metrics.csv", _metric_seeds, _follow_metrics),
     Reader("metrics.csv resumed", "metrics.csv", _metric_seeds, _resume_metrics),
