@@ -38,6 +38,8 @@ from diffbev_engine.train.settings import TRACKERS, Tracker
 
 POLL_S = 5.0
 _RETRY_S = (30.0, 120.0, 600.0)
+_TRIES_AFTERWARDS = 2
+"""Further attempts once the training has ended."""
 _ENDS_WITHIN_S = 120.0
 """Seconds that a tracker may take after the end of the training, without progress."""
 _EARLIER_ENDS_WITHIN_S = 20.0
@@ -110,8 +112,10 @@ class Feed:
                 failures, self._sink = failures + 1, None
                 if not only_appends(self._tracker):
                     self._fed = replace(self._fed, position=_before(self._fed.position.last))
-                if not self._training_alive():
-                    return
+                if not self._training_alive():  # nobody else will send the rest
+                    if failures > _TRIES_AFTERWARDS:
+                        return
+                    time.sleep(pause)
             self._wait(pause)
 
     def _feed(self, *, ended: bool) -> None:

@@ -145,6 +145,26 @@ def test_a_tracker_that_fails_is_tried_again_and_told_once(folder, sent, monkeyp
     assert "未收到指标" in alert_words(alert).zh
 
 
+def test_the_rest_is_tried_again_after_the_end_of_the_training(folder, sent, monkeypatch):
+    _log(folder, [1, 2])
+    folder.checkpoint(2).touch()
+    failures = [ConnectionError("no route to host")]
+    honest = feed.open_sink
+    monkeypatch.setattr(feed, "_RETRY_S", (0.01,))
+    monkeypatch.setattr(
+        feed, "open_sink", lambda *given: honest(*given) if not failures else _raise(failures.pop())
+    )
+    Feed(folder, None, "wandb", 0).run()
+    assert [row[2] for row in sent[:-1]] == [1, 2]
+    failures += [OSError("still none")] * 9
+    Feed(folder, None, "swanlab", 0).run()
+    assert len(failures) == 6
+
+
+def _raise(error):
+    raise error
+
+
 def test_a_tracker_that_hangs_ends_soon_after_the_training(folder):
     """In a process of its own, as in use; the training that started it has returned long before."""
     _log(folder, [1, 2])
