@@ -43,7 +43,7 @@ ADDED: dict[str, frozenset[str]] = {
     "checkpoint": frozenset(
         {
             *("target", "process", "aligned", "calibrated", "self_condition", "amplitude", "condition_skips"),
-            *("compress", "oracle", "ema", "dist_params", "cameras"),
+            *("compress", "oracle", "ema", "dist_params", "cameras", "hooks"),
         }
     ),
 }
