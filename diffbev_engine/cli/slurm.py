@@ -68,9 +68,7 @@ def command(
     if not submits:
         click.echo(batch_script(request), nl=False)
         if not work_dir.is_dir():
-            click.echo(
-                f"note: SLURM writes its log to {work_dir}, which has to exist: mkdir -p it.", err=True
-            )
+            click.echo(f"note: create {work_dir} first; SLURM writes its log there.", err=True)
         return
     job = submit(request)
     click.echo(f"✓ submitted job {job}: diffbev-engine runs list {work_dir}")
