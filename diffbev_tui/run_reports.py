@@ -39,8 +39,8 @@ class RunReports:
 
     def _with_jobs(self, reports: Sequence[RunReport]) -> Sequence[RunReport]:
         """What SLURM says of the jobs of runs that are neither running nor finished."""
-        over = (RunCondition.RUNNING, RunCondition.FINISHED)
-        waiting = {run.path: run.slurm_job for run in reports if run.slurm_job and run.state not in over}
+        out_of_it = (RunCondition.RUNNING, RunCondition.FINISHED)
+        waiting = {run.path: run.slurm_job for run in reports if run.slurm_job and run.state not in out_of_it}
         if not waiting:
             return reports
         if time.monotonic() >= self._jobs_due:

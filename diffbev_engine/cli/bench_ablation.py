@@ -9,15 +9,8 @@ from pathlib import Path
 import click
 
 from diffbev_engine.bench.variants import DEFAULT_VARIANTS, VARIANTS
-from diffbev_engine.cli.options import gpu_ids_option, json_option, set_option
+from diffbev_engine.cli.options import gpu_ids_option, json_option, read_seeds, set_option
 from diffbev_engine.core.secrets import masked_command
-
-
-def _seeds(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int, ...]:
-    parts = text.split(",")
-    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
-        raise click.BadParameter(f"{text!r} is not a comma-separated list of different seeds, such as 0,1,2")
-    return tuple(int(part) for part in parts)
 
 
 @click.command()
@@ -43,7 +36,7 @@ def _seeds(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int
     metavar="A,B,…",
     help=f"Of {', '.join(VARIANTS)}; default: {', '.join(DEFAULT_VARIANTS)}.",
 )
-@click.option("--seeds", default="0,1,2", show_default=True, callback=_seeds, metavar="A,B,…")
+@click.option("--seeds", default="0,1,2", show_default=True, callback=read_seeds, metavar="A,B,…")
 @click.option(
     "--jobs",
     type=click.IntRange(min=1),

@@ -11,8 +11,10 @@ from diffbev_engine.cli.options import json_option
 def _batch(_ctx: click.Context, _param: click.Parameter, text: str) -> int | None:
     if text == "dynamic":
         return None
-    if not text.isdecimal() or not 1 <= int(text) <= 1024:
-        raise click.BadParameter(f"{text!r} is neither a number from 1 to 1024 nor `dynamic`")
+    from diffbev_engine.export.export import LARGEST_BATCH
+
+    if not text.isdecimal() or not 1 <= int(text) <= LARGEST_BATCH:
+        raise click.BadParameter(f"{text!r} is neither a number from 1 to {LARGEST_BATCH} nor `dynamic`")
     return int(text)
 
 

@@ -78,6 +78,15 @@ gpu_ids_option = click.option(
     "[default: the first GPU, or the CPU if there is none]",
 )
 
+
+def read_seeds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[int, ...]:
+    """Different seeds, separated by commas; none where the option is left out."""
+    parts = [] if text is None else text.split(",")
+    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
+        raise click.BadParameter(f"{text!r} is not a comma-separated list of different seeds, such as 0,1,2")
+    return tuple(map(int, parts))
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 nuscenes_root_option = click.option(

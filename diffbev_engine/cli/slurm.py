@@ -4,14 +4,7 @@ from pathlib import Path
 
 import click
 
-from diffbev_engine.cli.options import config_argument, set_option
-
-
-def _seeds(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int, ...]:
-    parts = text.split(",") if text else []
-    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
-        raise click.BadParameter(f"{text!r} is not a comma-separated list of different seeds, such as 0,1,2")
-    return tuple(map(int, parts))
+from diffbev_engine.cli.options import config_argument, read_seeds, set_option
 
 
 @click.command(short_help="Print or submit a SLURM batch script for a training.")
@@ -21,7 +14,7 @@ def _seeds(_ctx: click.Context, _param: click.Parameter, text: str) -> tuple[int
 @click.option("--nodes", type=click.IntRange(min=1), default=1, show_default=True, help="Hosts.")
 @click.option("--cpus", type=click.IntRange(min=1), help="A process. [default: loader processes and one]")
 @click.option("--time", "time_limit", default="", help="Limit, as sbatch takes it: 1-00:00:00.")
-@click.option("--seeds", default="", callback=_seeds, metavar="A,B,…", help="An array of jobs, one per seed.")
+@click.option("--seeds", callback=read_seeds, metavar="A,B,…", help="An array of jobs, one per seed.")
 @click.option(
     "--sbatch", "further", multiple=True, metavar="OPTION", help="Such as --partition=gpu; may be repeated."
 )

@@ -11,6 +11,11 @@ def missing(packages: Sequence[str]) -> list[str]:
     return [name for name in packages if importlib.util.find_spec(name) is None]
 
 
+def pip_command(extra: str) -> str:
+    """What installs the packages of ``extra``."""
+    return f'pip install "diffbev[{extra}]"'
+
+
 def require(purpose: str, packages: Sequence[str], extra: str) -> None:
     """Refuse to go on without ``packages``, which the extra of that name installs.
 
@@ -19,4 +24,4 @@ def require(purpose: str, packages: Sequence[str], extra: str) -> None:
     """
     absent = missing(packages)
     if absent:
-        raise UsageError(f'{purpose} needs {", ".join(absent)}: pip install "diffbev[{extra}]".')
+        raise UsageError(f"{purpose} needs {', '.join(absent)}: {pip_command(extra)}.")

@@ -134,11 +134,17 @@ def network_input(
     Returns:
         The resized image, uint8, and its intrinsics (3, 3) float32.
     """
-    height, width = image_size
     own_width, own_height = size or image.shape[1::-1]
-    scale = np.diag([width / own_width, height / own_height, 1.0])
-    resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return resized, (scale @ intrinsics).astype(np.float32)
+    resized = cv2.resize(image, image_size[::-1], interpolation=cv2.INTER_LINEAR)
+    return resized, network_intrinsics(intrinsics, (own_width, own_height), image_size)
+
+
+def network_intrinsics(
+    intrinsics: np.ndarray, size: tuple[int, int], image_size: tuple[int, int]
+) -> np.ndarray:
+    """(3, 3) float32 for the image of ``network_input``, from those of one of ``size`` (width, height)."""
+    height, width = image_size
+    return (np.diag([width / size[0], height / size[1], 1.0]) @ intrinsics).astype(np.float32)
 
 
 def _read_image(record: SampleRecord) -> np.ndarray:

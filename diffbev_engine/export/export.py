@@ -18,6 +18,7 @@ from diffbev_engine import __version__
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.extras import require
 from diffbev_engine.core.files import write_bytes
+from diffbev_engine.dataset.sample import network_intrinsics
 from diffbev_engine.evaluate.counts import THRESHOLD
 from diffbev_engine.export.deployable import Deployable
 from diffbev_engine.predict.camera import Camera
@@ -148,18 +149,16 @@ def _deployable(trained: TrainedModel, steps: int | None, camera: Camera | None)
     diffusion = trained.settings.model.diffusion
     if steps is not None and (diffusion is None or diffusion.process == "none"):
         raise UsageError("--steps: this network denoises nothing, so it has no steps. Leave it out.")
-    intrinsics = None if camera is None else torch.from_numpy(_matrix(trained, camera)).float()
+    intrinsics = None if camera is None else torch.from_numpy(_matrix(trained, camera))
     count = steps or (diffusion.steps if diffusion is not None else 1)
     return Deployable(trained.model.float().eval(), count, intrinsics)
 
 
 def _matrix(trained: TrainedModel, camera: Camera) -> np.ndarray:
-    """Of the camera at the size that the network takes, (3, 3) float64."""
-    height, width = trained.settings.data.image_size
+    """Of the camera at the size that the network takes, (3, 3) float32."""
     if camera.size is None:
         raise UsageError("the calibration does not say for which image size it is. Give one that does.")
-    own_width, own_height = camera.size
-    return np.diag([width / own_width, height / own_height, 1.0]) @ camera.matrix
+    return network_intrinsics(camera.matrix, camera.size, trained.settings.data.image_size)
 
 
 def _cases(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.cores import usable_cores
+from diffbev_engine.core.extras import missing, pip_command
 from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.core.host_memory import HostMemory, host_memory
@@ -16,7 +17,6 @@ from diffbev_engine.findings.finding import Finding, Remedy, error, ok, warning
 from diffbev_engine.findings.gpu import torch_can_use_cuda
 from diffbev_engine.findings.memory.estimate import WORKER_MIB
 from diffbev_engine.findings.plan import Plan
-from diffbev_engine.runs.trackers.names import not_installed
 
 SHARED = Path("/dev/shm")
 _MIB = 2**20
@@ -164,14 +164,14 @@ def compiler(plan: Plan) -> Iterator[Finding]:
         yield ok("compiler", Bilingual("不需要：compile=off", "not needed: compile=off"))
         return
     on_gpu, _ = torch_can_use_cuda()
-    missing = missing_for_compile(on_gpu=on_gpu) or (missing_libcuda() if on_gpu else None)
+    absent = missing_for_compile(on_gpu=on_gpu) or (missing_libcuda() if on_gpu else None)
     where = f"compile={plan.settings.compile}"
-    if missing is None:
+    if absent is None:
         yield ok(
             "compiler", Bilingual("编译器与 Python.h 可用", "compiler and Python.h are available"), where
         )
         return
-    what, install = missing
+    what, install = absent
     yield replace(error("compiler", what, where, install), remedies=(install, OFF))
 
 
@@ -180,8 +180,8 @@ def trackers(plan: Plan) -> Iterator[Finding]:
     if not plan.settings.log_config.hooks:
         yield ok("trackers", Bilingual("未使用：log_config.hooks=[]", "none: log_config.hooks=[]"))
     for tracker in plan.settings.log_config.hooks:
-        if tracker in not_installed([tracker]):
-            command = f'pip install "diffbev[{tracker}]"'
+        if missing([tracker]):
+            command = pip_command(tracker)
             what = Bilingual(f"未安装 {tracker}", f"{tracker} is not installed")
             install = Remedy(Bilingual(f"安装：{command}", f"install it: {command}"), shell=command)
             yield error("trackers", what, "log_config.hooks", install)

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import EMPTY, Bilingual, Language, language_of_the_shell
 from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.extras import pip_command
 from diffbev_engine.core.toml import WORKSPACE_FILE, read_toml
 from diffbev_engine.runs.alerts import Alert, AlertKind, alert_words
 
@@ -33,8 +34,8 @@ DEFAULT_EVENTS = tuple(
     kind for kind in EVENTS if kind not in (AlertKind.INTERRUPTED, AlertKind.CONTINUES, AlertKind.NEW_BEST)
 )
 _NEEDS_APPRISE = Bilingual(
-    '发送通知需要 Apprise：请在训练所用环境中执行 pip install "diffbev[notify]"',
-    'notifications need Apprise: pip install "diffbev[notify]" in the environment of the training.',
+    f"发送通知需要 Apprise：请在训练所用环境中执行 {pip_command('notify')}",
+    f"notifications need Apprise: {pip_command('notify')} in the environment of the training.",
 )
 _ATTEMPTS = (0.0, 5.0, 30.0)
 """Seconds before each attempt."""

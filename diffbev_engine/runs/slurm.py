@@ -159,14 +159,19 @@ def read_job(folder: RunFolder) -> SlurmJob | None:
     return decode_file(folder.slurm, SlurmJob).value
 
 
+def job_name(job: str) -> Bilingual:
+    """What people call it."""
+    return Bilingual(f"SLURM 作业 {plain(job)}", f"SLURM job {plain(job)}")
+
+
 def job_words(job: str, state: str | None) -> Bilingual:
     """One line about a job; ``state`` as of ``states_of``, ``None`` where the scheduler has it no longer."""
-    job = plain(job)
+    name = job_name(job)
     if state is None:
-        return Bilingual(f"SLURM 作业 {job}：已不在队列中", f"SLURM job {job}: no longer in the queue")
+        return Bilingual(f"{name.zh}：已不在队列中", f"{name.en}: no longer in the queue")
     word, _, reason = state.partition(" (")
     zh = _STATES_ZH.get(word, word) + (f"（{reason.removesuffix(')')}）" if reason else "")
-    return Bilingual(f"SLURM 作业 {job}：{zh}", f"SLURM job {job}: {state}")
+    return Bilingual(f"{name.zh}：{zh}", f"{name.en}: {state}")
 
 
 def states_of(jobs: Iterable[str], *, within_s: float = _ANSWERS_WITHIN_S) -> dict[str, str] | None:

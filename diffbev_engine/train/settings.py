@@ -81,9 +81,8 @@ _HOOKS = {
     "WandbLoggerHook": "wandb",
     "SwanlabLoggerHook": "swanlab",
     "SwanLabLoggerHook": "swanlab",
-    "TextLoggerHook": None,
 }
-"""Names of OpenMMLab's hooks; a text log is always written."""
+"""Names of OpenMMLab's hooks."""
 
 
 def _trackers(given: Any) -> Any:
@@ -100,9 +99,10 @@ def _trackers(given: Any) -> Any:
                     f"{further[0]} is not read: project and mode of a tracker are set by its own environment "
                     "variables, such as WANDB_PROJECT"
                 )
-            name = _HOOKS.get(hook.get("type", ""), hook.get("type"))
-            if hook.get("type") == "TextLoggerHook":
+            name = str(hook.get("type"))
+            if name == "TextLoggerHook":  # a text log is always written
                 continue
+            name = _HOOKS.get(name, name)
         if name not in TRACKERS:
             raise ValueError(f"no tracker {name!r}: choose among {', '.join(TRACKERS)}")
         names.append(name)

@@ -12,6 +12,7 @@ from diffbev_engine.core.plain_text import plain
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunReport
 from diffbev_engine.runs.metrics.file import read_metrics
+from diffbev_engine.runs.slurm import job_name
 from diffbev_engine.runs.verdict import RunCondition
 from diffbev_tui.format import age, duration, spark
 from diffbev_tui.i18n import language, tr
@@ -104,7 +105,6 @@ def _facts(run: RunReport, now: float) -> Sequence[str]:
         facts.append(tr("runs.progress", age=age(run.age_s)) if run.age_s is not None else UNKNOWN)
     elif run.ended:
         facts.append(tr("runs.ended", age=age(now - run.ended)))
-    if run.slurm or run.slurm_job:
-        told = run.slurm[language()] if run.slurm else tr("runs.slurm", job=plain(run.slurm_job or ""))
-        facts.append(told)
+    if run.slurm_job:
+        facts.append((run.slurm or job_name(run.slurm_job))[language()])
     return facts

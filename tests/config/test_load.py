@@ -102,6 +102,7 @@ def test_keys_of_other_frameworks_are_answered_with_what_they_are_called_here(tm
         "model = dict(backbone=dict(embed_dims=96))": "model.backbone.name",
         "model = dict(backbone=dict(nmae='a'))": "did you mean name?",
         "log_config = dict(hooks=['mlflow'])": "no tracker 'mlflow': choose among tensorboard",
+        "log_config = dict(hooks=[dict(type=['a'])])": "no tracker",
         "log_config = dict(hooks=[dict(type='WandbLoggerHook', init_kwargs={})])": "WANDB_PROJECT",
         "gpu_ids = [0]": "--gpu-ids",
         "custom_imports = dict(imports=['a'])": "No code is loaded",

@@ -202,7 +202,7 @@ def test_a_missing_package_is_named_before_the_training_starts(tiny_settings, tm
     content = tiny_settings.model_dump() | {"log_config": {"hooks": [{"type": "TensorboardLoggerHook"}]}}
     settings = type(tiny_settings).model_validate(content)
     assert settings.log_config.hooks == ("tensorboard",)
-    monkeypatch.setattr(machine, "not_installed", list)
+    monkeypatch.setattr(machine, "missing", list)
     (found,) = machine.trackers(Plan(settings, "tiny.py", tmp_path, ()))
     assert found.remedies[0].shell == 'pip install "diffbev[tensorboard]"'
     with pytest.raises(UsageError, match=r'pip install "diffbev\[tensorboard\]"'):
