@@ -27,7 +27,7 @@ from tests.tiny import save_weights
 PRESETS = (
     "baseline/lss_swin_nuscenes",
     "diffbev/diffbev_lss_swin_nuscenes",
-    "diffbev/diffbev_layout_nuscenes",
+    "diffbev/diffbev_published_nuscenes",
 )
 
 

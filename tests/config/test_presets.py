@@ -13,6 +13,7 @@ from diffbev_engine.core.errors import UsageError
 
 MAIN = "baseline/lss_swin_nuscenes.py"
 DIFFBEV = "diffbev/diffbev_lss_swin_nuscenes.py"
+PUBLISHED = "diffbev/diffbev_published_nuscenes.py"
 
 # Step 2.2 of the runbook, between the two EOF marks.
 SMOKE_TEST = """\
@@ -32,10 +33,11 @@ def test_bases_are_not_offered_as_experiments() -> None:
     assert preset_names() == [
         "baseline/lss_swin_demo.py",
         MAIN,
-        "diffbev/diffbev_layout_nuscenes.py",
         "diffbev/diffbev_lss_swin_demo.py",
         DIFFBEV,
         "diffbev/diffbev_lss_swin_synth.py",
+        PUBLISHED,
+        "diffbev/diffbev_stride16_nuscenes.py",
     ]
 
 
@@ -113,9 +115,19 @@ def test_diffbev_preset_differs_from_the_baseline_in_the_method_alone() -> None:
     assert diffbev == baseline
 
 
-def test_diffbev_preset_writes_every_setting_of_the_method() -> None:
-    model = plain(parse_config(PRESETS_DIR / DIFFBEV))["model"]
-    known = load_settings(DIFFBEV).model
+def test_published_preset_denoises_the_feature_and_the_recommended_one_the_map() -> None:
+    published, recommended = load_settings(PUBLISHED), load_settings(DIFFBEV)
+    assert (published.model.diffusion.target, published.model.diffusion.condition) == ("feature", "S")
+    assert published.model.diffusion.fusion.type == "cross_attn"
+    assert recommended.model.diffusion.target == "layout"
+    same = {"diffusion": published.model.diffusion}
+    assert recommended.model_copy(update={"model": recommended.model.model_copy(update=same)}) == published
+
+
+@pytest.mark.parametrize("name", [DIFFBEV, PUBLISHED])
+def test_diffbev_preset_writes_every_setting_of_the_method(name: str) -> None:
+    model = plain(parse_config(PRESETS_DIR / name))["model"]
+    known = load_settings(name).model
     assert model["diffusion"].keys() == known.diffusion.model_dump().keys()
     assert model["diffusion"]["fusion"].keys() == known.diffusion.fusion.model_dump().keys()
     assert model["depth_loss"].keys() == known.depth_loss.model_dump().keys()

@@ -21,7 +21,7 @@ def test_a_batch_four_times_as_large_as_any_that_it_was_fitted_to():
 def test_what_ran_out_of_memory_on_a_shared_gpu_and_what_then_fitted():
     free = 79.2 - 52.8  # an H100 with another process; DiffBEV failed with 20 images and ran with 10
     assert (
-        _gib("diffbev/diffbev_lss_swin_nuscenes", 20) > free > _gib("diffbev/diffbev_lss_swin_nuscenes", 10)
+        _gib("diffbev/diffbev_published_nuscenes", 20) > free > _gib("diffbev/diffbev_published_nuscenes", 10)
     )
 
 

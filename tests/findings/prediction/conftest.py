@@ -21,6 +21,7 @@ from diffbev_engine.prepare.masks import fov_mask
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.train.checkpoint import Best, Checkpoint
 from diffbev_engine.train.saving import save_checkpoint
+from tests.once import made_once
 
 IMAGES = 4
 FOCAL = {"CAM_FRONT": 80.0, "CAM_BACK": 52.0}
@@ -72,8 +73,13 @@ def settings(tiny_settings, learned_root):
 
 
 @pytest.fixture(scope="session")
-def learned_weights(settings):
+def learned_weights(settings, tmp_path_factory):
     """The images, learned by heart."""
+    path = made_once(tmp_path_factory, "learned_weights", lambda path: torch.save(_learned(settings), path))
+    return torch.load(path, weights_only=True)
+
+
+def _learned(settings):
     batch = collate([load_sample(each, SIZE) for each in read_records(settings.data_root, "val", "all")])
     with torch.random.fork_rng():
         torch.manual_seed(0)

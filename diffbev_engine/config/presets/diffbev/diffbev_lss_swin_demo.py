@@ -1,5 +1,5 @@
-# CPU 演示：与 baseline/lss_swin_demo.py 相同的小网络，加上 DiffBEV 的各部分
-# CPU demo: the small network of baseline/lss_swin_demo.py with all parts of DiffBEV
+# CPU 演示：与 baseline/lss_swin_demo.py 相同的小网络，加上 DiffBEV 的各部分（论文的形式）
+# CPU demo: the small network of baseline/lss_swin_demo.py with all parts of DiffBEV, as published
 _base_ = ["../baseline/lss_swin_demo.py"]
 
 model = dict(

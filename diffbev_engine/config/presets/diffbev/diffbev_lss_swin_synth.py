@@ -1,6 +1,7 @@
-# 合成数据集上的消融实验：Swin-T，随机初始化，较小的图像；各变体只修改 model 的设置
-# Ablation on the synthetic dataset: Swin-T, random initialization, smaller images; variants change model only
-_base_ = ["./diffbev_lss_swin_nuscenes.py"]
+# 合成数据集上的消融实验：Swin-T，随机初始化，较小的图像；论文的形式，各变体只修改 model 的设置
+# Ablation on the synthetic dataset: Swin-T, random initialization, smaller images; the published form,
+# of which variants change settings under model alone
+_base_ = ["./diffbev_published_nuscenes.py"]
 
 model = dict(
     # 步长 16 的特征层：小图像上仍有足够多的特征列 / stage of stride 16: enough columns on small images

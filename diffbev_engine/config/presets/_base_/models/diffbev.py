@@ -11,10 +11,10 @@ model = dict(
         weight=10.0,
     ),
     diffusion=dict(
-        # 去噪的对象：'feature' BEV 特征（论文的形式）；'layout' BEV 地图，以真值为干净的一端
-        # what is denoised: 'feature', the BEV feature, as published; 'layout', the BEV map, whose clean
-        # side is the ground truth
-        target="feature",
+        # 去噪的对象：'layout' BEV 地图，以真值为干净的一端，从纯噪声采样；'feature' BEV 特征（论文的形式）
+        # what is denoised: 'layout', the BEV map, with ground truth as the clean side, sampled from pure
+        # noise; 'feature', the BEV feature, as published
+        target="layout",
         # 'none'：对照组，同一网络，不加噪声 / 'none': the control, the same network without noise
         process="diffusion",
         # 以下四项仅用于 'layout'：也用网络自己的估计训练；按损失的类别权重校正采样时的估计；
@@ -22,23 +22,23 @@ model = dict(
         # for 'layout' alone: train on the network's own estimates too; correct the sampler's estimates for
         # the class weights of the loss; self-conditioning; amplitude of the analog bits
         aligned=True,
-        calibrated=False,
-        self_condition=False,
+        calibrated=True,
+        self_condition=True,
         amplitude=0.5,
         # 条件：'O' 原始 BEV 特征；'S' 由深度分布得到的语义特征；'O+S' 两者之和
         # condition: 'O' original BEV feature; 'S' semantic feature of the depth distribution; 'O+S' sum
-        condition="S",
+        condition="O",
         # 加噪步数与噪声表：'linear' 或 'cosine' / length and shape of the noise schedule
         timesteps=1000,
         schedule="linear",
-        # 网络预测噪声 'epsilon' 或速度 'v' / the network predicts the noise or the velocity
+        # 用于 'feature'：网络预测噪声 'epsilon' 或速度 'v' / for 'feature': noise or velocity is predicted
         prediction="epsilon",
-        # 从 start * timesteps 处开始去噪 / denoising starts at start * timesteps
+        # 用于 'feature'：从 start * timesteps 处开始 / for 'feature': denoising starts at start * timesteps
         start=0.3,
-        # 训练与评估时的 DDIM 步数 / DDIM steps in training and in evaluation
+        # 训练（'feature'）与评估时的 DDIM 步数 / DDIM steps in training ('feature') and in evaluation
         train_steps=1,
         steps=3,
-        # 去噪结果的界限（标准差的倍数）/ limit of the denoised feature, in standard deviations
+        # 用于 'feature'：结果的界限（标准差的倍数）/ for 'feature': limit, in standard deviations
         clamp=4.0,
         # 用于 'feature'：对特征取反双曲正弦后再去噪，截断的能量更少
         # for 'feature': denoise its inverse hyperbolic sine, of which the limit cuts off less
@@ -53,9 +53,10 @@ model = dict(
         xt_encoding="conv",
         fusion=dict(
             # 与原特征的融合：'cross_attn'、'concat' 或 'add' / how it joins the original feature
-            type="cross_attn",
+            type="concat",
+            # 用于 'cross_attn'：注意力头数；键与值按此边长取平均，1 为不取
+            # for 'cross_attn': heads; keys and values are averaged over squares of this side
             heads=4,
-            # 键与值按此边长取平均，1 为不取 / keys and values are averaged over squares of this side
             key_stride=1,
         ),
         # Ldiff 在总损失中的权重 / weight of Ldiff in the total loss
