@@ -217,7 +217,7 @@ def test_overfits_one_sample():
     visible, known = torch.ones(1, 196, 200, dtype=torch.bool), torch.ones(1, 14, dtype=torch.bool)
     optimizer = torch.optim.AdamW(model.parameters(), lr=8e-3)
     history = []
-    for iteration in range(60):
+    for iteration in range(70):
         drawn = model.diffusion.training_draws(1, seeded_generator("cpu", iteration))
         output = model(*inputs(1), drawn)
         lwce = loss(output.logits, classes, visible, known)
