@@ -65,6 +65,7 @@ def running(folder: Path) -> Iterator[dict[str, str]]:
         yield environment
     finally:
         subprocess.run(["scancel", "--user=root"], env=environment, check=False)
+        _wait_until_empty(environment)  # the daemons end the jobs; without them jobs would go on
         for daemon in reversed(daemons):
             daemon.terminate()
         for daemon in daemons:
@@ -93,6 +94,15 @@ def _wait_for_host(environment: dict[str, str]) -> None:
             return
         time.sleep(0.2)
     raise TimeoutError(f"the host does not come up: {said.stdout}{said.stderr}")
+
+
+def _wait_until_empty(environment: dict[str, str]) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        queue = subprocess.run(["squeue", "-h"], env=environment, capture_output=True, text=True, check=False)
+        if queue.returncode or not queue.stdout:
+            return
+        time.sleep(0.2)
 
 
 def _free_port() -> int:

@@ -25,6 +25,7 @@ IGNORE_BIT = 14
 IGNORE_FOV_BIT = 15
 
 _CLASS_MASKS = (1 << np.arange(NUM_CLASSES, dtype=np.uint16))[:, None, None]
+_ALL_CLASSES = np.uint16((1 << NUM_CLASSES) - 1)
 # Runs of equal cells compress best and fastest with run lengths: 1 ms and 3 kB a label.
 _PNG_PARAMETERS = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 _PNG_END = b"IEND\xaeB`\x82"
@@ -41,11 +42,24 @@ class DecodedLabel(NamedTuple):
     """(rows, cols) bool: within the camera's horizontal view; scored under ``mask=fov``."""
 
 
+def pack_planes(planes: np.ndarray) -> np.ndarray:
+    """(P, rows, cols) bool, at most 16 planes, as (rows, cols) uint16 with a bit a plane."""
+    packed = np.zeros(planes.shape[1:], np.uint16)
+    for bit, plane in enumerate(planes):
+        packed |= plane.astype(bool).astype(np.uint16) << np.uint16(bit)
+    return packed
+
+
+def unpack_classes(bits: np.ndarray) -> np.ndarray:
+    """(14, rows, cols) bool, from the bits of (rows, cols) uint16."""
+    return (bits & _CLASS_MASKS) != 0
+
+
 def encode_label(classes: np.ndarray, ignore: np.ndarray, outside_fov: np.ndarray) -> np.ndarray:
     """Pack the planes of a label into one array.
 
     Args:
-        classes: (14, rows, cols) bool.
+        classes: (14, rows, cols) bool, or (rows, cols) uint16 with a bit a class.
         ignore: (rows, cols) bool, cells that PON's mask drops.
         outside_fov: (rows, cols) bool, cells that the FOV-only mask drops: outside the view or
             under a box of no class.
@@ -53,12 +67,11 @@ def encode_label(classes: np.ndarray, ignore: np.ndarray, outside_fov: np.ndarra
     Returns:
         (rows, cols) uint16.
     """
-    if classes.shape != (NUM_CLASSES, *ignore.shape) or outside_fov.shape != ignore.shape:
+    planes = (NUM_CLASSES,) if classes.ndim == 3 else ()
+    if classes.shape != (*planes, *ignore.shape) or outside_fov.shape != ignore.shape:
         raise ValueError(f"planes do not match: {classes.shape}, {ignore.shape}, {outside_fov.shape}")
-    label = np.zeros(ignore.shape, np.uint16)
-    for bit, plane in enumerate((*classes, ignore, outside_fov)):
-        label |= plane.astype(bool).astype(np.uint16) << np.uint16(bit)
-    return label
+    bits = pack_planes(classes) if planes else classes & _ALL_CLASSES
+    return bits | ignore * np.uint16(1 << IGNORE_BIT) | outside_fov * np.uint16(1 << IGNORE_FOV_BIT)
 
 
 def decode_label(label: np.ndarray) -> DecodedLabel:
@@ -71,7 +84,7 @@ def decode_label(label: np.ndarray) -> DecodedLabel:
     if label.dtype != np.uint16 or label.ndim != 2:
         raise ValueError(f"a label is a 2-D uint16 array, not {label.ndim}-D {label.dtype}")
     return DecodedLabel(
-        classes=(label & _CLASS_MASKS) != 0,
+        classes=unpack_classes(label),
         valid=(label & np.uint16(1 << IGNORE_BIT)) == 0,
         valid_fov=(label & np.uint16(1 << IGNORE_FOV_BIT)) == 0,
     )

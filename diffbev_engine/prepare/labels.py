@@ -15,7 +15,7 @@ from diffbev_engine.core.grid import LABEL_GRID, BEVGrid
 from diffbev_engine.nuscenes.maps import MapLayers
 from diffbev_engine.nuscenes.outlines import Outlines
 from diffbev_engine.nuscenes.tables import Boxes, CameraFrame
-from diffbev_engine.prepare.encoding import encode_label
+from diffbev_engine.prepare.encoding import encode_label, pack_planes, unpack_classes
 from diffbev_engine.prepare.lidar import points_in_camera
 from diffbev_engine.prepare.masks import fov_mask, occlusion_mask
 from diffbev_engine.prepare.raster import (
@@ -34,18 +34,23 @@ _NO_CLASS = NUM_CLASSES
 
 @dataclass(frozen=True, eq=False)
 class LabelPlanes:
-    """A label before encoding; all planes (rows, cols) bool, row 0 nearest to the camera."""
+    """A label before encoding; (rows, cols), row 0 nearest to the camera."""
 
-    classes: np.ndarray
-    """(14, rows, cols) bool."""
+    bits: np.ndarray
+    """uint16, a bit a class; those above are no part of it."""
     ignore: np.ndarray
-    """Outside the view, hidden from LiDAR, or under a box of no class."""
+    """bool: outside the view, hidden from LiDAR, or under a box of no class."""
     outside_fov: np.ndarray
-    """Outside the view or under a box of no class."""
+    """bool: outside the view or under a box of no class."""
+
+    @property
+    def classes(self) -> np.ndarray:
+        """(14, rows, cols) bool."""
+        return unpack_classes(self.bits)
 
     def encode(self) -> np.ndarray:
         """(rows, cols) uint16, see `encoding`."""
-        return encode_label(self.classes, self.ignore, self.outside_fov)
+        return encode_label(self.bits, self.ignore, self.outside_fov)
 
 
 def render_label(
@@ -75,9 +80,10 @@ def render_label(
 
     draw = _draw_exact if raster == "exact" else _draw_pon
     drawn = draw(map_layers, patch, bev_from_world, quads, planes, grid)
-    outside = drawn[_NO_CLASS] | ~fov_mask(frame.intrinsics, frame.width, grid)
+    of_no_class = (drawn & np.uint16(1 << _NO_CLASS)) != 0
+    outside = of_no_class | ~fov_mask(frame.intrinsics, frame.width, grid)
     hidden = occlusion_mask(points_in_camera(frame, points), grid)
-    return LabelPlanes(classes=drawn[:NUM_CLASSES], ignore=outside | hidden, outside_fov=outside)
+    return LabelPlanes(bits=drawn, ignore=outside | hidden, outside_fov=outside)
 
 
 def _to_world_patch(world_from_bev: np.ndarray, grid: BEVGrid) -> shapely.Polygon:
@@ -110,18 +116,16 @@ def _draw_exact(
     planes: np.ndarray,
     grid: BEVGrid,
 ) -> np.ndarray:
-    """All planes, (15, rows, cols) bool; nothing needs clipping, far edges cross no row or column."""
+    """(rows, cols) uint16, a bit a plane; nothing needs clipping, far edges cross no row or column."""
     picked = [layer.outlines.pick(layer.near(patch)) for layer in map_layers.layers]
     boxes = Outlines.of_quads(quads)
+    on_map = np.concatenate([vertices for vertices, _ in picked])
     return fill_exact(
-        vertices=np.concatenate(
-            [to_cells(_apply(bev_from_world, vertices), grid) for vertices, _ in picked] + [boxes.vertices]
-        ),
+        vertices=np.concatenate([to_cells(_apply(bev_from_world, on_map), grid), boxes.vertices]),
         turns=np.concatenate([turns for _, turns in picked] + [boxes.turns]),
         planes=np.concatenate(
             [np.full(len(turns), plane) for plane, (_, turns) in enumerate(picked)] + [np.repeat(planes, 5)]
         ),
-        num_planes=NUM_CLASSES + 1,
         shape=grid.shape,
     )
 
@@ -134,7 +138,7 @@ def _draw_pon(
     planes: np.ndarray,
     grid: BEVGrid,
 ) -> np.ndarray:
-    """All planes, (15, rows, cols) bool: clip in the world, then move to the grid and round."""
+    """(rows, cols) uint16, a bit a plane: clip in the world, then move to the grid and round."""
     masks = np.zeros((NUM_CLASSES + 1, *grid.shape), np.uint8)
     for plane in range(len(MAP_LAYERS)):
         layer = map_layers.layers[plane]
@@ -143,4 +147,4 @@ def _draw_pon(
         fill_polygons_pon(masks[plane], in_bev, grid)
     for quad, plane in zip(quads, planes, strict=True):
         fill_pon(masks[plane], quad, 1)
-    return masks.astype(bool)
+    return pack_planes(masks)

@@ -28,39 +28,45 @@ def to_cells(coordinates: np.ndarray, grid: BEVGrid) -> np.ndarray:
 
 
 def fill_exact(
-    vertices: np.ndarray, turns: np.ndarray, planes: np.ndarray, num_planes: int, shape: tuple[int, int]
+    vertices: np.ndarray, turns: np.ndarray, planes: np.ndarray, shape: tuple[int, int]
 ) -> np.ndarray:
     """Set the cells whose corner lies inside a polygon, by winding numbers along each row.
 
     Args:
         vertices: (V, 2) column and row in cells; see `Outlines`.
         turns: (V,), see `Outlines`.
-        planes: (V,) int, the plane each vertex is drawn on; constant along a ring.
-        num_planes: P.
+        planes: (V,) int, the plane each vertex is drawn on, less than 16; constant along a ring.
         shape: rows and columns of a plane.
 
     Returns:
-        (P, rows, cols) bool.
+        (rows, cols) uint16; bit p is plane p.
     """
     rows, cols = shape
-    start, end = vertices[:-1], vertices[1:]
     # An edge crosses row r if low <= r < high: half open, so a shared vertex counts once.
-    first = np.ceil(np.minimum(start[:, 1], end[:, 1])).clip(0, rows).astype(np.int64)
-    stop = np.ceil(np.maximum(start[:, 1], end[:, 1])).clip(0, rows).astype(np.int64)
-    crosses = (stop > first) & (turns[:-1] != 0) & (np.minimum(start[:, 0], end[:, 0]) <= cols)
-    edges = np.flatnonzero(crosses)
-    counts = (stop - first)[edges]
-    edge = np.repeat(edges, counts)
-    row = np.arange(len(edge)) + np.repeat(first[edges] - np.r_[0, np.cumsum(counts)[:-1]], counts)
+    above = np.ceil(vertices[:, 1]).clip(0, rows).astype(np.int32)  # the first row at or above a vertex
+    edges = np.flatnonzero((above[:-1] != above[1:]) & (turns[:-1] != 0))
+    (column0, row0), (column1, row1) = vertices[edges].T, vertices[edges + 1].T
+    first = np.minimum(above[edges], above[edges + 1])
+    counts = np.abs(above[edges + 1] - above[edges])
+    edge = np.repeat(np.arange(len(edges)), counts)  # of each crossing, among those that cross
+    row = np.arange(len(edge)) + (first - np.r_[0, np.cumsum(counts)[:-1]])[edge]
 
-    (column0, row0), (column1, row1) = start[edge].T, end[edge].T
-    column = column0 + (row - row0) * ((column1 - column0) / (row1 - row0))
-    column = np.ceil(column).clip(0, cols).astype(np.int64)
-    change = np.where(row1 > row0, -turns[edge], turns[edge])
-    winding = np.zeros((num_planes, rows, cols + 1), np.int16)
-    np.add.at(winding, (planes[edge], row, column), change)
-    np.cumsum(winding, axis=2, out=winding)
-    return winding[:, :, :-1] != 0
+    slope = (column1 - column0) / (row1 - row0)
+    column = column0[edge] + (row - row0[edge]) * slope[edge]
+    column = np.ceil(column).clip(0, cols).astype(np.int32)  # a crossing beyond the grid counts at its edge
+    change = np.where(row1 > row0, -turns[edges], turns[edges])[edge]
+
+    # Along a row of a plane the winding number begins at 0 and, rings being closed, returns to it.
+    place = ((planes[edges] * rows)[edge] + row).astype(np.int32) * np.int32(cols + 1) + column
+    order = np.argsort(place)
+    place, winding = place[order], np.cumsum(change[order])
+    last = np.diff(place, append=-1) != 0  # of the crossings in one place
+    place, inside = place[last], winding[last] != 0
+    turned = np.diff(inside, prepend=False)
+    plane, cell = np.divmod(place[turned], rows * (cols + 1))
+    bits = np.zeros(rows * (cols + 1), np.uint16)
+    np.bitwise_xor.at(bits, cell, np.left_shift(1, plane).astype(np.uint16))
+    return np.bitwise_xor.accumulate(bits).reshape(rows, cols + 1)[:, :-1]
 
 
 def fill_pon(mask: np.ndarray, ring: np.ndarray, value: int) -> None:

@@ -25,13 +25,13 @@ U_SHAPE = shapely.Polygon([(4, 4), (30, 4), (30, 24), (24, 24), (24, 10), (10, 1
 def fill(polygons: Sequence[shapely.Polygon]) -> np.ndarray:
     outlines = Outlines.of_polygons(np.array(polygons, object))
     vertices, turns = outlines.pick(np.arange(len(polygons)))
-    return fill_exact(vertices, turns, np.zeros(len(turns), int), 1, SHAPE)[0]
+    return fill_exact(vertices, turns, np.zeros(len(turns), int), SHAPE) != 0
 
 
 def fill_quads(quads: np.ndarray) -> np.ndarray:
     outlines = Outlines.of_quads(quads)
     planes = np.zeros(len(outlines.turns), int)
-    return fill_exact(outlines.vertices, outlines.turns, planes, 1, SHAPE)[0]
+    return fill_exact(outlines.vertices, outlines.turns, planes, SHAPE) != 0
 
 
 def fill_pon_style(polygons: Sequence[shapely.Polygon]) -> np.ndarray:
