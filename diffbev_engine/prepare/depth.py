@@ -47,11 +47,11 @@ def project_depth(
     columns = np.floor(u[kept] * (width / frame.width)).astype(np.intp)
     rows = np.floor(v[kept] * (height / frame.height)).astype(np.intp)
     pixels = rows * width + columns
-    order = np.lexsort((z, pixels))  # by pixel, the nearest point first
-    nearest = order[np.diff(pixels[order], prepend=-1) > 0]
+    order = np.argsort(-z)  # the farthest first: of several points in a pixel the last is kept
+    pixels = pixels[order]
     depth, mask = empty_depth(height, width)
-    depth.flat[pixels[nearest]] = z[nearest]
-    mask.flat[pixels[nearest]] = 1
+    depth.reshape(-1)[pixels] = z[order]
+    mask.reshape(-1)[pixels] = 1
     return depth, mask
 
 

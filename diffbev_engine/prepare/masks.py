@@ -20,7 +20,12 @@ def fov_mask(intrinsics: np.ndarray, width: int, grid: BEVGrid) -> np.ndarray:
     Returns:
         (rows, cols) bool.
     """
-    u = (grid.corners_x() / grid.corners_z()[:, None]) * intrinsics[0, 0] + intrinsics[0, 2]
+    return _in_view(float(intrinsics[0, 0]), float(intrinsics[0, 2]), width, grid).copy()
+
+
+@lru_cache(maxsize=16)  # a car has six cameras
+def _in_view(focal: float, centre: float, width: int, grid: BEVGrid) -> np.ndarray:
+    u = (grid.corners_x() / grid.corners_z()[:, None]) * focal + centre
     return (u >= 0) & (u < width)
 
 

@@ -44,7 +44,8 @@ def fill_exact(
     rows, cols = shape
     # An edge crosses row r if low <= r < high: half open, so a shared vertex counts once.
     above = np.ceil(vertices[:, 1]).clip(0, rows).astype(np.int32)  # the first row at or above a vertex
-    edges = np.flatnonzero((above[:-1] != above[1:]) & (turns[:-1] != 0))
+    beyond = vertices[:, 0] > cols
+    edges = np.flatnonzero((above[:-1] != above[1:]) & (turns[:-1] != 0) & ~(beyond[:-1] & beyond[1:]))
     (column0, row0), (column1, row1) = vertices[edges].T, vertices[edges + 1].T
     first = np.minimum(above[edges], above[edges + 1])
     counts = np.abs(above[edges + 1] - above[edges])
@@ -55,18 +56,28 @@ def fill_exact(
     column = column0[edge] + (row - row0[edge]) * slope[edge]
     column = np.ceil(column).clip(0, cols).astype(np.int32)  # a crossing beyond the grid counts at its edge
     change = np.where(row1 > row0, -turns[edges], turns[edges])[edge]
-
-    # Along a row of a plane the winding number begins at 0 and, rings being closed, returns to it.
-    place = ((planes[edges] * rows)[edge] + row).astype(np.int32) * np.int32(cols + 1) + column
+    line = (planes[edges] * rows)[edge] + row  # a row of a plane
+    place = line.astype(np.int32) * np.int32(cols + 1) + column
     order = np.argsort(place)
-    place, winding = place[order], np.cumsum(change[order])
+    return _bits(place[order], line[order], change[order], shape)
+
+
+def _bits(place: np.ndarray, line: np.ndarray, change: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Where winding numbers are not 0, from sorted crossings: in each line they begin at 0."""
+    rows, cols = shape
+    winding = np.cumsum(change)
+    starts = np.flatnonzero(np.diff(line, prepend=-1))
+    lengths = np.diff(starts, append=len(line))
+    before = (winding - change)[starts]
     last = np.diff(place, append=-1) != 0  # of the crossings in one place
-    place, inside = place[last], winding[last] != 0
-    turned = np.diff(inside, prepend=False)
+    inside = winding[last] != np.repeat(before, lengths)[last]
+    place, line = place[last], line[last]
+    turned = inside.copy()
+    turned[1:] ^= inside[:-1] & (line[1:] == line[:-1])
     plane, cell = np.divmod(place[turned], rows * (cols + 1))
     bits = np.zeros(rows * (cols + 1), np.uint16)
     np.bitwise_xor.at(bits, cell, np.left_shift(1, plane).astype(np.uint16))
-    return np.bitwise_xor.accumulate(bits).reshape(rows, cols + 1)[:, :-1]
+    return np.bitwise_xor.accumulate(bits.reshape(rows, cols + 1), axis=1)[:, :-1]
 
 
 def fill_pon(mask: np.ndarray, ring: np.ndarray, value: int) -> None:
