@@ -102,7 +102,8 @@ def read_depth(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
         raise DiffBEVError(
             f"{path} is damaged ({error}). Delete it and run `diffbev-engine prepare-depth` again."
         ) from error
-    return np.where(mask > 0, depth, 0).astype(np.float32)
+    np.copyto(depth, 0, where=~(mask > 0))  # a mask of floats may have NaN: no depth is known there
+    return depth.astype(np.float32, copy=False)
 
 
 def _pixels(frame: CameraFrame, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
