@@ -120,8 +120,9 @@ def test_jobs_go_back_into_the_queue_until_they_are_finished_or_cancelled(
     cluster.wait(lambda: len(list(limited.glob("train_*.log"))) >= 2, 120)
     resumed_from = int(max(limited.glob("iter_*.pth"), key=lambda path: path.stat().st_mtime).stem[5:])
     cluster.wait(lambda: cluster.status(limited)["step"] > resumed_from)
-    listed = cluster.run("python", "-m", "diffbev_engine", "runs", "list", limited)
-    assert f"SLURM job {read_job(RunFolder(limited)).job}: running" in listed
+    # Between two legs it is being put back, or waits.
+    running, command = f"SLURM job {read_job(RunFolder(limited)).job}: running", ("runs", "list", limited)
+    cluster.wait(lambda: running in cluster.run("python", "-m", "diffbev_engine", *command))
     cluster.run("scancel", read_job(RunFolder(limited)).job)
     cluster.wait(lambda: cluster.status(limited)["state"] == "interrupted")
     cluster.wait(lambda: cluster.run("squeue", "-h") == "")

@@ -62,7 +62,7 @@ def test_all_processes_of_a_training_on_several_gpus_are_its_own(tmp_path):
     try:
         first, second, other = (int(launcher.stdout.readline()) for _ in range(3))
         end = time.monotonic() + 20
-        while len(family := read_host(tmp_path, first).family) < 4 and time.monotonic() < end:
+        while len(family := read_host(tmp_path, first).family) != 4 and time.monotonic() < end:
             time.sleep(0.02)
     finally:
         os.killpg(launcher.pid, signal.SIGKILL)
