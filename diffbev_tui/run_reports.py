@@ -9,7 +9,7 @@ from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import file_stamp
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import RunReport, inspect_run
-from diffbev_engine.runs.slurm import job_words, states_of
+from diffbev_engine.runs.slurm import JobState, job_words, states_of
 from diffbev_engine.runs.verdict import RunCondition
 
 _CHANGING = (RunCondition.RUNNING, RunCondition.UNKNOWN)
@@ -26,7 +26,7 @@ class RunReports:
         self._known: dict[Path, tuple[object, RunReport]] = {}
         self.inspected = 0
         """How many runs were looked into so far."""
-        self._jobs: dict[str, str] = {}
+        self._jobs: dict[str, JobState] = {}
         self._jobs_due = 0.0
 
     def look(self, paths: Iterable[Path]) -> tuple[RunReport, ...]:

@@ -11,16 +11,15 @@ import os
 import shlex
 import subprocess
 import sys
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import make_writable_dir, write_text
 from diffbev_engine.core.plain_text import plain
-from diffbev_engine.core.state_file import UnixTime, decode_file
+from diffbev_engine.core.state_file import decode_file
 from diffbev_engine.runs.folder import RunFolder
 
 ANNOUNCED_S = 120
@@ -57,7 +56,16 @@ class SlurmJob:
 
     job: str
     """Its number, with ``_INDEX`` in an array."""
-    submitted: UnixTime = 0.0
+
+
+@dataclass(frozen=True)
+class JobState:
+    """What the scheduler says of a job that it has."""
+
+    word: str
+    """Such as ``pending``."""
+    reason: str = ""
+    """Why it is not running, such as ``Resources``."""
 
 
 def batch_script(request: Request) -> str:
@@ -130,12 +138,11 @@ def submit(request: Request) -> str:
     if done.returncode != 0:
         raise DiffBEVError(f"SLURM refuses the job: {_short(done.stderr)}. {script} is written.")
     job = done.stdout.strip().partition(";")[0]
-    now = time.time()
     if not request.seeds:
-        write_job(RunFolder(folder), SlurmJob(job, now))
+        write_job(RunFolder(folder), SlurmJob(job))
     for index, seed in enumerate(request.seeds):
         own = make_writable_dir(folder / f"seed_{seed}", "work dir")
-        write_job(RunFolder(own), SlurmJob(f"{job}_{index}", now))
+        write_job(RunFolder(own), SlurmJob(f"{job}_{index}"))
     return job
 
 
@@ -147,10 +154,7 @@ def current_job(environment: Mapping[str, str] = os.environ) -> SlurmJob | None:
 
 
 def write_job(folder: RunFolder, job: SlurmJob) -> None:
-    """Record which job trains in ``folder``; when it was submitted is kept where it is the same one."""
-    before = read_job(folder)
-    if before and before.job == job.job and not job.submitted:
-        job = replace(job, submitted=before.submitted)
+    """Record which job trains in ``folder``."""
     write_text(folder.slurm, json.dumps(asdict(job)) + "\n")
 
 
@@ -164,18 +168,18 @@ def job_name(job: str) -> Bilingual:
     return Bilingual(f"SLURM 作业 {plain(job)}", f"SLURM job {plain(job)}")
 
 
-def job_words(job: str, state: str | None) -> Bilingual:
+def job_words(job: str, state: JobState | None) -> Bilingual:
     """One line about a job; ``state`` as of ``states_of``, ``None`` where the scheduler has it no longer."""
     name = job_name(job)
     if state is None:
         return Bilingual(f"{name.zh}：已不在队列中", f"{name.en}: no longer in the queue")
-    word, _, reason = state.partition(" (")
-    zh = _STATES_ZH.get(word, word) + (f"（{reason.removesuffix(')')}）" if reason else "")
-    return Bilingual(f"{name.zh}：{zh}", f"{name.en}: {state}")
+    zh, en = (f"（{state.reason}）", f" ({state.reason})") if state.reason else ("", "")
+    word = _STATES_ZH.get(state.word, state.word)
+    return Bilingual(f"{name.zh}：{word}{zh}", f"{name.en}: {state.word}{en}")
 
 
-def states_of(jobs: Iterable[str], *, within_s: float = _ANSWERS_WITHIN_S) -> dict[str, str] | None:
-    """What the scheduler says of those jobs that it still has, such as ``pending (Resources)``.
+def states_of(jobs: Iterable[str], *, within_s: float = _ANSWERS_WITHIN_S) -> dict[str, JobState] | None:
+    """What the scheduler says of those jobs that it still has.
 
     ``None`` where it does not answer within ``within_s`` seconds, or where there is none.
     """
@@ -196,8 +200,8 @@ def states_of(jobs: Iterable[str], *, within_s: float = _ANSWERS_WITHIN_S) -> di
         job, _, rest = line.partition("|")
         state, _, reason = rest.partition("|")
         if job in wanted:
-            why = f" ({plain(reason)})" if reason not in ("", "None") else ""
-            found[job] = plain(state).lower().replace("_", " ") + why
+            word = plain(state).lower().replace("_", " ")
+            found[job] = JobState(word, "" if reason == "None" else plain(reason))
     return found
 
 

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -36,9 +37,20 @@ def test_the_job_of_a_process_is_known_by_its_environment(tmp_path):
     array = {"SLURM_JOB_ID": "9", "SLURM_ARRAY_JOB_ID": "7", "SLURM_ARRAY_TASK_ID": "1"}
     assert current_job(array) == SlurmJob("7_1")
     folder = RunFolder(tmp_path)
-    slurm.write_job(folder, SlurmJob("7", 5.0))
     slurm.write_job(folder, SlurmJob("7"))
-    assert read_job(folder) == SlurmJob("7", 5.0)
+    assert read_job(folder) == SlurmJob("7")
+    folder.slurm.write_text('{"job": "8_0", "submitted": 5.0}')  # of an earlier version
+    assert read_job(folder) == SlurmJob("8_0")
+
+
+def test_what_the_scheduler_says_reads_as_a_sentence():
+    assert slurm.job_words("7", None).en == "SLURM job 7: no longer in the queue"
+    waiting = slurm.job_words("7_1", slurm.JobState("pending", "Resources"))
+    assert (waiting.en, waiting.zh) == (
+        "SLURM job 7_1: pending (Resources)",
+        "SLURM 作业 7_1：排队中（Resources）",
+    )
+    assert slurm.job_words("7", slurm.JobState("running")).zh == "SLURM 作业 7：运行中"
 
 
 def test_a_machine_without_slurm_and_a_refused_job_are_one_sentence(tmp_path, monkeypatch):
@@ -99,7 +111,18 @@ def test_jobs_go_back_into_the_queue_until_they_are_finished_or_cancelled(
     def submit(work_dir, iterations, *options):
         never = ("evaluation.interval=99999", "checkpoint_config.interval=99999")
         sets = [part for each in (f"runner.max_iters={iterations}", *never) for part in ("--set", each)]
-        command = ("python", "-m", "diffbev_engine", "slurm", tiny_config, "--gpus", 0, "--cpus", 1, *sets)
+        command = (
+            sys.executable,
+            "-m",
+            "diffbev_engine",
+            "slurm",
+            tiny_config,
+            "--gpus",
+            0,
+            "--cpus",
+            1,
+            *sets,
+        )
         cluster.run(*command, "--work-dir", work_dir, *options, "--submit")
         return sets
 
@@ -122,7 +145,7 @@ def test_jobs_go_back_into_the_queue_until_they_are_finished_or_cancelled(
     cluster.wait(lambda: cluster.status(limited)["step"] > resumed_from)
     # Between two legs it is being put back, or waits.
     running, command = f"SLURM job {read_job(RunFolder(limited)).job}: running", ("runs", "list", limited)
-    cluster.wait(lambda: running in cluster.run("python", "-m", "diffbev_engine", *command))
+    cluster.wait(lambda: running in cluster.run(sys.executable, "-m", "diffbev_engine", *command))
     cluster.run("scancel", read_job(RunFolder(limited)).job)
     cluster.wait(lambda: cluster.status(limited)["state"] == "interrupted")
     cluster.wait(lambda: cluster.run("squeue", "-h") == "")

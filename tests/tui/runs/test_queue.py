@@ -30,7 +30,7 @@ def test_a_run_that_was_put_back_into_the_queue_says_what_the_scheduler_says(tmp
     folder.path.mkdir()
     status = StatusWriter(folder.status, 100, interval_s=0)
     status.update(state=RunState.INTERRUPTED, step=20, message="stopped by SIGUSR1")
-    write_job(folder, SlurmJob("12_1", 5.0))
+    write_job(folder, SlurmJob("12_1"))
     squeue.write_text("11|RUNNING|None\n12_1|PENDING|BeginTime\n")
     reports = RunReports()
     (run,) = reports.look([folder.path])
