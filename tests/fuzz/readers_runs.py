@@ -72,7 +72,7 @@ def run_files() -> dict[str, Any]:
             FailedStart(1.7e9, 1, "no weights", "train_1.log", ("train",), identify(), "1")
         ),
         "labels.json": asdict(RunLabels("A", ("tag",), "note")),
-        "slurm.json": asdict(SlurmJob("12_1", 1.7e9)),
+        "slurm.json": asdict(SlurmJob("12_1")),
         "tracker_wandb.json": asdict(Fed(Position(9, 5), 1, 1, identify())),
     }
 
