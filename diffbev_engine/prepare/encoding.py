@@ -25,7 +25,6 @@ IGNORE_BIT = 14
 IGNORE_FOV_BIT = 15
 
 _CLASS_MASKS = (1 << np.arange(NUM_CLASSES, dtype=np.uint16))[:, None, None]
-_ALL_CLASSES = np.uint16((1 << NUM_CLASSES) - 1)
 # Runs of equal cells compress best and fastest with run lengths: 1 ms and 3 kB a label.
 _PNG_PARAMETERS = (cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE)
 _PNG_END = b"IEND\xaeB`\x82"
@@ -59,7 +58,7 @@ def encode_label(classes: np.ndarray, ignore: np.ndarray, outside_fov: np.ndarra
     """Pack the planes of a label into one array.
 
     Args:
-        classes: (14, rows, cols) bool, or (rows, cols) uint16 with a bit a class.
+        classes: (14, rows, cols) bool.
         ignore: (rows, cols) bool, cells that PON's mask drops.
         outside_fov: (rows, cols) bool, cells that the FOV-only mask drops: outside the view or
             under a box of no class.
@@ -67,10 +66,13 @@ def encode_label(classes: np.ndarray, ignore: np.ndarray, outside_fov: np.ndarra
     Returns:
         (rows, cols) uint16.
     """
-    planes = (NUM_CLASSES,) if classes.ndim == 3 else ()
-    if classes.shape != (*planes, *ignore.shape) or outside_fov.shape != ignore.shape:
+    if classes.shape != (NUM_CLASSES, *ignore.shape) or outside_fov.shape != ignore.shape:
         raise ValueError(f"planes do not match: {classes.shape}, {ignore.shape}, {outside_fov.shape}")
-    bits = pack_planes(classes) if planes else classes & _ALL_CLASSES
+    return add_ignored(pack_planes(classes), ignore, outside_fov)
+
+
+def add_ignored(bits: np.ndarray, ignore: np.ndarray, outside_fov: np.ndarray) -> np.ndarray:
+    """A label (rows, cols) uint16 from the bits of its classes and its two masks, see ``encode_label``."""
     return bits | ignore * np.uint16(1 << IGNORE_BIT) | outside_fov * np.uint16(1 << IGNORE_FOV_BIT)
 
 

@@ -15,7 +15,7 @@ from diffbev_engine.core.grid import LABEL_GRID, BEVGrid
 from diffbev_engine.nuscenes.maps import MapLayers
 from diffbev_engine.nuscenes.outlines import Outlines
 from diffbev_engine.nuscenes.tables import Boxes, CameraFrame
-from diffbev_engine.prepare.encoding import encode_label, pack_planes, unpack_classes
+from diffbev_engine.prepare.encoding import add_ignored, pack_planes, unpack_classes
 from diffbev_engine.prepare.lidar import points_in_camera
 from diffbev_engine.prepare.masks import fov_mask, occlusion_mask
 from diffbev_engine.prepare.raster import (
@@ -37,7 +37,7 @@ class LabelPlanes:
     """A label before encoding; (rows, cols), row 0 nearest to the camera."""
 
     bits: np.ndarray
-    """uint16, a bit a class; those above are no part of it."""
+    """uint16, a bit a class."""
     ignore: np.ndarray
     """bool: outside the view, hidden from LiDAR, or under a box of no class."""
     outside_fov: np.ndarray
@@ -50,7 +50,7 @@ class LabelPlanes:
 
     def encode(self) -> np.ndarray:
         """(rows, cols) uint16, see `encoding`."""
-        return encode_label(self.bits, self.ignore, self.outside_fov)
+        return add_ignored(self.bits, self.ignore, self.outside_fov)
 
 
 def render_label(
@@ -80,10 +80,10 @@ def render_label(
 
     draw = _draw_exact if raster == "exact" else _draw_pon
     drawn = draw(map_layers, patch, bev_from_world, quads, planes, grid)
-    of_no_class = (drawn & np.uint16(1 << _NO_CLASS)) != 0
-    outside = of_no_class | ~fov_mask(frame.intrinsics, frame.width, grid)
+    of_no_class = drawn & np.uint16(1 << _NO_CLASS)
+    outside = (of_no_class != 0) | ~fov_mask(frame.intrinsics, frame.width, grid)
     hidden = occlusion_mask(points_in_camera(frame, points), grid)
-    return LabelPlanes(bits=drawn, ignore=outside | hidden, outside_fov=outside)
+    return LabelPlanes(bits=drawn ^ of_no_class, ignore=outside | hidden, outside_fov=outside)
 
 
 def _to_world_patch(world_from_bev: np.ndarray, grid: BEVGrid) -> shapely.Polygon:

@@ -9,6 +9,7 @@ import pytest
 
 from diffbev_engine.bench.ablation_runs import plan_trainings
 from diffbev_engine.bench.variants import DEFAULT_VARIANTS, VARIANTS, check_variants
+from diffbev_engine.config.load import load_settings
 from diffbev_engine.core.errors import UsageError
 
 
@@ -43,6 +44,17 @@ def test_every_variant_fits_the_presets(preset, tmp_path):
         assert models.pop(name).loss.priors == "measured"
     rest = [model.model_copy(update={"diffusion": None, "depth_loss": None}) for model in models.values()]
     assert all(model == rest[0] for model in rest)
+
+
+@pytest.mark.parametrize(
+    ("variant", "preset"), [("diffbev_S", "published"), ("layout_self_concat", "lss_swin")]
+)
+@pytest.mark.parametrize("start", ["published", "lss_swin"])
+def test_two_variants_are_the_published_and_the_recommended_preset_wherever_they_start(
+    variant, preset, start
+):
+    changed = load_settings(f"diffbev/diffbev_{start}_nuscenes", VARIANTS[variant])
+    assert changed == load_settings(f"diffbev/diffbev_{preset}_nuscenes")
 
 
 def test_seeds_run_outermost_and_everything_else_is_equal(tmp_path):

@@ -33,6 +33,7 @@ from diffbev_engine.prepare.depth import project_depth, write_depth
 from diffbev_engine.prepare.encoding import read_label, write_label
 from diffbev_engine.prepare.labels import render_label
 from diffbev_engine.prepare.lidar import read_sweep
+from tests.prepare.plain_pon import coefficients, draw_pon, fill_pon
 
 _ROUNDS = 3
 _SIZE = (600, 800)
@@ -72,16 +73,16 @@ class PlainLoop:
         world_from_camera = self._world_from(data)
         affine = world_from_camera[[0, 1, 3]][:, [0, 2, 3]]
         inverse = np.linalg.inv(affine)
-        patch = affine_transform(shapely.box(-25, 1, 25, 50), _coefficients(affine))
+        patch = affine_transform(shapely.box(-25, 1, 25, 50), coefficients(affine))
         planes = np.zeros((15, *_X.shape), np.uint8)
         for plane, tree in enumerate(self.trees[location]):
             for index in sorted(tree.query(patch)):
                 clipped = tree.geometries[index].intersection(patch)
-                _draw(planes[plane], affine_transform(clipped, _coefficients(inverse)))
+                draw_pon(planes[plane], affine_transform(clipped, coefficients(inverse)))
         for box in self.nusc.get_boxes(token):
             name = category_to_detection_name(box.name)
             plane = 14 if name is None else CLASSES.index(name)
-            _fill(planes[plane], box.bottom_corners()[:2].T @ inverse[:2, :2].T + inverse[:2, 2], 1)
+            fill_pon(planes[plane], box.bottom_corners()[:2].T @ inverse[:2, :2].T + inverse[:2, 2], 1)
         outside = planes[14].astype(bool) | ~self._in_view(data)
         hidden = self._hidden(data, world_from_camera)
         label = np.zeros(_X.shape, np.uint16)
@@ -122,25 +123,6 @@ class PlainLoop:
         depth = np.zeros(_SIZE, np.float32)
         depth[rows[near], columns[near]] = z[far_first][near]
         np.savez_compressed(path, depth=depth, mask=(depth > 0).astype(np.uint8))
-
-
-def _coefficients(affine: np.ndarray) -> list[float]:
-    return [*affine[0, :2], *affine[1, :2], *affine[:2, 2]]
-
-
-def _draw(mask: np.ndarray, geometry: Any) -> None:
-    if geometry.geom_type == "Polygon":
-        _fill(mask, geometry.exterior.coords, 1)
-        for hole in geometry.interiors:
-            _fill(mask, hole.coords, 0)
-    for part in getattr(geometry, "geoms", ()):
-        _draw(mask, part)
-
-
-def _fill(mask: np.ndarray, points: Any, value: int) -> None:
-    cells = (np.array(points) - (-25, 1)) / 0.25
-    if len(cells):
-        cv2.fillConvexPoly(mask, cells.round().astype(np.int32), (value,))
 
 
 def main(root: Path) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import shapely
@@ -17,6 +16,7 @@ from diffbev_engine.nuscenes.maps import load_map
 from diffbev_engine.nuscenes.tables import Boxes, CameraFrame, Tables
 from diffbev_engine.prepare.labels import LabelPlanes, render_label
 from diffbev_engine.prepare.lidar import read_sweep
+from tests.prepare.plain_pon import coefficients, draw_pon, fill_pon
 
 LAYERS = ("drivable_area", "ped_crossing", "walkway", "carpark_area")
 X, Z = np.meshgrid(np.arange(-25, 25, 0.25), np.arange(1, 50, 0.25))
@@ -97,10 +97,6 @@ def bev_map(world_from_camera: np.ndarray) -> np.ndarray:
     return world_from_camera[[0, 1, 3]][:, [0, 2, 3]]
 
 
-def coefficients(affine: np.ndarray) -> list[float]:
-    return [*affine[0, :2], *affine[1, :2], *affine[:2, 2]]
-
-
 def pon_classes(devkit: Devkit, token: str) -> np.ndarray:
     """The planes by the published recipe, one polygon at a time: (15, 196, 200)."""
     sample = devkit.nusc.get("sample", devkit.nusc.get("sample_data", token)["sample_token"])
@@ -115,22 +111,6 @@ def pon_classes(devkit: Devkit, token: str) -> np.ndarray:
     for plane, corners in devkit.footprints(token):
         fill_pon(planes[plane], corners @ inverse[:2, :2].T + inverse[:2, 2], 1)
     return planes.astype(bool)
-
-
-def draw_pon(mask: np.ndarray, geometry: Any) -> None:
-    if geometry.geom_type == "Polygon":
-        fill_pon(mask, geometry.exterior.coords, 1)
-        for hole in geometry.interiors:
-            fill_pon(mask, hole.coords, 0)
-    else:
-        for part in getattr(geometry, "geoms", ()):
-            draw_pon(mask, part)
-
-
-def fill_pon(mask: np.ndarray, points: Any, value: int) -> None:
-    cells = (np.array(points) - (-25, 1)) / 0.25
-    if len(cells):
-        cv2.fillConvexPoly(mask, cells.round().astype(np.int32), (value,))
 
 
 def pon_visible(devkit: Devkit, token: str) -> tuple[np.ndarray, np.ndarray]:

@@ -5,12 +5,7 @@
 # On the synthetic world (1,200 iterations, three seeds) mIoU is 0.5 above depth supervision alone, and more
 # steps do not help: even a perfect denoiser would return a feature that the network already has.
 # diffbev_lss_swin_nuscenes.py is what is recommended
-_base_ = [
-    "../_base_/datasets/nuscene.py",  # data_root、批大小、图像大小 / data_root, batch size, image size
-    "../_base_/models/diffbev.py",  # 基线与扩散模块 / the baseline and the diffusion module
-    "../_base_/schedules/schedule_200k.py",  # 学习率、迭代数、评估 / learning rate, iterations, evaluation
-    "../_base_/default_runtime.py",  # 日志、精度、随机种子 / log, precision, seed
-]
+_base_ = ["./diffbev_lss_swin_nuscenes.py"]
 
 model = dict(
     diffusion=dict(
