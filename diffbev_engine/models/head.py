@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from diffbev_engine.core.classes import NUM_CLASSES
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.models.norm import GroupNorm
 from diffbev_engine.models.settings import HeadSettings
 
 _EXPANSION = 4
@@ -30,15 +31,15 @@ class Bottleneck(nn.Module):
         super().__init__()
         out_channels = planes * _EXPANSION
         self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)
-        self.norm1 = nn.GroupNorm(groups, planes)
+        self.norm1 = GroupNorm(groups, planes)
         self.conv2: nn.Module
         if upsample:
             self.conv2 = nn.ConvTranspose2d(planes, planes, 4, stride=2, padding=1, bias=False)
         else:
             self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
-        self.norm2 = nn.GroupNorm(groups, planes)
+        self.norm2 = GroupNorm(groups, planes)
         self.conv3 = nn.Conv2d(planes, out_channels, 1, bias=False)
-        self.norm3 = nn.GroupNorm(groups, out_channels)
+        self.norm3 = GroupNorm(groups, out_channels)
         self.shortcut = _shortcut(in_channels, out_channels, groups, upsample)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -100,4 +101,4 @@ def _shortcut(in_channels: int, out_channels: int, groups: int, upsample: bool) 
         conv = nn.ConvTranspose2d(in_channels, out_channels, 2, stride=2, bias=False)
     else:
         conv = nn.Conv2d(in_channels, out_channels, 1, bias=False)
-    return nn.Sequential(conv, nn.GroupNorm(groups, out_channels))
+    return nn.Sequential(conv, GroupNorm(groups, out_channels))

@@ -18,6 +18,7 @@ from diffbev_engine.models.draws import Draws
 from diffbev_engine.models.head import PyramidHead
 from diffbev_engine.models.layout import LayoutDiffusion
 from diffbev_engine.models.lift_splat import LiftSplat
+from diffbev_engine.models.norm import GroupNorm
 from diffbev_engine.models.settings import ModelSettings
 
 _SMALLEST = 1e-7
@@ -170,4 +171,4 @@ def build_model(settings: ModelSettings, image_size: tuple[int, int]) -> BEVMode
 
 def _residual_branch(channels: int, groups: int) -> nn.Sequential:
     conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-    return nn.Sequential(conv, nn.GroupNorm(groups, channels), nn.SiLU())
+    return nn.Sequential(conv, GroupNorm(groups, channels), nn.SiLU())

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.findings.catalogue import Wording
-from diffbev_engine.findings.compiler import missing_for_compile
 from diffbev_engine.findings.failure import FailureContext
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.oom_report import remedies_of
@@ -35,10 +34,7 @@ def _applies(remedy: Remedy, context: FailureContext, said: str) -> bool:
         return False
     if remedy.argv[:3] == _RESUME and context.run and not context.run.resumable:
         return False
-    if any(_has_already(override, context) for override in remedy.overrides):
-        return False
-    compiles = any(each.startswith("compile=") and "off" not in each for each in remedy.overrides)
-    return not (compiles and missing_for_compile(on_gpu=True))
+    return not any(_has_already(override, context) for override in remedy.overrides)
 
 
 def _has_already(override: str, context: FailureContext) -> bool:

@@ -28,10 +28,9 @@ def as_failure(error: BaseException) -> DiffBEVError:
     if isinstance(error, DiffBEVError):
         return error
     if is_out_of_gpu_memory(error):
-        compiled = "" if missing_for_compile(on_gpu=True) else ", or set compile=head"
         return OutOfGPUMemoryError(
             f"out of GPU memory: {error} Lower data.samples_per_gpu and raise "
-            f"optimizer_config.cumulative_iters by the same factor{compiled}; then --resume."
+            "optimizer_config.cumulative_iters by the same factor; then --resume."
         )
     if is_out_of_host_memory(error):
         return DiffBEVError(

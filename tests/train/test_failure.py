@@ -62,13 +62,6 @@ def test_what_the_compiler_lacks_here_is_named(monkeypatch):
     )
 
 
-def test_compiling_is_advised_only_where_it_works(monkeypatch):
-    error = torch.OutOfMemoryError("CUDA out of memory.")
-    for missing, offered in ((None, True), (MISSING, False)):
-        monkeypatch.setattr(failure, "missing_for_compile", lambda missing=missing, **_known: missing)
-        assert ("compile=head" in str(as_failure(error))) == offered
-
-
 def test_any_other_error_is_a_defect():
     assert not is_known(RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"))
 

@@ -10,7 +10,6 @@ import torch
 
 from diffbev_engine.core.errors import DiffBEVError, ExitCode, OutOfGPUMemoryError
 from diffbev_engine.evaluate.run import evaluation_in_training
-from diffbev_engine.findings.memory import remedies
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.train.loop import TrainingLoop
@@ -73,7 +72,6 @@ def test_the_message_names_the_settings_to_lower(tiny_settings, tmp_path, monkey
 
 def test_the_report_says_what_and_where_and_what_to_change(tiny_settings, tmp_path, monkeypatch):
     monkeypatch.setattr(BEVModel, "forward", _out_of_memory)
-    monkeypatch.setattr(remedies, "missing_for_compile", lambda **_known: None)
     report, _ = _train(tiny_settings, tmp_path)
     assert report["message"] == MESSAGE
     assert report["parsed"]["requested"] == 938
@@ -81,7 +79,7 @@ def test_the_report_says_what_and_where_and_what_to_change(tiny_settings, tmp_pa
     assert report["parsed"]["others"] == [[12622, 948]]
     assert (report["phase"], report["step"], report["steps_that_worked"]) == ("forward", 0, 0)
     assert report["batch"]["samples_per_gpu"] == 2
-    assert [remedy["id"] for remedy in report["remedies"]] == ["others", "bf16", "compile", "micro_batch"]
+    assert [remedy["id"] for remedy in report["remedies"]] == ["others", "bf16", "micro_batch"]
     assert (
         report["remedies"][-1]["arguments"]
         == "--set data.samples_per_gpu=1 --set optimizer_config.cumulative_iters=2"

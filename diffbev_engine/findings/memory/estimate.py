@@ -9,11 +9,11 @@ if TYPE_CHECKING:
     from diffbev_engine.config.settings import Settings
 
 _PIXELS = 600 * 800
-# MiB with Swin-T on one H200, bf16: at 600 x 800 a baseline took 12.6 GiB for a batch of 8 (6.5 for 4),
-# at 256 x 448 9.0 GiB; the difference belongs to the image, the rest to BEV, whatever the image.
-_FIXED, _PER_IMAGE, _PER_BEV = 500.0, 610.0, 940.0
-_PER_BEV_COMPILED = 430.0  # 32.5 GiB for a batch of 32
-_FP32 = 1.16  # 14.5 GiB for a batch of 8
+# MiB with Swin-T on one H200, bf16: at 600 x 800 a baseline took 8.2 GiB for a batch of 8 and 4.3 for 4,
+# compiled or not; at 256 x 448 a batch of 8 takes 3.6 GiB less.  The difference belongs to the image, the
+# rest to BEV, whatever the image.
+_FIXED, _PER_IMAGE, _PER_BEV = 490.0, 610.0, 385.0
+_FP32 = 1.8  # 14.5 GiB for a batch of 8
 _DIFFUSION_FIXED, _DIFFUSION = 160.0, 250.0  # 2.1 GiB more for a batch of 8, at both sizes
 _CONTEXT = 1024.0  # CUDA context, cuDNN, fragmentation
 
@@ -41,8 +41,7 @@ def estimate_memory(settings: Settings) -> Estimate | None:
     if not settings.model.backbone.name.startswith("swin_tiny"):
         return None
     height, width = settings.data.image_size
-    compiled = settings.compile != "off"
-    per_sample = _PER_IMAGE * height * width / _PIXELS + (_PER_BEV_COMPILED if compiled else _PER_BEV)
+    per_sample = _PER_IMAGE * height * width / _PIXELS + _PER_BEV
     diffusion = settings.model.diffusion is not None
     factor = _FP32 if settings.precision == "fp32" else 1.0
     fixed = _FIXED + diffusion * _DIFFUSION_FIXED

@@ -11,7 +11,6 @@ from typing import Any
 from diffbev_engine.core.bilingual import Bilingual, same
 from diffbev_engine.core.format import mib_size, percent
 from diffbev_engine.core.gpu.processes import GpuProcess, own_among
-from diffbev_engine.findings.compiler import missing_for_compile
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MemoryLine
 from diffbev_engine.findings.memory.estimate import IMAGE_SHARE, WORKER_MIB
@@ -20,8 +19,7 @@ from diffbev_engine.findings.oom_message import OutOfMemory
 _OTHERS_MATTER = 0.05
 _MOST_NAME = 50  # characters of a command line in a title
 _FIXED_MIB = 500.0  # weights, gradients and AdamW of Swin-T; measured on an H200
-_BF16_SAVES = 0.13  # of 14.5 GiB at batch 8, measured with this engine
-_COMPILE_SAVES = 0.33  # of 48.8 GiB at batch 32, measured with this engine
+_BF16_SAVES = 0.43  # of 14.5 GiB at batch 8, measured with this engine
 ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 _MEASURED = Bilingual("本机实测", "measured on this machine")
 _PER_WORKER = Bilingual("估计：每个加载进程的常驻内存", "estimated: resident memory of a loader process")
@@ -53,7 +51,7 @@ class Circumstances:
 
 def rank_remedies(known: Circumstances) -> list[Remedy]:
     """The remedies that apply, in the order in which to try them."""
-    rules = (_others, _fragmentation, _evaluation, _precision, _compile, _micro_batch, _larger_part)
+    rules = (_others, _fragmentation, _evaluation, _precision, _micro_batch, _larger_part)
     found = [rule(known) for rule in rules]
     found += [_workers(known.config) if known.unified else None, _image_size(known)]
     return [remedy for remedy in found if remedy]
@@ -153,22 +151,6 @@ def _precision(known: Circumstances) -> Remedy | None:
             "无，且速度更快（计算能力 8.0 及以上）", "none, and faster (compute capability 8.0 and newer)"
         ),
         overrides=("precision=bf16",),
-    )
-
-
-def _compile(known: Circumstances) -> Remedy | None:
-    if known.config.get("compile") != "off" or known.phase == "evaluation":
-        return None
-    if missing_for_compile(on_gpu=True):
-        return None
-    return Remedy(
-        id="compile",
-        text=Bilingual("编译解码头", "Compile the head"),
-        saving=_share(_COMPILE_SAVES, known),
-        saving_mib=_of_allocated(_COMPILE_SAVES, known),
-        saving_known=_H200,
-        changes=Bilingual("启动多约半分钟；之后更快", "half a minute longer startup; faster afterwards"),
-        overrides=("compile=head",),
     )
 
 

@@ -6,7 +6,6 @@ import pytest
 
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.core.gpu.processes import GpuProcess
-from diffbev_engine.findings.memory import remedies as remedies_module
 from diffbev_engine.findings.memory.curve import MemoryLine
 from diffbev_engine.findings.memory.oom_report import remedies_of, remedy_json
 from diffbev_engine.findings.memory.remedies import Circumstances, other_processes, rank_remedies
@@ -19,11 +18,6 @@ SPILLED = "Tried to allocate 90.00 MiB. GPU 0 has a total capacity of 15.99 GiB 
 OLD = "CUDA out of memory. Tried to allocate 26.00 MiB (GPU 0; 5.80 GiB total capacity; 3.18 GiB already allocated; 62.19 MiB free; 188.00 MiB reserved in total by PyTorch)"
 NAMELESS = "Tried to allocate 3.78 GiB. GPU  has a total capacity of 23.69 GiB of which 875.62 MiB is free. Process 492814 has 3.21 GiB memory in use. Including non-PyTorch memory, this process has 19.40 GiB memory in use. Of the allocated memory 17.97 GiB is allocated by PyTorch, and 1.02 GiB is reserved by PyTorch but unallocated."
 FRAGMENTED = ALONE.replace("8.61 MiB is reserved", "2.00 GiB is reserved")
-
-
-@pytest.fixture(autouse=True)
-def _compiler(monkeypatch):
-    monkeypatch.setattr(remedies_module, "missing_for_compile", lambda **_known: None)
 
 
 def _known(message, *overrides, **changes):
@@ -39,10 +33,10 @@ def _ids(*arguments, **changes):
     ("message", "first"),
     [
         (OTHERS, "others"),
-        (ALONE, "compile"),
-        (ITSELF, "compile"),
-        (SPILLED, "compile"),
-        (OLD, "compile"),
+        (ALONE, "micro_batch"),
+        (ITSELF, "micro_batch"),
+        (SPILLED, "micro_batch"),
+        (OLD, "micro_batch"),
         (NAMELESS, "others"),
         (FRAGMENTED, "expandable_segments"),
     ],
@@ -60,7 +54,6 @@ def test_everything_at_once_comes_in_order():
         "others",
         "expandable_segments",
         "bf16",
-        "compile",
         "micro_batch",
     ]
 
@@ -89,7 +82,7 @@ def test_every_override_is_a_valid_one():
 
 
 def test_smaller_images_are_the_last_resort_and_said_to_change_the_results():
-    known = _known(ALONE, "data.samples_per_gpu=1", "data.load_depth=True", "compile=head")
+    known = _known(ALONE, "data.samples_per_gpu=1", "data.load_depth=True")
     [remedy] = rank_remedies(known)
     assert (remedy.id, remedy.changes_results) == ("image_size", True)
     assert remedy.overrides == ("data.image_size=(448,576)",)
@@ -134,13 +127,8 @@ def test_a_long_command_is_named_in_one_short_line():
     assert len(title) < 160
 
 
-def test_compiling_is_not_offered_where_nothing_can_compile(monkeypatch):
-    monkeypatch.setattr(remedies_module, "missing_for_compile", lambda **_known: ("gcc", None))
-    assert _ids(ALONE) == ["micro_batch"]
-
-
 def test_unified_memory_and_mig_have_remedies_of_their_own():
-    assert _ids(ALONE, "data.workers_per_gpu=4", unified=True) == ["compile", "micro_batch", "workers"]
+    assert _ids(ALONE, "data.workers_per_gpu=4", unified=True) == ["micro_batch", "workers"]
     assert _ids(ALONE, mig=True)[-1] == "larger_instance"
 
 
