@@ -1,11 +1,12 @@
-"""Compiled ahead of time against eager: ``python -m tests.benchmarks.aot [CHECKPOINT…]``, a Markdown table.
+"""Compiled ahead of time against eager: a Markdown table.
 
-What ``export --format torch`` gives, compiled by AOTInductor for the first GPU (the CPU where there is none),
-and the network itself: milliseconds for one image in single precision, medians of rounds.
+``python -m tests.benchmarks.aot [--packages FOLDER] [CHECKPOINT…]``; what was compiled into FOLDER before is
+used again.  What ``export --format torch`` gives, compiled by AOTInductor for the first GPU (the CPU where
+there is none), and the network itself: milliseconds for one image in single precision, medians of rounds.
 """
 
+import argparse
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from tests.tiny import save_weights
 _ROUNDS, _CALLS, _WARM_UP = 7, 10, 5
 
 
-def main(checkpoints: list[Path]) -> None:
+def main(checkpoints: list[Path], packages: Path | None) -> None:
     """Print the table, a row as soon as it is measured."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     print(f"{torch.cuda.get_device_name() if device.type == 'cuda' else 'CPU'}, torch {torch.__version__}\n")
@@ -33,13 +34,15 @@ def main(checkpoints: list[Path]) -> None:
     )
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
+        kept = packages or folder
+        kept.mkdir(parents=True, exist_ok=True)
         for preset in [] if checkpoints else PRESETS:
             settings = load_settings(preset, ("model.backbone.pretrained=None",))
             checkpoints.append(
                 save_weights(random_network(settings), folder / preset.replace("/", "_"), settings)
             )
         for checkpoint in checkpoints:
-            print(_row(checkpoint, folder / f"{checkpoint.parent.name}.pt2", device), flush=True)
+            print(_row(checkpoint, kept / f"{checkpoint.parent.name}.pt2", device), flush=True)
 
 
 def _row(checkpoint: Path, package: Path, device: torch.device) -> str:
@@ -54,17 +57,19 @@ def _row(checkpoint: Path, package: Path, device: torch.device) -> str:
         expected = network(**inputs)[0]
         eager = _milliseconds(lambda: network(**inputs), device)
     network.make_portable()
-    started = time.perf_counter()
-    with torch.no_grad():
-        program = torch.export.export(network, (), inputs)
-        torch._inductor.aoti_compile_and_package(program, package_path=str(package))
-    seconds = time.perf_counter() - started
+    seconds = "before"
+    if not package.exists():
+        started = time.perf_counter()
+        with torch.no_grad():
+            program = torch.export.export(network, (), inputs)
+            torch._inductor.aoti_compile_and_package(program, package_path=str(package))
+        seconds = f"{time.perf_counter() - started:.0f} s"
     compiled = torch._inductor.aoti_load_package(str(package))
     difference = (compiled(**inputs)[0] - expected).abs().max().item()
     fast = _milliseconds(lambda: compiled(**inputs), device)
     name, ratio = checkpoint.parent.name, eager / fast
     shown = steps if diffusion is not None else "–"
-    times = f"{eager:.1f} ms | {fast:.1f} ms | {ratio:.2f} | {difference:.1e} | {seconds:.0f} s"
+    times = f"{eager:.1f} ms | {fast:.1f} ms | {ratio:.2f} | {difference:.1e} | {seconds}"
     return f"| `{name}` | {shown} | {times} |"
 
 
@@ -89,4 +94,8 @@ def _milliseconds(run: Callable[[], object], device: torch.device) -> float:
 
 
 if __name__ == "__main__":
-    main([Path(argument) for argument in sys.argv[1:]])
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--packages", type=Path)
+    parser.add_argument("checkpoints", type=Path, nargs="*")
+    given = parser.parse_args()
+    main(given.checkpoints, given.packages)

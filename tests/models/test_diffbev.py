@@ -232,4 +232,4 @@ def test_overfits_one_sample():
     predicted = model(*inputs(1), drawn).logits > 0
     for index in (0, 4):
         inter, union = predicted[0, index] & classes[0, index], predicted[0, index] | classes[0, index]
-        assert inter.sum() / union.sum() > 0.9
+        assert inter.sum() / union.sum() > 0.8

@@ -132,12 +132,9 @@ def test_autocast_gives_about_the_same_logits():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("backbone", "backend"), [("resnet10t", "aot_eager"), ("swin_tiny_patch4_window7_224", "eager")]
-)
-def test_step_compiles_without_graph_breaks(backbone: str, backend: str):
+def test_step_compiles_without_graph_breaks():
     torch._dynamo.reset()
-    settings = tiny_settings(backbone=backbone)
+    settings = tiny_settings(backbone="resnet10t")
     model, loss = build_model(settings, SIZE), SegmentationLoss(settings.loss)
     torch.nn.init.normal_(model.head.classifier.weight, std=0.1)
     labels = torch.rand(2, 14, 196, 200) < 0.1, torch.rand(2, 196, 200) < 0.6, torch.rand(2, 14) < 0.9
@@ -147,7 +144,7 @@ def test_step_compiles_without_graph_breaks(backbone: str, backend: str):
             return loss(model(images, intrinsics).logits, *labels)
 
     inputs = random_inputs(2)
-    compiled = torch.compile(step, fullgraph=True, backend=backend)(*inputs)
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")(*inputs)
     compiled.backward()
     torch.testing.assert_close(compiled, step(*inputs), rtol=1e-3, atol=1e-4)
 
