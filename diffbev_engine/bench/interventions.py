@@ -21,9 +21,10 @@ from diffbev_engine.dataset.loader import BEVDataset, evaluation_loader
 from diffbev_engine.dataset.records import Split, read_records
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.evaluate.counts import CountStream, results_by_mask
+from diffbev_engine.evaluate.network import DEFAULT_SEED
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import MASK_NAMES
-from diffbev_engine.evaluate.run import DEFAULT_SEED, trained_model
+from diffbev_engine.evaluate.run import trained_model
 from diffbev_engine.models.diffbev import DiffBEV
 from diffbev_engine.models.draws import Draws
 from diffbev_engine.models.layout import Conditioning, LayoutDiffusion, with_layout
@@ -31,7 +32,7 @@ from diffbev_engine.models.model import BEVModel
 from diffbev_engine.models.photometric import normalise
 from diffbev_engine.models.seeding import seeded_generator
 from diffbev_engine.train.distributed import Processes, device_name
-from diffbev_engine.train.step import autocast
+from diffbev_engine.train.objective import autocast
 
 INTERVENTIONS = {
     "as trained": "nothing is replaced",

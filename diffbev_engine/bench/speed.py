@@ -19,7 +19,7 @@ from diffbev_engine.core.classes import NUM_CLASSES
 from diffbev_engine.core.errors import OutOfGPUMemoryError
 from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.evaluate.run import predictor
+from diffbev_engine.evaluate.network import predictor, uncompiled
 from diffbev_engine.prepare.encoding import IGNORE_BIT, IGNORE_FOV_BIT
 from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.train import build_step
@@ -69,13 +69,16 @@ class Subject:
             UsageError: settings that do not fit together.
             OutOfGPUMemoryError: the batch is too large.
         """
+        self._settings = settings
         self._device = processes.device
         self._held = self._allocated()
         self._step = build_step(settings, processes, resuming=False)
         self._model = self._step.model
         batch = random_batch(settings, self._device)
         self._batches = [batch] * settings.optimizer_config.cumulative_iters
-        self._predict = predictor(self._model, settings.precision, self._device)
+        self._predict = predictor(
+            self._model, settings.precision, self._device, graphs=settings.compile == "auto"
+        )
         self._iteration = 0
         diffusion = self._model.diffusion
         self.inference_steps = (tuple(ddim_steps) or (diffusion.steps,)) if diffusion else (0,)
@@ -113,7 +116,8 @@ class Subject:
         self._model.eval()
         if self._model.diffusion is not None:
             self._model.diffusion.steps = steps
-        self._predict(self._batches[0])
+        with uncompiled(self._settings):
+            self._predict(self._batches[0])
 
     def _mean_ms(self, work: Callable[[], None], iterations: int) -> float:
         """Milliseconds of one ``work``; the device queue is empty before and after."""

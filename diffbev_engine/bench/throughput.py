@@ -17,7 +17,7 @@ from diffbev_engine.models.model import build_model
 from diffbev_engine.train.clock import StepClock
 from diffbev_engine.train.distributed import Processes, device_name
 from diffbev_engine.train.meter import Meter
-from diffbev_engine.train.step import AUTOCAST_DTYPES, loss_names
+from diffbev_engine.train.objective import AUTOCAST_DTYPES, loss_names
 from diffbev_engine.train.train import build_step
 
 _MATMUL_SIZE = {"cuda": 8192, "cpu": 1024}

@@ -40,8 +40,13 @@ class Settings(StrictSettings):
     dist_params: DistSettings = DistSettings()
     precision: Literal["bf16", "fp16", "fp32"] = "bf16"
     """Arithmetic of the network; geometry, losses and softmaxes stay in fp32."""
-    compile: Literal["off", "head", "all"] = "off"
-    """Which parts go through torch.compile."""
+    compile: Literal["auto", "off", "head", "all"] = "auto"
+    """How training goes faster on a GPU.
+
+    ``auto``: the step is replayed as a CUDA graph; in runs of 5,000 iterations and more each distinct
+    block goes through torch.compile before, unless ``deterministic``; on a CPU neither.  ``off``: neither.
+    ``head``, ``all``: the head with the U-Net, or the whole network, through torch.compile.
+    """
     seed: NonNegativeInt = 0
     deterministic: bool = False
     """Only deterministic kernels: slower on a GPU, the same numbers in every run."""

@@ -6,7 +6,7 @@ Dimension letters: B batch, H W image rows and columns, Z X BEV rows and columns
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -75,15 +75,17 @@ class Batch:
 
     def pin_memory(self) -> Batch:
         """The same batch in page-locked memory, from which copies to a GPU are asynchronous."""
-        return self._map(lambda tensor: tensor.pin_memory())
+        return self.map(Tensor.pin_memory)
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on ``device``, copied asynchronously."""
-        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def _map(self, change: Any) -> Batch:
-        tensors = {item.name: getattr(self, item.name) for item in fields(self)}
-        return replace(self, **{name: change(x) for name, x in tensors.items() if isinstance(x, Tensor)})
+    def map(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with ``change`` made to each of its tensors."""
+        parts = {item.name: getattr(self, item.name) for item in fields(self)}
+        changed: dict[str, Any] = {name: change(x) for name, x in parts.items() if isinstance(x, Tensor)}
+        return replace(self, **changed)
 
 
 def load_sample(record: SampleRecord, image_size: tuple[int, int], *, with_depth: bool = False) -> Sample:

@@ -5,22 +5,17 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.evaluate.counts import CountStream, results_by_mask
 from diffbev_engine.evaluate.depth import DepthStream
+from diffbev_engine.evaluate.network import Network
 from diffbev_engine.evaluate.network_clock import NetworkClock
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import MASK_NAMES, EvaluationResult
 from diffbev_engine.evaluate.uncertainty import UncertaintyStream
-from diffbev_engine.models.model import ModelOutput
 
-Predict = Callable[[Batch], Tensor]
-"""A batch on the device to its logits, (B, 14, Z, X)."""
-Network = Callable[[Batch], ModelOutput]
-"""A batch on the device to everything that the network says about it."""
 AfterBatch = Callable[[int], None]
 """Called with the number of images this process has evaluated; raises to stop the evaluation."""
 

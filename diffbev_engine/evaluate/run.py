@@ -7,61 +7,22 @@ from typing import Any
 
 import torch
 from pydantic import ValidationError
-from torch import Tensor
 
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.core.progress import progress
 from diffbev_engine.dataset.loader import BEVDataset, WhileWaiting, evaluation_loader
 from diffbev_engine.dataset.records import SampleRecord, Split, read_provenance, read_records
-from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.evaluate.depth import DepthStream, depth_obstacle
-from diffbev_engine.evaluate.evaluate import Network, Predict, evaluate
+from diffbev_engine.evaluate.evaluate import evaluate
+from diffbev_engine.evaluate.network import DEFAULT_SEED, network, uncompiled
 from diffbev_engine.evaluate.result import EvaluationResult, MaskResult
 from diffbev_engine.evaluate.summary import SeedSummary, StepsTable
-from diffbev_engine.models.model import BEVModel, ModelOutput, build_model
-from diffbev_engine.models.photometric import normalise
+from diffbev_engine.models.model import BEVModel, build_model
 from diffbev_engine.models.settings import MEASURED, DiffusionSettings
 from diffbev_engine.train.checkpoint import Checkpoint, load_checkpoint, load_weights
 from diffbev_engine.train.distributed import Processes, device_name
 from diffbev_engine.train.recorder import logger
-from diffbev_engine.train.step import autocast
-
-DEFAULT_SEED = 0
-"""Seed of the denoising noise wherever nobody chooses one, evaluation in training included."""
-
-
-def network(
-    model: BEVModel, precision: str, device: torch.device, seed: int = DEFAULT_SEED, samples: int = 1
-) -> Network:
-    """The model behind its input pipeline; the noise of each image is fixed by its token and ``seed``.
-
-    Of several ``samples`` the probabilities are averaged; no two seeds have one in common.
-    """
-
-    def run(batch: Batch) -> ModelOutput:
-        images = normalise(batch.images, model.pixel_mean, model.pixel_std)
-        draws = []
-        if model.diffusion:
-            noises = range(seed * samples, (seed + 1) * samples)
-            draws = [model.diffusion.evaluation_draws(batch.tokens, noise, device) for noise in noises]
-        with autocast(device, precision):
-            if len(draws) > 1:
-                return model.sample(images, batch.intrinsics, draws, batch.depth)
-            output: ModelOutput = model(images, batch.intrinsics, draws[0] if draws else None, batch.depth)
-        return output
-
-    return run
-
-
-def predictor(model: BEVModel, precision: str, device: torch.device, seed: int = DEFAULT_SEED) -> Predict:
-    """Like :func:`network`, for those who want nothing but the logits (B, 14, Z, X)."""
-    run = network(model, precision, device, seed)
-
-    def predict(batch: Batch) -> Tensor:
-        return run(batch).logits
-
-    return predict
 
 
 def evaluate_model(
@@ -102,9 +63,16 @@ def evaluate_model(
     was_training = model.training
     model.eval()
     try:
-        with closing(batches):
+        with closing(batches), uncompiled(settings):
             return evaluate(
-                network(model, settings.precision, processes.device, seed, samples or 1),
+                network(
+                    model,
+                    settings.precision,
+                    processes.device,
+                    seed,
+                    samples or 1,
+                    graphs=settings.compile == "auto",
+                ),
                 batches,
                 processes.device,
                 samples=len(records),

@@ -1,5 +1,7 @@
 """What ``compile=`` needs on this machine: the compiler and headers that Triton and Inductor call."""
 
+from __future__ import annotations
+
 import os
 import shlex
 import shutil
@@ -9,13 +11,30 @@ import sysconfig
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.findings.finding import Remedy
 
+if TYPE_CHECKING:
+    from diffbev_engine.config.settings import Settings
+
 OFF = Remedy(Bilingual("或使用 --set compile=off", "or use --set compile=off"), overrides=("compile=off",))
+WORTH_COMPILING = 5_000
+"""Iterations from which on ``compile=auto`` compiles: the two minutes that it takes are won back by then."""
 _TRIAL = "#include <Python.h>\n#include <stdint.h>\n"
 _TRIAL_S = 30.0
+
+
+def compiles(settings: Settings, processes: int) -> bool:
+    """Whether a training on a GPU, by so many ``processes``, calls the compiler.
+
+    Under ``auto`` not for kernels that must be the same in every run: the fastest are chosen by measuring.
+    Nor for several processes, for which this has not been measured.
+    """
+    if settings.compile != "auto":
+        return settings.compile != "off"
+    return settings.runner.max_iters >= WORTH_COMPILING and not settings.deterministic and processes == 1
 
 
 def missing_for_compile(

@@ -21,8 +21,9 @@ from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.dataset.camera_ranges import CameraRanges
 from diffbev_engine.dataset.sample import Batch, network_input
 from diffbev_engine.evaluate.counts import THRESHOLD
+from diffbev_engine.evaluate.network import network
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
-from diffbev_engine.evaluate.run import model_of, network, settings_of
+from diffbev_engine.evaluate.run import model_of, settings_of
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.predict.camera import Camera
 from diffbev_engine.predict.polygons import outlines

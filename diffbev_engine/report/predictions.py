@@ -14,7 +14,7 @@ from diffbev_engine.core.format import points
 from diffbev_engine.dataset.records import SampleRecord
 from diffbev_engine.dataset.sample import Batch, collate, load_sample
 from diffbev_engine.evaluate.counts import THRESHOLD, CountStream
-from diffbev_engine.evaluate.evaluate import Predict
+from diffbev_engine.evaluate.network import Predict
 
 
 @torch.inference_mode()

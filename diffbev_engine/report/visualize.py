@@ -14,10 +14,10 @@ from diffbev_engine.core.files import make_writable_dir
 from diffbev_engine.dataset.records import SampleRecord, Split, read_records
 from diffbev_engine.dataset.sample import Batch, collate, load_sample
 from diffbev_engine.evaluate.counts import THRESHOLD, CountStream
-from diffbev_engine.evaluate.evaluate import Network
+from diffbev_engine.evaluate.network import DEFAULT_SEED, Network, network
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import MaskResult
-from diffbev_engine.evaluate.run import DEFAULT_SEED, network, trained_model
+from diffbev_engine.evaluate.run import trained_model
 from diffbev_engine.report.sample_picture import Panel, SamplePicture, save_picture
 from diffbev_engine.train.distributed import join_processes
 

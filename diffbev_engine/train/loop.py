@@ -19,11 +19,12 @@ from diffbev_engine.train.clock import StepClock
 from diffbev_engine.train.depth_watch import DepthWatch
 from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.meter import Meter
+from diffbev_engine.train.objective import loss_names
 from diffbev_engine.train.peers import Activity
 from diffbev_engine.train.recorder import Recorder, Scores
 from diffbev_engine.train.run_checkpoints import LEAVING_S, RunCheckpoints
 from diffbev_engine.train.signals import StopRequest
-from diffbev_engine.train.step import TrainingStep, loss_names
+from diffbev_engine.train.step import TrainingStep
 from diffbev_engine.train.workers import WorkerWatch, dead_worker, is_dead_worker
 
 Evaluate = Callable[[BEVModel, Callable[[int], None], Callable[[float], None]], Scores]
@@ -157,8 +158,8 @@ class TrainingLoop:
         if self._recorder:
             self._recorder.iterated(self.progress.iteration, self._clock.usual_s())
         if self._due(self._settings.log_config.interval):
-            lr = self._step.optimizer.param_groups[0]["lr"]
-            self._meter.publish(self.progress.iteration, {"lr": lr, **self._clock.read(), **_memory(device)})
+            read = {"lr": self._step.learning_rate, **self._clock.read(), **_memory(device)}
+            self._meter.publish(self.progress.iteration, read)
             gc.collect(1)
 
     def _draw(self, batches: Iterator[Batch]) -> tuple[list[Batch], DiffBEVError | None]:

@@ -3,11 +3,11 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from diffbev_engine.train.settings import LrSettings, OptimizerSettings
 
-_CONFIGURED = ("weight_decay", "betas")
+_CONFIGURED = ("weight_decay", "betas", "lr", "fused", "capturable")
 _NORMS = (nn.LayerNorm, nn.GroupNorm, nn.modules.batchnorm._NormBase)
 _POSITION_TABLES = ("relative_position_bias_table", "pos_embed", "absolute_pos_embed")
 
@@ -30,28 +30,47 @@ def decay_groups(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Paramete
 
 
 def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> torch.optim.AdamW:
-    """AdamW over both groups; one fused kernel a step on a GPU."""
+    """AdamW over both groups.
+
+    On a GPU with one fused kernel a step, which reads the learning rate from the device, so that it can
+    be captured as a CUDA graph.
+    """
     decayed, spared = decay_groups(model)
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": spared, "weight_decay": 0.0},
     ]
-    on_gpu = next(model.parameters()).is_cuda
-    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=on_gpu)
+    device = next(model.parameters()).device
+    if device.type != "cuda":
+        return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, fused=False)
+    lr = torch.tensor(settings.lr, device=device)
+    return torch.optim.AdamW(groups, lr=lr, betas=settings.betas, fused=True, capturable=True)
+
+
+def optimizer_state(optimizer: torch.optim.Optimizer, lr: float) -> dict[str, Any]:
+    """The state for a checkpoint, with the learning rate as a number on every device."""
+    state = optimizer.state_dict()
+    return {**state, "param_groups": [{**group, "lr": lr} for group in state["param_groups"]]}
 
 
 def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Continue from ``state`` with the decay and momentum of the settings, not with those that it holds."""
+    """Continue from ``state`` with the options of this start and device, not with those that it holds."""
     configured = [{name: group[name] for name in _CONFIGURED} for group in optimizer.param_groups]
-    optimizer.load_state_dict(state)
-    for group, settings in zip(optimizer.param_groups, configured, strict=True):
-        group.update(settings)
+    saved = state["param_groups"]
+    # Torch looks at the options of the state, too: they decide where it keeps the number of steps.
+    options = [{**group, **own} for group, own in zip(saved, configured, strict=True)]
+    optimizer.load_state_dict({**state, "param_groups": options})
+    for group, own in zip(optimizer.param_groups, configured, strict=True):
+        group.update(own)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
     """Give every group the learning rate of this step."""
     for group in optimizer.param_groups:
-        group["lr"] = lr
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(lr)
+        else:
+            group["lr"] = lr
 
 
 def learning_rate(iteration: int, base_lr: float, max_iters: int, settings: LrSettings) -> float:

@@ -16,6 +16,7 @@ from diffbev_engine.findings.memory.remedies import ALLOCATOR_VARIABLES
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.loop import TrainingLoop
+from diffbev_engine.train.objective import Objective
 from diffbev_engine.train.recorder import logger
 from diffbev_engine.train.step import TrainingStep
 
@@ -57,7 +58,7 @@ def phase_of(error: BaseException) -> str:
     """Where in training ``error`` was raised; ``unknown`` outside of the phases."""
     phases: dict[types.CodeType, str] = {
         TrainingStep._apply_gradients.__code__: "optimizer",
-        TrainingStep._losses.__code__: "forward",
+        Objective.losses.__code__: "forward",
         torch.Tensor.backward.__code__: "backward",
         Batch.to.__code__: "transfer",
         TrainingLoop._evaluate_if_due.__code__: "evaluation",

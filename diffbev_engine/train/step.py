@@ -1,8 +1,6 @@
-"""One training step: batch to losses, gradients and new weights, without waiting for the device.
+"""One training step: batch to losses, gradients and new weights, without waiting for the device."""
 
-Dimension letters: B batch, H W image rows and columns, Z X BEV rows and columns.
-"""
-
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -14,73 +12,45 @@ from torch import Tensor, nn
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.models.depth import depth_loss, depth_target
-from diffbev_engine.models.draws import Draws
-from diffbev_engine.models.layout import LayoutDiffusion, with_layout
-from diffbev_engine.models.losses import SegmentationLoss
-from diffbev_engine.models.model import BEVModel, ModelOutput
-from diffbev_engine.models.photometric import distort, draw_distortion, normalise
-from diffbev_engine.models.seeding import seeded_generator
-from diffbev_engine.models.settings import ModelSettings
+from diffbev_engine.models.model import BEVModel
 from diffbev_engine.train.checkpoint import Checkpoint, load_weights
 from diffbev_engine.train.distributed import Processes
+from diffbev_engine.train.objective import Inputs, Objective, loss_names
 from diffbev_engine.train.optimizer import (
     build_optimizer,
     learning_rate,
     load_optimizer_state,
+    optimizer_state,
     set_learning_rate,
 )
 from diffbev_engine.train.restore_point import RestorePoint
-
-AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
-_DIFFUSION_STREAM = 1  # apart from the numbers of the photometric distortion
-
-
-def loss_terms(settings: ModelSettings) -> dict[str, float]:
-    """The terms of the loss and their weights."""
-    terms = {"Lwce": 1.0}
-    if settings.depth_loss:
-        terms["Ldepth"] = settings.depth_loss.weight
-    if settings.diffusion:
-        terms["Ldiff"] = settings.diffusion.weight
-    return terms
-
-
-def loss_names(settings: ModelSettings) -> tuple[str, ...]:
-    """What a training step returns: the terms, unweighted, then their weighted sum."""
-    return (*loss_terms(settings), "loss")
-
-
-def loss_composition(settings: ModelSettings) -> str:
-    """Such as ``loss = Lwce + 10·Ldepth + 1·Ldiff``."""
-    terms = [
-        name if name == "Lwce" else f"{weight:g}·{name}" for name, weight in loss_terms(settings).items()
-    ]
-    return f"loss = {' + '.join(terms)}"
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """The arithmetic of the network under ``precision``."""
-    return torch.autocast(device.type, AUTOCAST_DTYPES[precision], enabled=precision != "fp32")
+from diffbev_engine.train.step_graph import GraphedStep
 
 
 class TrainingStep:
-    """Model, optimizer and loss scaler, advanced one iteration at a time."""
+    """Model, optimizer and loss scaler, advanced one iteration at a time.
+
+    Attributes:
+        learning_rate: Of the last step.
+    """
 
     def __init__(self, model: BEVModel, settings: Settings, processes: Processes) -> None:
         """Take the bare model, of measured priors; with several processes gradients are averaged by DDP."""
         self.model = model
         self._settings = settings
-        self._processes = processes
+        self._device = processes.device
         self._average: ModelEmaV3 | None = None
         if settings.ema:
             # Of batch norm's running averages too: they belong to the averaged weights.
             self._average = ModelEmaV3(model, settings.ema.decay, use_warmup=True)
         self._parallel = model if processes.control is None else nn.parallel.DistributedDataParallel(model)
-        self._segmentation_loss = SegmentationLoss(settings.model.loss).to(processes.device)
+        self.objective = Objective(model, settings, processes, self._parallel)
+        self._names = loss_names(settings.model)
+        self.learning_rate = settings.optimizer.lr
         self.optimizer = build_optimizer(model, settings.optimizer)
-        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=settings.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(self._device.type, enabled=settings.precision == "fp16")
         self.restore_point = RestorePoint(model, processes.device)
+        self.graphs = GraphedStep(self._backward, self._apply_gradients, self._drop_gradients)
 
     @property
     def evaluated_model(self) -> BEVModel:
@@ -102,23 +72,28 @@ class TrainingStep:
         """
         settings = self._settings
         base_lr, max_iters = settings.optimizer.lr, settings.runner.max_iters
-        set_learning_rate(self.optimizer, learning_rate(iteration, base_lr, max_iters, settings.lr_config))
-        sums: dict[str, Tensor] = {}
+        self.learning_rate = learning_rate(iteration, base_lr, max_iters, settings.lr_config)
+        set_learning_rate(self.optimizer, self.learning_rate)
+        passes = [
+            self.objective.inputs(batch, iteration * len(batches) + number)
+            for number, batch in enumerate(batches)
+        ]
         self.restore_point.began()
-        for number, batch in enumerate(batches):
-            last = number == len(batches) - 1
+        self.graphs.begin(passes)
+        sums: Tensor | None = None
+        for number, inputs in enumerate(passes):
+            last = number == len(passes) - 1
             with nullcontext() if last else self._without_reduction():
-                losses = self._losses(batch, iteration * len(batches) + number)
-                if last:
-                    self.restore_point.went_forward()
-                self.scaler.scale(losses["loss"] / len(batches)).backward()
-            for name, value in losses.items():
-                sums[name] = sums.get(name, 0) + value.detach() / len(batches)
+                losses = self.graphs.backward(
+                    inputs, number, self.restore_point.went_forward if last else _nothing
+                )
+            sums = losses / len(passes) if sums is None else sums + losses / len(passes)
+        assert sums is not None, "a step has a batch"
         with self.restore_point.updating(iteration + 1):
-            norm = self._apply_gradients()
+            norm = self.graphs.update()
             if self._average is not None:
                 self._average.update(self.model, iteration + 1)
-            return sums, norm
+            return dict(zip(self._names, sums.unbind(), strict=True)), norm
 
     def _without_reduction(self) -> AbstractContextManager[None]:
         """Keep gradients local: only the last backward of an iteration averages them."""
@@ -126,43 +101,13 @@ class TrainingStep:
             return self._parallel.no_sync()
         return nullcontext()
 
-    def _losses(self, batch: Batch, draw: int) -> dict[str, Tensor]:
-        settings, device = self._settings, self._processes.device
-        images = batch.images  # B x 3 x H x W
-        if settings.data.photometric:
-            generator = seeded_generator("cpu", settings.seed, draw, self._processes.shard.rank)
-            images = distort(images, draw_distortion(len(images), generator))
-        images = normalise(images, self.model.pixel_mean, self.model.pixel_std)
-        with autocast(device, settings.precision):
-            output: ModelOutput = self._parallel(
-                images, batch.intrinsics, self._draws(batch, draw), batch.depth
-            )
-        valid = batch.valid(settings.data.mask)
-        losses = {"Lwce": self._segmentation_loss(output.logits, batch.classes(), valid, batch.known)}
-        if settings.model.depth_loss:
-            losses["Ldepth"] = self._depth_loss(output.depth_logits, batch)
-        if output.noise_error is not None:
-            losses["Ldiff"] = output.noise_error
-        weights = loss_terms(settings.model)
-        return losses | {"loss": torch.stack([weights[name] * term for name, term in losses.items()]).sum()}
-
-    def _draws(self, batch: Batch, draw: int) -> Draws | None:
-        """Noise of the diffusion: a pure function of seed, draw and process, made on the device."""
-        if self.model.diffusion is None:
-            return None
-        key = (self._settings.seed, draw, self._processes.shard.rank, _DIFFUSION_STREAM)
-        generator = seeded_generator(self._processes.device, *key)
-        draws = self.model.diffusion.training_draws(len(batch.tokens), generator)
-        if not isinstance(self.model.diffusion, LayoutDiffusion):
-            return draws
-        return with_layout(draws, batch.classes(), batch.valid(self._settings.data.mask), batch.known)
-
-    def _depth_loss(self, depth_logits: Tensor, batch: Batch) -> Tensor:
-        assert self._settings.model.depth_loss is not None
-        assert batch.depth is not None, "settings with a depth loss load depth"
-        lift, stride = self.model.lift, self.model.backbone.stride
-        target = depth_target(batch.depth, lift.depths, lift.feature_size, stride)
-        return depth_loss(depth_logits, target, self._settings.model.depth_loss.form)
+    def _backward(self, inputs: Inputs, went_forward: Callable[[], None]) -> Tensor:
+        """Add the gradients of one pass; returns its losses in the order of their names."""
+        losses = self.objective.losses(inputs)
+        went_forward()
+        passes = self._settings.optimizer_config.cumulative_iters
+        self.scaler.scale(losses["loss"] / passes).backward()
+        return torch.stack([losses[name].detach() for name in self._names])
 
     def _apply_gradients(self) -> Tensor:
         clip = self._settings.optimizer_config.grad_clip
@@ -172,6 +117,14 @@ class TrainingStep:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
+
+    def _drop_gradients(self) -> None:
+        """Forget the gradients so far, as at the beginning of a step."""
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.scaler.is_enabled():  # which remembers how far it had come
+            state = self.scaler.state_dict()
+            self.scaler = torch.amp.GradScaler(self._device.type)
+            self.scaler.load_state_dict(state)
 
     def load_state(self, checkpoint: Checkpoint, origin: Path) -> None:
         """Continue weights, their average, optimizer and loss scaler; the settings of this start apply.
@@ -196,7 +149,11 @@ class TrainingStep:
         """Weights and optimizer state, for a checkpoint."""
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": optimizer_state(self.optimizer, self.learning_rate),
             "scaler": self.scaler.state_dict(),
             "ema": {} if self._average is None else self._average.module.state_dict(),
         }
+
+
+def _nothing() -> None:
+    """For a pass after which nothing is noted."""

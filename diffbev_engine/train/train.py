@@ -30,17 +30,19 @@ from diffbev_engine.runs.status import RunState, record_end_for
 from diffbev_engine.runs.trackers.feed import start_feeding
 from diffbev_engine.runs.watch import start_watching
 from diffbev_engine.train import random_state
+from diffbev_engine.train.compiling import accelerate
 from diffbev_engine.train.distributed import Processes, device_name, join_processes, taking_part
 from diffbev_engine.train.failure import as_failure, is_known, record_failed_start, state_after
 from diffbev_engine.train.job import TrainingJob
 from diffbev_engine.train.loop import Evaluate, TrainingLoop
+from diffbev_engine.train.objective import loss_composition
 from diffbev_engine.train.opening import open_run, sweep_remnants
 from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory, leave_oom_report
 from diffbev_engine.train.recorder import Recorder, RunLog, logger
 from diffbev_engine.train.requeue import requeue
 from diffbev_engine.train.resume import Start, find_start
 from diffbev_engine.train.signals import StopRequest, before_training, stop_on_signals
-from diffbev_engine.train.step import TrainingStep, loss_composition
+from diffbev_engine.train.step import TrainingStep
 
 MakeEvaluate = Callable[[Settings, Processes], Evaluate]
 
@@ -183,14 +185,9 @@ def build_step(settings: Settings, processes: Processes, *, resuming: bool) -> T
     network = settings.model.without_pretrained() if resuming else settings.model
     model = build_model(network, settings.data.image_size).to(processes.device)
     random_state.seed_everything(settings.seed, processes.shard.rank)
-    if settings.compile == "all":
-        model.backbone.unfuse_attention()
-        model.compile()
-    elif settings.compile == "head":
-        model.head.compile()
-        if model.diffusion is not None:
-            model.diffusion.unet.compile()
-    return TrainingStep(model, settings, processes)
+    step = TrainingStep(model, settings, processes)
+    accelerate(step, settings, processes)
+    return step
 
 
 def _batches(

@@ -85,7 +85,7 @@ def test_main_preset_is_the_published_recipe() -> None:
         "log_config": {"interval": 50, "hooks": []},
         "dist_params": {"timeout": 60.0},
         "precision": "bf16",
-        "compile": "off",
+        "compile": "auto",
         "seed": 0,
         "deterministic": False,
     }

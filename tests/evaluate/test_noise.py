@@ -12,13 +12,8 @@ from diffbev_engine.core.errors import UsageError
 from diffbev_engine.dataset.order import ALONE, Shard
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.dataset.sample import collate, load_sample
-from diffbev_engine.evaluate.run import (
-    evaluate_checkpoint,
-    evaluate_model,
-    evaluation_in_training,
-    network,
-    predictor,
-)
+from diffbev_engine.evaluate.network import network, predictor
+from diffbev_engine.evaluate.run import evaluate_checkpoint, evaluate_model, evaluation_in_training
 from diffbev_engine.train.distributed import Processes
 from tests.tiny import trained
 

@@ -8,7 +8,6 @@ import pytest
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.findings import machine
 from diffbev_engine.findings.compiler import missing_for_compile, missing_libcuda
-from diffbev_engine.findings.finding import Severity
 from diffbev_engine.findings.plan import Plan
 
 
@@ -77,15 +76,37 @@ def test_libcuda_is_found_beside_the_linker_cache(tmp_path):
     assert missing_libcuda({"LD_LIBRARY_PATH": f"/nowhere:{tmp_path}"}) is None
 
 
-@pytest.mark.parametrize(("value", "found"), [("off", "ok"), ("head", "error"), ("all", "error")])
-def test_preflight_refuses_compile_without_a_compiler(tools, monkeypatch, value, found):
-    settings = load_settings("baseline/lss_swin_nuscenes", (f"compile={value}",))
-    monkeypatch.setattr(machine, "torch_can_use_cuda", lambda: (False, ""))
-    monkeypatch.setitem(os.environ, "PATH", str(tools / "bin"))
-    monkeypatch.delenv("CXX", raising=False)
-    findings = list(machine.compiler(Plan(settings, "c.py", Path("run"))))
-    assert [each.severity.value for each in findings] == [found]
+@pytest.mark.parametrize(
+    ("value", "iterations", "found"),
+    [("off", 200_000, "ok"), ("head", 100, "error"), ("all", 100, "error"), ("auto", 200_000, "ok")],
+)
+@pytest.mark.usefixtures("no_compiler")
+def test_preflight_refuses_compile_without_a_compiler(monkeypatch, value, iterations, found):
+    finding = _preflight(monkeypatch, value, iterations, on_gpu=False)
+    assert finding.severity.value == found
     if found == "error":
-        assert findings[0].where == f"compile={value}"
-        assert findings[0].remedies[-1].overrides == ("compile=off",)
-        assert findings[0].severity is Severity.ERROR
+        assert finding.where == f"compile={value}"
+        assert finding.remedies[-1].overrides == ("compile=off",)
+
+
+@pytest.mark.parametrize(("iterations", "found"), [(200_000, "warning"), (100, "ok")])
+@pytest.mark.usefixtures("no_compiler")
+def test_auto_trains_uncompiled_without_one_and_short_trainings_need_none(monkeypatch, iterations, found):
+    finding = _preflight(monkeypatch, "auto", iterations, on_gpu=True)
+    assert finding.severity.value == found
+    assert ("runs uncompiled" in finding.title.en) == (found == "warning")
+
+
+@pytest.fixture
+def no_compiler(tools, monkeypatch):
+    monkeypatch.setitem(os.environ, "PATH", str(tools / "bin"))
+    for variable in ("CC", "CXX"):
+        monkeypatch.delenv(variable, raising=False)
+
+
+def _preflight(monkeypatch, choice, iterations, *, on_gpu):
+    overrides = (f"compile={choice}", f"runner.max_iters={iterations}")
+    settings = load_settings("baseline/lss_swin_nuscenes", overrides)
+    monkeypatch.setattr(machine, "torch_can_use_cuda", lambda: (on_gpu, ""))
+    [finding] = machine.compiler(Plan(settings, "c.py", Path("run")))
+    return finding

@@ -44,6 +44,7 @@ ADDED: dict[str, frozenset[str]] = {
         {
             *("target", "process", "aligned", "calibrated", "self_condition", "amplitude", "condition_skips"),
             *("compress", "oracle", "ema", "dist_params", "cameras", "hooks"),
+            "compile",  # another default, which does nothing on a CPU
         }
     ),
 }

@@ -12,7 +12,8 @@ import diffbev_engine
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.dataset.sample import collate, load_sample
-from diffbev_engine.evaluate.run import predictor, trained_model
+from diffbev_engine.evaluate.network import predictor
+from diffbev_engine.evaluate.run import trained_model
 from diffbev_engine.predict.frames import frames_of, list_files
 from tests.tiny import save_weights, trained
 

@@ -10,7 +10,7 @@ from diffbev_engine.config.load import dump_config, load_settings
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.evaluate.run import evaluation_in_training
 from diffbev_engine.models.settings import DepthLossSettings, DiffusionSettings, FusionSettings
-from diffbev_engine.train.step import loss_composition, loss_names
+from diffbev_engine.train.objective import loss_composition, loss_names
 from diffbev_engine.train.train import TrainingJob, train
 from tests.processes import engine
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from diffbev_engine.core.classes import CLASS_PRIORS, CLASSES, NUM_CLASSES
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.evaluate.counts import THRESHOLD, CountStream
-from diffbev_engine.evaluate.evaluate import Predict
+from diffbev_engine.evaluate.network import Predict
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.result import MaskResult
 from diffbev_engine.findings.prediction.transforms import AXIS_CHANGES, IDENTITY

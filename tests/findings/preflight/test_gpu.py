@@ -217,7 +217,7 @@ def test_the_kernels_of_torch_are_held_against_the_gpu(capability, known, levels
 
 def test_a_measured_curve_counts_more_than_the_estimate(plan):
     curve = MemoryCurve(
-        *("tiny.py", "GPU", "gpu", "fp32", "off", (64, 96), 8000.0, 8000.0, 2, 8, ()),
+        *("tiny.py", "GPU", "gpu", "fp32", "auto", (64, 96), 8000.0, 8000.0, 2, 8, ()),
         line=MemoryLine(1000, 500, 1.0, 0.0),
         predicted=12,
         largest=8,

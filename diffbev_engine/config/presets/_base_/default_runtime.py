@@ -7,8 +7,13 @@ dist_params = dict(timeout=60.0)
 # 混合精度：'bf16'、'fp16' 或 'fp32'（CPU 与较旧的 GPU 使用 'fp32'）
 # Mixed precision: 'bf16', 'fp16' or 'fp32' ('fp32' for CPUs and older GPUs)
 precision = "bf16"
-# torch.compile：'off'、'head' 或 'all' / which parts are compiled: 'off', 'head' or 'all'
-compile = "off"
+# 'auto'：在 GPU 上编译网络各模块，并以 CUDA graph 重放训练步
+# 'off'：都不用
+# 'head'、'all'：只用 torch.compile 编译解码头或整个网络
+# 'auto': on a GPU, blocks of the network are compiled and the step is replayed as a CUDA graph
+# 'off': neither
+# 'head', 'all': torch.compile alone, for the head or the whole network
+compile = "auto"
 # 随机种子 / random seed
 seed = 0
 # True：只使用确定性算子，较慢但逐位一致 / True: deterministic kernels only, slower but bit-identical

@@ -1,0 +1,126 @@
+"""The training step as CUDA graphs: at small batches launching its thousands of kernels takes longest.
+
+The first steps run plainly: kernels are compiled and tuned, and the optimizer makes its state.  Then what
+the GPU does in a backward pass and in an update is recorded once and replayed ever after, on memory of its
+own.  A graph replays the kernels that were recorded, so the numbers are those of the plain step.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from diffbev_engine.models.cuda_graph import CapturedCall, new_pool
+from diffbev_engine.train.objective import Inputs
+from diffbev_engine.train.recorder import logger
+
+PLAIN_STEPS = 3
+"""Steps before a capture: the first makes the optimizer's state, compiled parts settle in the second."""
+
+Backward = Callable[[Inputs, Callable[[], None]], Tensor]
+"""Adds the gradients of one pass; calls back between forward and backward; returns the losses."""
+
+
+class GraphedStep:
+    """Calls the two halves of a step: plainly, or replayed once they are captured.
+
+    Args:
+        backward: One backward pass.
+        update: Applies the gradients; returns their norm.
+        drop: Forgets the gradients of an unfinished step.
+
+    Attributes:
+        wanted: Whether to capture steps, of one backward pass each; off until someone sets it.
+        may_retry: Asked about an error of a first backward pass: whether to try it again.
+    """
+
+    def __init__(self, backward: Backward, update: Callable[[], Tensor], drop: Callable[[], None]) -> None:
+        self._backward = backward
+        self._update = update
+        self._drop = drop
+        self.wanted = False
+        self.may_retry: Callable[[Exception], bool] = _never
+        self._steps = 0
+        self._graphs: _Graphs | None = None
+        self._replays = False
+        """In this step."""
+
+    @property
+    def captured(self) -> bool:
+        """Whether steps are replayed."""
+        return self._graphs is not None
+
+    def begin(self, passes: list[Inputs]) -> None:
+        """A step begins: capture it if it is time to."""
+        if self.wanted and self._graphs is None and self._steps >= PLAIN_STEPS:
+            self._capture(passes)
+        self._steps += 1
+        self._replays = self._graphs is not None and all(map(self._graphs.takes, passes))
+
+    def backward(self, inputs: Inputs, number: int, went_forward: Callable[[], None]) -> Tensor:
+        """Backward pass ``number`` of the step."""
+        if not self._replays:
+            return self._plain(inputs, number, went_forward)
+        assert self._graphs is not None
+        losses = self._graphs.backward(inputs)
+        went_forward()
+        return losses
+
+    def update(self) -> Tensor:
+        """Apply the gradients; returns their norm."""
+        if not self._replays:
+            return self._update()
+        assert self._graphs is not None
+        return self._graphs.update()
+
+    def _plain(self, inputs: Inputs, number: int, went_forward: Callable[[], None]) -> Tensor:
+        try:
+            return self._backward(inputs, went_forward)
+        except Exception as error:
+            if number or self._steps > PLAIN_STEPS or not self.may_retry(error):
+                raise
+        self._drop()
+        return self._backward(inputs, went_forward)
+
+    def _capture(self, passes: list[Inputs]) -> None:
+        try:
+            self._graphs = _Graphs(self._backward, self._update, passes[0])
+            logger.info("the training step is replayed as a CUDA graph from here on")
+        except Exception as error:  # whatever a driver or a library objects to, the plain step remains
+            self.wanted = False
+            self._drop()
+            torch.cuda.empty_cache()
+            reason = str(error).strip().splitlines() or [type(error).__name__]
+            logger.warning(f"the training step runs without a CUDA graph: {reason[0]}")
+
+
+class _Graphs:
+    """A step of one backward pass, captured for one shape of inputs."""
+
+    def __init__(self, backward: Backward, update: Callable[[], Tensor], example: Inputs) -> None:
+        pool = new_pool()
+        self._inputs = example.clone()
+        self._backward = CapturedCall(lambda: backward(self._inputs, _nothing), pool)
+        self._update = CapturedCall(update, pool)
+
+    def takes(self, inputs: Inputs) -> bool:
+        """Whether ``inputs`` have the shape that was captured."""
+        own, others = list(self._inputs.tensors()), list(inputs.tensors())
+        return len(own) == len(others) and all(a.shape == b.shape for a, b in zip(own, others, strict=True))
+
+    def backward(self, inputs: Inputs) -> Tensor:
+        for own, new in zip(self._inputs.tensors(), inputs.tensors(), strict=True):
+            own.copy_(new, non_blocking=True)
+        return self._backward.replay().clone()
+
+    def update(self) -> Tensor:
+        return self._update.replay().clone()
+
+
+def _nothing() -> None:
+    """Between forward and backward nothing can be noted in a graph."""
+
+
+def _never(_error: Exception) -> bool:
+    """An error of a first step is one like any other."""
+    return False
