@@ -46,3 +46,9 @@ class InterruptedTraining(DiffBEVError):
     """Stopped by a signal after a resumable checkpoint was written."""
 
     exit_code = ExitCode.INTERRUPTED
+
+
+def first_line(error: BaseException) -> str:
+    """What ``error`` says first, where more would tell users nothing; its name if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.errors import first_line
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.models.cuda_graph import CapturedCall, new_pool
 from diffbev_engine.models.draws import Draws
@@ -142,5 +143,4 @@ class _Replayed:
             self._captured[key] = own, CapturedCall(lambda: self._forward(own), self._pool)
         except Exception as error:  # whatever a driver or a library objects to, the plain way remains
             self._works = False
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            logger.warning(f"batches are computed without a CUDA graph: {first}")
+            logger.warning(f"batches are computed without a CUDA graph: {first_line(error)}")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from diffbev_engine import __version__
-from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.errors import DiffBEVError, UsageError, first_line
 from diffbev_engine.core.extras import require
 from diffbev_engine.core.files import write_bytes
 from diffbev_engine.dataset.sample import network_intrinsics
@@ -103,8 +103,7 @@ def export_model(
     except DiffBEVError:
         raise
     except Exception as error:  # whatever an exporter meets in a backbone that nobody tried
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise DiffBEVError(f"this network cannot be exported as {kind}: {reason[:300]}") from error
+        raise DiffBEVError(f"this network cannot be exported as {kind}: {first_line(error)[:300]}") from error
     difference, flipped, decisions = _compare(expected, found)
     if not (difference <= TOLERANCE and flipped <= max(1, FLIPPED_TOLERANCE * decisions)):
         raise DiffBEVError(

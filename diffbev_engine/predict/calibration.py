@@ -7,7 +7,7 @@ from typing import Any, cast
 import numpy as np
 import yaml
 
-from diffbev_engine.core.errors import DiffBEVError, UsageError
+from diffbev_engine.core.errors import DiffBEVError, UsageError, first_line
 from diffbev_engine.core.plain_text import plain
 from diffbev_engine.core.regular_file import read_bounded
 from diffbev_engine.dataset.records import RecordMaker
@@ -136,8 +136,7 @@ def _mapping(text: str) -> Mapping[str, Any]:
             if isinstance(document, dict):
                 return document
     except (yaml.YAMLError, RecursionError, TypeError, OverflowError, AttributeError) as error:
-        reason = str(error).splitlines() or [type(error).__name__]
-        raise ValueError(f"it is neither YAML nor a cameras.txt of COLMAP ({reason[0]})") from error
+        raise ValueError(f"it is neither YAML nor a cameras.txt of COLMAP ({first_line(error)})") from error
     raise ValueError("it is neither YAML nor a cameras.txt of COLMAP")
 
 

@@ -13,6 +13,7 @@ from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
 from torch import nn
 
 from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.errors import first_line
 from diffbev_engine.findings.catalogue import says
 from diffbev_engine.findings.compiler import compiles, missing_for_compile, missing_libcuda
 from diffbev_engine.models.attention import CrossAttention, SelfAttention
@@ -114,6 +115,5 @@ def _continues_uncompiled(error: Exception) -> bool:
     if not (origin == "triton" or of_torch or says("compiler", f"{type(error).__name__}: {error}")):
         return False
     torch.compiler.set_stance("force_eager")
-    first = (str(error).strip().splitlines() or [""])[0]
-    logger.warning(f"compile=auto: training runs uncompiled, since compiling failed: {first}")
+    logger.warning(f"compile=auto: training runs uncompiled, since compiling failed: {first_line(error)}")
     return True

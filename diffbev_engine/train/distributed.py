@@ -11,7 +11,7 @@ from datetime import timedelta
 import torch
 from torch import distributed
 
-from diffbev_engine.core.errors import DiffBEVError, OutOfGPUMemoryError, UsageError
+from diffbev_engine.core.errors import DiffBEVError, OutOfGPUMemoryError, UsageError, first_line
 from diffbev_engine.core.gpu.select import VISIBLE, no_such_gpu
 from diffbev_engine.dataset.order import Shard
 from diffbev_engine.findings.catalogue import Strength, says
@@ -147,8 +147,8 @@ def _occupy(device: torch.device) -> None:
         torch.cuda.set_device(device)
     except RuntimeError as error:
         failure = OutOfGPUMemoryError if says("gpu-memory", str(error)) else DiffBEVError
-        words = str(error).splitlines()[0]
-        raise failure(f"cannot use GPU {device.index}: {words}. See `diffbev-engine preflight`.") from error
+        said = first_line(error)
+        raise failure(f"cannot use GPU {device.index}: {said}. See `diffbev-engine preflight`.") from error
 
 
 def device_name(device: torch.device) -> str:

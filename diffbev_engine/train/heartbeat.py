@@ -21,7 +21,7 @@ from statistics import median
 
 from torch import distributed
 
-from diffbev_engine.core.errors import DiffBEVError, ExitCode
+from diffbev_engine.core.errors import DiffBEVError, ExitCode, first_line
 from diffbev_engine.core.state_file import convert
 from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.process_signals import kill_tree
@@ -112,7 +112,7 @@ class Heartbeat:
         deadline = time.monotonic() + 5 * self._interval_s
         while self.loss is None and time.monotonic() < deadline:
             time.sleep(self._interval_s / 10)
-        loss = self._lose(Loss(None, f"The connection to another process broke: {_first_line(error)}."))
+        loss = self._lose(Loss(None, f"The connection to another process broke: {first_line(error)}."))
         self._claim_or_stop()
         return LostProcessError(loss)
 
@@ -187,7 +187,7 @@ class Heartbeat:
         """Reach the store again; without it, nobody can tell what became of the others."""
         if time.monotonic() - self._reached_store > self._limit_s / 4 and self._left_at is None:
             gone = "torchrun, or the process that connects the others, no longer exists"
-            self._lose(Loss(None, f"{gone}: {_first_line(error)}."))
+            self._lose(Loss(None, f"{gone}: {first_line(error)}."))
         with suppress(RuntimeError, OSError, ValueError):
             self._store = _connect(self._interval_s)
 
@@ -287,10 +287,6 @@ class Heartbeat:
         for child in multiprocessing.active_children():
             child.kill()
         os._exit(int(error.exit_code))
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _say(line: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from diffbev_engine.core.errors import first_line
 from diffbev_engine.models.cuda_graph import CapturedCall, new_pool
 from diffbev_engine.train.objective import Inputs
 from diffbev_engine.train.recorder import logger
@@ -90,8 +91,7 @@ class GraphedStep:
             self.wanted = False
             self._drop()
             torch.cuda.empty_cache()
-            reason = str(error).strip().splitlines() or [type(error).__name__]
-            logger.warning(f"the training step runs without a CUDA graph: {reason[0]}")
+            logger.warning(f"the training step runs without a CUDA graph: {first_line(error)}")
 
 
 class _Graphs:
