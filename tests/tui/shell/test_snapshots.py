@@ -96,7 +96,7 @@ async def _at_rest(app: DiffBEVApp, pilot, place: Path) -> str:
         await pilot.pause(0.03)
         busy = jobs_running() or (isinstance(app.pane, MonitorPane) and not answered(app.pane))
         idle = 0 if busy else idle + 1
-        if idle and idle % 6 == 0:
+        if idle and idle % 10 == 0:
             before, seen = seen, shown(app)
         assert time.monotonic() < end, seen
     return seen.replace(place.name, "w" * len(place.name))
