@@ -12,7 +12,7 @@ from diffbev_engine.core.extras import missing, pip_command
 from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.core.host_memory import HostMemory, host_memory
-from diffbev_engine.findings.compiler import OFF, compiles, missing_for_compile, missing_libcuda
+from diffbev_engine.findings.compiler import OFF, missing_for_compile, missing_libcuda, why_not_compiled
 from diffbev_engine.findings.finding import Finding, Remedy, error, ok, warning
 from diffbev_engine.findings.gpu import torch_can_use_cuda
 from diffbev_engine.findings.memory.estimate import WORKER_MIB
@@ -162,8 +162,8 @@ def compiler(plan: Plan) -> Iterator[Finding]:
     """The compiler that ``compile=`` calls."""
     choice = plan.settings.compile
     on_gpu, _ = torch_can_use_cuda()
-    if not compiles(plan.settings, plan.processes) or (choice == "auto" and not on_gpu):
-        yield ok("compiler", _why_not_compiled(plan, on_gpu=on_gpu))
+    if reason := why_not_compiled(plan.settings, plan.processes, on_gpu=on_gpu):
+        yield ok("compiler", Bilingual(f"不需要：{reason.zh}", f"not needed: {reason.en}"))
         return
     absent = missing_for_compile(on_gpu=on_gpu) or (missing_libcuda() if on_gpu else None)
     where = f"compile={choice}"
@@ -178,22 +178,6 @@ def compiler(plan: Plan) -> Iterator[Finding]:
         yield warning("compiler", slower, where, install)
         return
     yield replace(error("compiler", what, where, install), remedies=(install, OFF))
-
-
-def _why_not_compiled(plan: Plan, *, on_gpu: bool) -> Bilingual:
-    settings = plan.settings
-    if settings.compile == "off":
-        return Bilingual("不需要：compile=off", "not needed: compile=off")
-    if not on_gpu:
-        return Bilingual("不需要：没有 GPU 时不编译", "not needed: nothing is compiled without a GPU")
-    if settings.deterministic:
-        return Bilingual("不需要：deterministic=True 时不编译", "not needed: deterministic=True")
-    if plan.processes > 1:
-        return Bilingual("不需要：多进程时不编译", "not needed: several processes")
-    iterations = settings.runner.max_iters
-    return Bilingual(
-        f"不需要：{iterations} 次迭代太短，不值得编译", f"not needed: {iterations} iterations are too few"
-    )
 
 
 def trackers(plan: Plan) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from torch import nn
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import first_line
 from diffbev_engine.findings.catalogue import says
-from diffbev_engine.findings.compiler import compiles, missing_for_compile, missing_libcuda
+from diffbev_engine.findings.compiler import missing_for_compile, missing_libcuda, why_not_compiled
 from diffbev_engine.models.attention import CrossAttention, SelfAttention
 from diffbev_engine.models.condition import Condition
 from diffbev_engine.models.head import Bottleneck
@@ -60,7 +60,9 @@ def accelerate(step: TrainingStep, settings: Settings, processes: Processes) -> 
         if model.diffusion is not None:
             model.diffusion.unet.compile()
     elif choice == "auto" and processes.device.type == "cuda":
-        if compiles(settings, processes.shard.world_size):
+        if why := why_not_compiled(settings, processes.shard.world_size, on_gpu=True):
+            logger.info(f"compile=auto: training runs uncompiled ({why.en})")
+        else:
             _compile_where_possible(step)
         if reason := _why_not_captured(settings, processes):
             logger.info(f"compile=auto: no CUDA graph {reason}")
@@ -72,7 +74,7 @@ def _compile_where_possible(step: TrainingStep) -> None:
         logger.info(f"compile=auto: {absent[0].en}; training runs uncompiled")
         return
     compile_regions(step.model, step.objective)
-    logger.info("compile=auto: the first step compiles, for two minutes or so if it was not done before")
+    logger.info("compile=auto: the first step compiles, for two to three minutes if that was not done before")
     step.graphs.may_retry = _continues_uncompiled
 
 

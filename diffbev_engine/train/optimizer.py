@@ -57,11 +57,9 @@ def load_optimizer_state(optimizer: torch.optim.Optimizer, state: dict[str, Any]
     """Continue from ``state`` with the options of this start and device, not with those that it holds."""
     configured = [{name: group[name] for name in _CONFIGURED} for group in optimizer.param_groups]
     saved = state["param_groups"]
-    # Torch looks at the options of the state, too: they decide where it keeps the number of steps.
+    # In the state, for there they also decide where torch keeps the number of steps.
     options = [{**group, **own} for group, own in zip(saved, configured, strict=True)]
     optimizer.load_state_dict({**state, "param_groups": options})
-    for group, own in zip(optimizer.param_groups, configured, strict=True):
-        group.update(own)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:

@@ -24,7 +24,7 @@ from diffbev_engine.train.optimizer import (
     set_learning_rate,
 )
 from diffbev_engine.train.restore_point import RestorePoint
-from diffbev_engine.train.step_graph import GraphedStep
+from diffbev_engine.train.step_graph import GraphedStep, nothing
 
 
 class TrainingStep:
@@ -38,7 +38,6 @@ class TrainingStep:
         """Take the bare model, of measured priors; with several processes gradients are averaged by DDP."""
         self.model = model
         self._settings = settings
-        self._device = processes.device
         self._average: ModelEmaV3 | None = None
         if settings.ema:
             # Of batch norm's running averages too: they belong to the averaged weights.
@@ -48,9 +47,9 @@ class TrainingStep:
         self._names = loss_names(settings.model)
         self.learning_rate = settings.optimizer.lr
         self.optimizer = build_optimizer(model, settings.optimizer)
-        self.scaler = torch.amp.GradScaler(self._device.type, enabled=settings.precision == "fp16")
+        self.scaler = torch.amp.GradScaler(processes.device.type, enabled=settings.precision == "fp16")
         self.restore_point = RestorePoint(model, processes.device)
-        self.graphs = GraphedStep(self._backward, self._apply_gradients, self._drop_gradients)
+        self.graphs = GraphedStep(self._backward, self._apply_gradients, self.optimizer.zero_grad)
 
     @property
     def evaluated_model(self) -> BEVModel:
@@ -85,7 +84,7 @@ class TrainingStep:
             last = number == len(passes) - 1
             with nullcontext() if last else self._without_reduction():
                 losses = self.graphs.backward(
-                    inputs, number, self.restore_point.went_forward if last else _nothing
+                    inputs, number, self.restore_point.went_forward if last else nothing
                 )
             sums = losses / len(passes) if sums is None else sums + losses / len(passes)
         assert sums is not None, "a step has a batch"
@@ -118,14 +117,6 @@ class TrainingStep:
         self.optimizer.zero_grad(set_to_none=True)
         return norm
 
-    def _drop_gradients(self) -> None:
-        """Forget the gradients so far, as at the beginning of a step."""
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.scaler.is_enabled():  # which remembers how far it had come
-            state = self.scaler.state_dict()
-            self.scaler = torch.amp.GradScaler(self._device.type)
-            self.scaler.load_state_dict(state)
-
     def load_state(self, checkpoint: Checkpoint, origin: Path) -> None:
         """Continue weights, their average, optimizer and loss scaler; the settings of this start apply.
 
@@ -153,7 +144,3 @@ class TrainingStep:
             "scaler": self.scaler.state_dict(),
             "ema": {} if self._average is None else self._average.module.state_dict(),
         }
-
-
-def _nothing() -> None:
-    """For a pass after which nothing is noted."""

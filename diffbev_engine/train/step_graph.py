@@ -100,7 +100,7 @@ class _Graphs:
     def __init__(self, backward: Backward, update: Callable[[], Tensor], example: Inputs) -> None:
         pool = new_pool()
         self._inputs = example.clone()
-        self._backward = CapturedCall(lambda: backward(self._inputs, _nothing), pool)
+        self._backward = CapturedCall(lambda: backward(self._inputs, nothing), pool)
         self._update = CapturedCall(update, pool)
 
     def takes(self, inputs: Inputs) -> bool:
@@ -117,8 +117,8 @@ class _Graphs:
         return self._update.replay().clone()
 
 
-def _nothing() -> None:
-    """Between forward and backward nothing can be noted in a graph."""
+def nothing() -> None:
+    """For a pass that nobody notes: not the last of its step, or captured."""
 
 
 def _never(_error: Exception) -> bool:

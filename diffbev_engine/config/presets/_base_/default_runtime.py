@@ -7,10 +7,10 @@ dist_params = dict(timeout=60.0)
 # 混合精度：'bf16'、'fp16' 或 'fp32'（CPU 与较旧的 GPU 使用 'fp32'）
 # Mixed precision: 'bf16', 'fp16' or 'fp32' ('fp32' for CPUs and older GPUs)
 precision = "bf16"
-# 'auto'：在 GPU 上编译网络各模块，并以 CUDA graph 重放训练步
+# 'auto'：在 GPU 上以 CUDA graph 重放训练步；5,000 次迭代及以上的训练还会编译网络各模块
 # 'off'：都不用
 # 'head'、'all'：只用 torch.compile 编译解码头或整个网络
-# 'auto': on a GPU, blocks of the network are compiled and the step is replayed as a CUDA graph
+# 'auto': on a GPU the step is replayed as a CUDA graph; from 5,000 iterations on, blocks are compiled too
 # 'off': neither
 # 'head', 'all': torch.compile alone, for the head or the whole network
 compile = "auto"
