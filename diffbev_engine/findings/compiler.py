@@ -27,11 +27,10 @@ _TRIAL = "#include <Python.h>\n#include <stdint.h>\n"
 _TRIAL_S = 30.0
 
 
-def why_not_compiled(settings: Settings, processes: int, *, on_gpu: bool) -> Bilingual | None:
-    """Why a training by so many ``processes`` calls no compiler; ``None`` if it does.
+def why_not_compiled(settings: Settings, *, on_gpu: bool) -> Bilingual | None:
+    """Why a training calls no compiler; ``None`` if it does.
 
     Under ``auto`` not for kernels that must be the same in every run: the fastest are chosen by measuring.
-    Nor for several processes, for which this has not been measured.
     """
     if settings.compile != "auto":
         return same("compile=off") if settings.compile == "off" else None
@@ -39,8 +38,6 @@ def why_not_compiled(settings: Settings, processes: int, *, on_gpu: bool) -> Bil
         return Bilingual("没有 GPU 时不编译", "nothing is compiled without a GPU")
     if settings.deterministic:
         return same("deterministic=True")
-    if processes > 1:
-        return Bilingual("多进程时不编译", "several processes")
     iterations = settings.runner.max_iters
     if iterations < WORTH_COMPILING:
         return Bilingual(f"{iterations} 次迭代太短，不值得编译", f"{iterations} iterations are too few")

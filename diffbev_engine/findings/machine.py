@@ -162,7 +162,7 @@ def compiler(plan: Plan) -> Iterator[Finding]:
     """The compiler that ``compile=`` calls."""
     choice = plan.settings.compile
     on_gpu, _ = torch_can_use_cuda()
-    if reason := why_not_compiled(plan.settings, plan.processes, on_gpu=on_gpu):
+    if reason := why_not_compiled(plan.settings, on_gpu=on_gpu):
         yield ok("compiler", Bilingual(f"不需要：{reason.zh}", f"not needed: {reason.en}"))
         return
     absent = missing_for_compile(on_gpu=on_gpu) or (missing_libcuda() if on_gpu else None)

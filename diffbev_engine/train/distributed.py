@@ -73,6 +73,25 @@ class Processes:
         contents = [data[: int(length)] for data, length in zip(found, lengths, strict=True)]
         return [torch.load(io.BytesIO(each.numpy().tobytes()), weights_only=True) for each in contents]
 
+    def average(self, tensors: Sequence[torch.Tensor]) -> None:
+        """Replace ``tensors``, float32 on this device, by their mean over all processes.
+
+        All processes must call this together; a GPU does it when it comes here, nobody waits for it.
+
+        Raises:
+            LostProcessError: another process was lost.
+        """
+        if self.control is None:
+            return
+        mean = torch.cat([tensor.detach().flatten() for tensor in tensors]) / self.shard.world_size
+        if self.device.type == "cuda":
+            distributed.all_reduce(mean)
+        else:
+            self._wait(distributed.all_reduce(mean, async_op=True))
+        parts = mean.split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.detach().copy_(part.view_as(tensor))
+
     def _wait(self, work: distributed.Work | None) -> None:
         assert work is not None, "this process is in the group"
         if self.heartbeat:

@@ -8,7 +8,7 @@ Dimension letters: B batch, H W image rows and columns.
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -89,20 +89,16 @@ class Objective:
         model: The bare network.
         settings: Of the training.
         processes: Device and rank.
-        network: What is called in place of ``model``, such as its distributed wrapper.
 
     Attributes:
         prepare: Uint8 images (B, 3, H, W) to normalised ones; may be replaced by its compiled form.
         segmentation_loss, depth_loss: may be, too.
     """
 
-    def __init__(
-        self, model: BEVModel, settings: Settings, processes: Processes, network: Callable[..., Any]
-    ) -> None:
+    def __init__(self, model: BEVModel, settings: Settings, processes: Processes) -> None:
         self._model = model
         self._settings = settings
         self._processes = processes
-        self._network = network
         self._weights = loss_terms(settings.model)
         self.prepare: Callable[..., Tensor] = prepare
         self.segmentation_loss: Callable[..., Tensor] = SegmentationLoss(settings.model.loss).to(
@@ -137,7 +133,7 @@ class Objective:
         if draws is not None and isinstance(self._model.diffusion, LayoutDiffusion):
             draws = with_layout(draws, classes, valid, batch.known)
         with autocast(self._processes.device, settings.precision):
-            output: ModelOutput = self._network(images, batch.intrinsics, draws, batch.depth)
+            output: ModelOutput = self._model(images, batch.intrinsics, draws, batch.depth)
         losses = {"Lwce": self.segmentation_loss(output.logits, classes, valid, batch.known)}
         if settings.model.depth_loss:
             losses["Ldepth"] = self._depth_term(output.depth_logits, batch)

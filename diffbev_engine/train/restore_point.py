@@ -60,11 +60,7 @@ class RestorePoint:
     def __init__(self, model: nn.Module, device: torch.device) -> None:
         """Watch ``model``, which is on ``device``."""
         self._device = device
-        self._norms = {
-            name: module
-            for name, module in model.named_modules()
-            if isinstance(module, nn.modules.batchnorm._NormBase)
-        }
+        self._averages = running_averages(model)
         self._marks: deque[_Mark] = deque(maxlen=_BEHIND + 1)
         self._forward: torch.cuda.Event | bool = False
         self._taken: Snapshot | None = None
@@ -72,11 +68,7 @@ class RestorePoint:
 
     def mark(self, iteration: int) -> None:
         """Note that ``iteration`` is done, on a GPU as soon as it comes here."""
-        averages = {
-            f"{name}.{key}": buffer.clone()
-            for name, norm in self._norms.items()
-            for key, buffer in norm.named_buffers(recurse=False)
-        }
+        averages = {name: buffer.clone() for name, buffer in self._averages.items()}
         self._marks.append(_Mark(iteration, random_state.capture(), averages, self._event()))
 
     def began(self) -> None:
@@ -147,6 +139,16 @@ class RestorePoint:
         event = torch.cuda.Event(blocking=True)  # whoever waits for it leaves the core to the loader
         event.record()
         return event
+
+
+def running_averages(model: nn.Module) -> dict[str, Tensor]:
+    """The buffers of batch norms by name: what a forward pass changes."""
+    return {
+        f"{name}.{key}": buffer
+        for name, norm in model.named_modules()
+        if isinstance(norm, nn.modules.batchnorm._NormBase)
+        for key, buffer in norm.named_buffers(recurse=False)
+    }
 
 
 def copied_to_host(value: Any) -> Any:

@@ -1,7 +1,6 @@
 """One training step: batch to losses, gradients and new weights, without waiting for the device."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from diffbev_engine.train.optimizer import (
     optimizer_state,
     set_learning_rate,
 )
-from diffbev_engine.train.restore_point import RestorePoint
+from diffbev_engine.train.restore_point import RestorePoint, running_averages
 from diffbev_engine.train.step_graph import GraphedStep, nothing
 
 
@@ -35,21 +34,22 @@ class TrainingStep:
     """
 
     def __init__(self, model: BEVModel, settings: Settings, processes: Processes) -> None:
-        """Take the bare model, of measured priors; with several processes gradients are averaged by DDP."""
+        """Take the bare model, of measured priors, the same in all processes."""
         self.model = model
         self._settings = settings
         self._average: ModelEmaV3 | None = None
         if settings.ema:
             # Of batch norm's running averages too: they belong to the averaged weights.
             self._average = ModelEmaV3(model, settings.ema.decay, use_warmup=True)
-        self._parallel = model if processes.control is None else nn.parallel.DistributedDataParallel(model)
-        self.objective = Objective(model, settings, processes, self._parallel)
+        self._processes = processes
+        self.objective = Objective(model, settings, processes)
         self._names = loss_names(settings.model)
         self.learning_rate = settings.optimizer.lr
         self.optimizer = build_optimizer(model, settings.optimizer)
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=settings.precision == "fp16")
         self.restore_point = RestorePoint(model, processes.device)
-        self.graphs = GraphedStep(self._backward, self._apply_gradients, self.optimizer.zero_grad)
+        self._running_averages = [x for x in running_averages(model).values() if x.is_floating_point()]
+        self.graphs = GraphedStep(model, self._backward, self._apply_gradients, self._drop_gradients)
 
     @property
     def evaluated_model(self) -> BEVModel:
@@ -82,23 +82,16 @@ class TrainingStep:
         sums: Tensor | None = None
         for number, inputs in enumerate(passes):
             last = number == len(passes) - 1
-            with nullcontext() if last else self._without_reduction():
-                losses = self.graphs.backward(
-                    inputs, number, self.restore_point.went_forward if last else nothing
-                )
+            went_forward = self.restore_point.went_forward if last else nothing
+            losses = self.graphs.backward(inputs, number, went_forward)
             sums = losses / len(passes) if sums is None else sums + losses / len(passes)
         assert sums is not None, "a step has a batch"
+        self._processes.average([*self.graphs.gradients(), *self._running_averages])
         with self.restore_point.updating(iteration + 1):
             norm = self.graphs.update()
             if self._average is not None:
                 self._average.update(self.model, iteration + 1)
             return dict(zip(self._names, sums.unbind(), strict=True)), norm
-
-    def _without_reduction(self) -> AbstractContextManager[None]:
-        """Keep gradients local: only the last backward of an iteration averages them."""
-        if isinstance(self._parallel, nn.parallel.DistributedDataParallel):
-            return self._parallel.no_sync()
-        return nullcontext()
 
     def _backward(self, inputs: Inputs, went_forward: Callable[[], None]) -> Tensor:
         """Add the gradients of one pass; returns its losses in the order of their names."""
@@ -116,6 +109,13 @@ class TrainingStep:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
         return norm
+
+    def _drop_gradients(self) -> None:
+        """Forget an unfinished step; the loss scale stays, what the scaler knows of the step goes."""
+        self.optimizer.zero_grad(set_to_none=True)
+        scale = self.scaler.state_dict()
+        self.scaler = torch.amp.GradScaler(self._processes.device.type, enabled=self.scaler.is_enabled())
+        self.scaler.load_state_dict(scale)
 
     def load_state(self, checkpoint: Checkpoint, origin: Path) -> None:
         """Continue weights, their average, optimizer and loss scaler; the settings of this start apply.

@@ -8,7 +8,7 @@ own.  A graph replays the kernels that were recorded, so the numbers are those o
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from diffbev_engine.core.errors import first_line
 from diffbev_engine.models.cuda_graph import CapturedCall, new_pool
@@ -26,16 +26,20 @@ class GraphedStep:
     """Calls the two halves of a step: plainly, or replayed once they are captured.
 
     Args:
+        model: Whose gradients they are.
         backward: One backward pass.
         update: Applies the gradients; returns their norm.
         drop: Forgets the gradients of an unfinished step.
 
     Attributes:
-        wanted: Whether to capture steps, of one backward pass each; off until someone sets it.
+        wanted: Whether to capture steps; off until someone sets it.
         may_retry: Asked about an error of a first backward pass: whether to try it again.
     """
 
-    def __init__(self, backward: Backward, update: Callable[[], Tensor], drop: Callable[[], None]) -> None:
+    def __init__(
+        self, model: nn.Module, backward: Backward, update: Callable[[], Tensor], drop: Callable[[], None]
+    ) -> None:
+        self._model = model
         self._backward = backward
         self._update = update
         self._drop = drop
@@ -63,9 +67,16 @@ class GraphedStep:
         if not self._replays:
             return self._plain(inputs, number, went_forward)
         assert self._graphs is not None
-        losses = self._graphs.backward(inputs)
+        losses = self._graphs.backward(inputs, number)
         went_forward()
         return losses
+
+    def gradients(self) -> list[Tensor]:
+        """The gradients of this step, which may be changed in place."""
+        if not self._replays:
+            return _gradients(self._model)
+        assert self._graphs is not None
+        return self._graphs.gradients
 
     def update(self) -> Tensor:
         """Apply the gradients; returns their norm."""
@@ -85,7 +96,7 @@ class GraphedStep:
 
     def _capture(self, passes: list[Inputs]) -> None:
         try:
-            self._graphs = _Graphs(self._backward, self._update, passes[0])
+            self._graphs = _Graphs(self._model, self._backward, self._update, passes)
             logger.info("the training step is replayed as a CUDA graph from here on")
         except Exception as error:  # whatever a driver or a library objects to, the plain step remains
             self.wanted = False
@@ -95,12 +106,16 @@ class GraphedStep:
 
 
 class _Graphs:
-    """A step of one backward pass, captured for one shape of inputs."""
+    """A step, captured for one number of passes and one shape of inputs."""
 
-    def __init__(self, backward: Backward, update: Callable[[], Tensor], example: Inputs) -> None:
+    def __init__(
+        self, model: nn.Module, backward: Backward, update: Callable[[], Tensor], passes: list[Inputs]
+    ) -> None:
         pool = new_pool()
-        self._inputs = example.clone()
-        self._backward = CapturedCall(lambda: backward(self._inputs, nothing), pool)
+        self._inputs = passes[0].clone()
+        # The first pass makes the gradients, every further one adds to them: two graphs are enough.
+        self._passes = [CapturedCall(lambda: backward(self._inputs, nothing), pool) for _ in passes[:2]]
+        self.gradients = _gradients(model)
         self._update = CapturedCall(update, pool)
 
     def takes(self, inputs: Inputs) -> bool:
@@ -108,13 +123,17 @@ class _Graphs:
         own, others = list(self._inputs.tensors()), list(inputs.tensors())
         return len(own) == len(others) and all(a.shape == b.shape for a, b in zip(own, others, strict=True))
 
-    def backward(self, inputs: Inputs) -> Tensor:
+    def backward(self, inputs: Inputs, number: int) -> Tensor:
         for own, new in zip(self._inputs.tensors(), inputs.tensors(), strict=True):
             own.copy_(new, non_blocking=True)
-        return self._backward.replay().clone()
+        return self._passes[min(number, 1)].replay().clone()
 
     def update(self) -> Tensor:
         return self._update.replay().clone()
+
+
+def _gradients(model: nn.Module) -> list[Tensor]:
+    return [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
 
 
 def nothing() -> None:

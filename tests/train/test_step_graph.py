@@ -1,5 +1,6 @@
 """The fast paths of the training step give its numbers, and what they cannot do is left to the plain one."""
 
+from collections import Counter
 from dataclasses import fields
 
 import pytest
@@ -13,10 +14,9 @@ from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.order import ALONE
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.evaluate.network import network
-from diffbev_engine.models.backbone import Backbone
 from diffbev_engine.models.model import build_model
+from diffbev_engine.models.regions import regions
 from diffbev_engine.train import compiling
-from diffbev_engine.train.compiling import accelerate, regions
 from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.objective import Inputs
 from diffbev_engine.train.step_graph import PLAIN_STEPS
@@ -32,10 +32,11 @@ def _losses(settings, processes, prepare=lambda _step: None, steps=STEPS):
     step = build_step(settings, processes, resuming=True)
     prepare(step)
     batch = random_batch(settings, processes.device)
+    passes = settings.optimizer_config.cumulative_iters
     found = []
     for iteration in range(steps):
-        moved = batch.map(lambda x, by=iteration: x.roll(3 * by, -1))
-        losses, norm = step.run(iteration, [moved])
+        numbers = range(passes * iteration, passes * (iteration + 1))
+        losses, norm = step.run(iteration, [batch.map(lambda x, by=n: x.roll(3 * by, -1)) for n in numbers])
         found.append((losses["loss"].item(), norm.item()))
     return found, step
 
@@ -103,29 +104,19 @@ def test_without_a_gpu_nothing_is_accelerated(tiny_settings):
 
 
 @pytest.mark.parametrize(
-    ("override", "says"),
-    [({"optimizer_config": {"cumulative_iters": 2}}, "accumulation"), ({"precision": "fp16"}, "fp16")],
+    "preset", ["diffbev/diffbev_lss_swin_nuscenes", "diffbev/diffbev_published_nuscenes"]
 )
-def test_what_was_not_shown_to_be_right_in_a_graph_is_not_captured(tiny_settings, caplog, override, says):
-    step = build_step(tiny_settings, CPU, resuming=True)
-    settings = type(tiny_settings).model_validate({**tiny_settings.model_dump(), **override})
-    with caplog.at_level("INFO"):
-        accelerate(step, settings, Processes(torch.device("cuda"), ALONE))
-    assert not step.graphs.wanted
-    assert says in caplog.text
-
-
-def test_the_blocks_of_a_swin_network_are_compiled_each_by_itself():
-    settings = load_settings("baseline/lss_swin_nuscenes", ("model.backbone.pretrained=None",))
+def test_the_parts_of_a_swin_network_are_compiled_each_by_itself(preset):
+    settings = load_settings(preset, ("model.backbone.pretrained=None",))
     model = build_model(settings.model, (64, 96))
     found = list(regions(model))
-    names = [type(region).__name__ for region in found]
-    assert names.count("SwinTransformerBlock") == 12
-    assert names.count("PatchMerging") == 3
-    assert names.count("Bottleneck") == len(list(model.head.stage1)) + len(list(model.head.stage2))
+    names = Counter(type(region).__name__ for region in found)
+    once = (names.pop("LayoutDiffusion", 0), names.pop("DiffBEV", 0))
+    assert sum(once) == 1
+    single = ("PatchEmbed", "LiftSplat", "BEVEncoder", "PyramidHead")
+    assert names == {"SwinTransformerBlock": 12, "PatchMerging": 3, **dict.fromkeys(single, 1)}
     inner = {id(module) for region in found for module in region.modules() if module is not region}
     assert not any(id(region) in inner for region in found)
-    assert not any(isinstance(region, Backbone) for region in found)
 
 
 @pytest.mark.slow
@@ -155,13 +146,25 @@ def test_the_inputs_of_a_step_are_all_of_its_tensors(diffusion_settings):
 
 @needs_gpu
 @pytest.mark.parametrize("fixture", ["tiny_settings", "diffusion_settings"])
-def test_replayed_steps_give_the_losses_of_plain_ones(fixture, request):
+@pytest.mark.parametrize(
+    "override",
+    [{}, {"optimizer_config": {"cumulative_iters": 3}}, {"precision": "fp16"}, {"ema": {"decay": 0.9}}],
+)
+def test_replayed_steps_give_the_losses_and_weights_of_plain_ones(fixture, override, request):
     gpu = Processes(torch.device("cuda", 0), ALONE)
-    settings = _short(request.getfixturevalue(fixture)).model_copy(update={"deterministic": True})
-    plain, _ = _losses(settings.model_copy(update={"compile": "off"}), gpu, steps=10)
-    replayed, step = _losses(settings, gpu, steps=10)
-    assert step.graphs.captured
-    assert replayed == pytest.approx(plain, rel=1e-5)
+    settings = _short(request.getfixturevalue(fixture))
+    values = {**settings.model_dump(), "deterministic": True, **override}
+    (plain, step), (replayed, graphed) = (
+        _losses(type(settings).model_validate(values | {"compile": choice}), gpu, steps=10)
+        for choice in ("off", "auto")
+    )
+    assert graphed.graphs.captured
+    assert not step.graphs.captured
+    assert replayed == pytest.approx(plain, rel=1e-5, nan_ok=True)
+    theirs = graphed.evaluated_model.state_dict()
+    for name, tensor in step.evaluated_model.state_dict().items():
+        torch.testing.assert_close(theirs[name], tensor, rtol=1e-4, atol=1e-6)
+    assert graphed.scaler.get_scale() == step.scaler.get_scale()
 
 
 @needs_gpu
