@@ -19,6 +19,7 @@ from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.geometry import padded_size
 from diffbev_engine.models.pretrained import load_weights
 from diffbev_engine.models.settings import BackboneSettings
+from diffbev_engine.models.window_attention import use_kernels
 
 _MAX_GREY = 255.0
 
@@ -53,6 +54,7 @@ class Backbone(nn.Module):
         self.channels: int = features.feature_info.channels()[0]
         self.stride: int = features.feature_info.reduction()[0]
         self._padding = (0, size[1] - image_size[1], 0, size[0] - image_size[0])
+        use_kernels(features)
         self.features = features
         self._channels_last = str(getattr(features, "output_fmt", "NCHW")).endswith("NHWC")
         self.norm = nn.LayerNorm(self.channels) if self._channels_last else nn.Identity()

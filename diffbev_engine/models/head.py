@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from diffbev_engine.core.classes import NUM_CLASSES
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.models.compiled import innermost
 from diffbev_engine.models.norm import GroupNorm
 from diffbev_engine.models.settings import HeadSettings
 
@@ -44,6 +45,7 @@ class Bottleneck(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, Z, X) to (B, 4 * planes, Z, X), or twice the rows and columns."""
+        x = innermost(x)
         out = self.norm1(self.conv1(x)).relu()
         out = self.norm2(self.conv2(out)).relu()
         out = self.norm3(self.conv3(out))

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from diffbev_engine.core.grid import FEATURE_GRID, BEVGrid
+from diffbev_engine.models.compiled import is_compiled
 from diffbev_engine.models.depth import DepthTarget
 from diffbev_engine.models.geometry import frustum
 from diffbev_engine.models.settings import LiftSettings
@@ -164,8 +165,9 @@ class LiftSplat(nn.Module):
         bev = columns_BWDC.new_zeros(batch * num_cells, channels)
         bev = bev.index_add(0, cells.flatten(), columns_BWDC.flatten(0, 2))  # BN x C
         bev = bev.view(batch, self.grid.rows, self.grid.cols, channels)  # B x Z x X x C
-        # Contiguous: group norm in the head is slow on tensors with channels innermost.
-        return bev.permute(0, 3, 1, 2).contiguous()  # B x C x Z x X
+        bev = bev.permute(0, 3, 1, 2)  # B x C x Z x X
+        # PyTorch's group norm in the head is slow on tensors with channels innermost.
+        return bev if is_compiled(bev) else bev.contiguous()
 
     def _sum_by_products(self, depth: Tensor, context: Tensor, columns: Columns) -> Tensor:
         """The same sum: at each depth a matrix of zeros and ones takes feature columns to BEV columns."""

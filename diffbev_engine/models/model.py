@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.models.backbone import Backbone
+from diffbev_engine.models.compiled import innermost
 from diffbev_engine.models.depth import DepthTarget, depth_target
 from diffbev_engine.models.diffbev import DiffBEV
 from diffbev_engine.models.draws import Draws
@@ -50,6 +51,7 @@ class BEVEncoder(nn.Module):
 
     def forward(self, bev: Tensor) -> Tensor:
         """(B, C, Z, X) to the same shape."""
+        bev = innermost(bev)
         bev = bev + self.block1(bev)
         return bev + self.block2(bev)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from diffbev_engine.models.attention import SelfAttention
+from diffbev_engine.models.compiled import innermost
 from diffbev_engine.models.norm import GroupNorm
 
 _LONGEST_PERIOD = 10_000.0
@@ -54,6 +55,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """(B, C_in, Z, X) and (B, E) to (B, C, Z, X)."""
+        x = innermost(x)
         h = self.norm2(self.conv1(nn.functional.silu(self.norm1(x))))
         if self.film is not None:
             assert time is not None
@@ -90,6 +92,7 @@ class ConditionGate(nn.Module):
 
     def forward(self, condition: Tensor, x: Tensor) -> Tensor:
         """(B, C, Z, X) each, to the same shape."""
+        condition, x = innermost(condition), innermost(x)
         product = self.norm_condition(condition) * self.norm_x(self.encode(x))
         weighed: Tensor = condition + self.gate(product).tanh() * condition
         return weighed

@@ -1,0 +1,47 @@
+"""The parts of a network that torch.compile gets, each by itself.
+
+Compiling a part once for all its copies takes a fraction of the time that the whole network takes, and gives
+the same kernels: what a graph break would separate is separated here.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from timm.layers import PatchEmbed
+from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
+from torch import nn
+
+from diffbev_engine.models.diffbev import DiffBEV
+from diffbev_engine.models.head import PyramidHead
+from diffbev_engine.models.layout import LayoutDiffusion
+from diffbev_engine.models.lift_splat import LiftSplat
+from diffbev_engine.models.model import BEVEncoder
+
+_REGIONS = (
+    PatchEmbed,
+    SwinTransformerBlock,
+    PatchMerging,
+    LiftSplat,
+    BEVEncoder,
+    DiffBEV,
+    LayoutDiffusion,
+    PyramidHead,
+)
+_VARIANTS = 64
+"""Shapes and modes in which one region may be compiled; Swin's block alone has eight."""
+
+
+def compile_regions(model: nn.Module) -> None:
+    """Let the regions of ``model`` compile themselves, each when it is called."""
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _VARIANTS)
+    for region in regions(model):
+        region.compile(dynamic=False)  # Swin's numbers of windows as variables: Inductor fails on them
+
+
+def regions(model: nn.Module) -> Iterator[nn.Module]:
+    """The regions, none within another."""
+    for child in model.children():
+        if isinstance(child, _REGIONS):
+            yield child
+        else:
+            yield from regions(child)
