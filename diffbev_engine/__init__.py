@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 __version__ = "0.2.0"
 
 
-def load(checkpoint: "Path | str", device: str = "") -> "TrainedModel":
+def load(checkpoint: "Path | str", device: str = "", *, compiled: bool = False) -> "TrainedModel":
     """A trained model by its checkpoint, ready to ``predict``; see ``predict.prediction.load``."""
     from diffbev_engine.predict.prediction import load as load_model
 
-    return load_model(checkpoint, device)
+    return load_model(checkpoint, device, compiled=compiled)

@@ -10,15 +10,14 @@ import torch
 from diffbev_engine.bench.speed import Speed, Subject, release_memory
 from diffbev_engine.bench.variants import BASELINE_OVERRIDES
 from diffbev_engine.config.load import load_settings
-from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.train.distributed import Processes, device_name
 
 DDIM_STEPS = (1, 3, 5)
 TRAINING_LIMIT = 1.6
 """Largest ratio of the training step; set for batch 8, 600x800, bf16 on one NVIDIA H200."""
-INFERENCE_LIMITS = {3: 2.0}
-"""DDIM steps to the largest ratio of inference, set for the same."""
+INFERENCE_LIMIT = 2.0
+"""Largest ratio of inference with as many DDIM steps as the configuration has; set for the same."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +29,10 @@ class Cost:
     torch: str
     precision: str
     compile: str
+    compiled_inference: bool
+    """Whether inference used compiled kernels, as ``predict --compile``; otherwise those of ``evaluate``."""
+    steps: int
+    """DDIM steps of the configuration."""
     image_size: tuple[int, int]
     iterations: int
     rounds: int
@@ -55,13 +58,14 @@ class Cost:
             ("training step", self.baseline.training_ms, self.diffbev.training_ms, TRAINING_LIMIT)
         ]
         rows += [
-            (f"inference, {steps} DDIM", reference, time, INFERENCE_LIMITS.get(steps))
+            (f"inference, {steps} DDIM", reference, time, INFERENCE_LIMIT if steps == self.steps else None)
             for steps, time in self.diffbev.inference_ms.items()
         ]
         return "\n".join(
             [
                 f"{self.config} on {self.device}, torch {self.torch}",
-                f"batch {self.baseline.batch}, {height}x{width}, {self.precision}, compile {self.compile}; "
+                f"batch {self.baseline.batch}, {height}x{width}, {self.precision}, compile {self.compile}"
+                f"{', inference compiled' if self.compiled_inference else ''}; "
                 f"median of {self.rounds} rounds of {self.iterations} iterations",
                 f"{'':<20}{'baseline':>12}{'DiffBEV':>12}{'ratio':>8}  limit",
                 *(_ratio_row(*row) for row in rows),
@@ -81,14 +85,22 @@ class Cost:
             "training": self.training_ratio,
             "inference": self.inference_ratios,
         }
-        limits = {"training": TRAINING_LIMIT, "inference": INFERENCE_LIMITS}
+        limits = {"training": TRAINING_LIMIT, "inference": {self.steps: INFERENCE_LIMIT}}
         return json.dumps({**asdict(self), "ratios": ratios, "limits": limits})
 
 
 def measure_cost(
-    config: str, overrides: Sequence[str], processes: Processes, *, iterations: int, rounds: int
+    config: str,
+    overrides: Sequence[str],
+    processes: Processes,
+    *,
+    iterations: int,
+    rounds: int,
+    compiled: bool = False,
 ) -> Cost:
     """Time ``config`` and its baseline, alternating, so that a drift of the device meets both.
+
+    ``compiled`` is about inference; see :class:`Subject`.
 
     Raises:
         UsageError: a configuration without diffusion, or one that does not fit together.
@@ -98,37 +110,29 @@ def measure_cost(
     if settings.model.diffusion is None:
         raise UsageError(f"{config} has model.diffusion=None: there is nothing to compare its baseline with.")
     without = load_settings(config, [*overrides, *BASELINE_OVERRIDES])
-    baseline = Subject(without, processes)
-    diffbev = Subject(settings, processes, DDIM_STEPS)
+    baseline = Subject(without, processes, compiled=compiled)
+    steps = sorted({*DDIM_STEPS, settings.model.diffusion.steps})
+    diffbev = Subject(settings, processes, steps, compiled=compiled)
     for _ in range(rounds):
         baseline.round(iterations)
         diffbev.round(iterations)
-    result = _as_cost(config, settings, processes, (baseline.result(), diffbev.result()), iterations, rounds)
-    del baseline, diffbev
-    release_memory(processes.device)
-    return result
-
-
-def _as_cost(
-    config: str,
-    settings: Settings,
-    processes: Processes,
-    speeds: tuple[Speed, Speed],
-    iterations: int,
-    rounds: int,
-) -> Cost:
-    return Cost(
+    result = Cost(
         config=config,
         device=device_name(processes.device),
         torch=torch.__version__,
         precision=settings.precision,
         compile=settings.compile,
+        compiled_inference=compiled,
+        steps=settings.model.diffusion.steps,
         image_size=settings.data.image_size,
         iterations=iterations,
         rounds=rounds,
-        baseline=speeds[0],
-        diffbev=speeds[1],
+        baseline=baseline.result(),
+        diffbev=diffbev.result(),
     )
+    del baseline, diffbev
+    release_memory(processes.device)
+    return result
 
 
 def _ratio_row(name: str, baseline_ms: float, diffbev_ms: float, limit: float | None) -> str:

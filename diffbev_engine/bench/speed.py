@@ -7,6 +7,7 @@ step is the one that training runs: augmentation, network, losses, backward, opt
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
@@ -57,19 +58,29 @@ class Speed:
 class Subject:
     """A network on its device, to be timed in turns with others."""
 
-    def __init__(self, settings: Settings, processes: Processes, ddim_steps: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        processes: Processes,
+        ddim_steps: Sequence[int] = (),
+        *,
+        compiled: bool = False,
+    ) -> None:
         """Build and warm up the network of ``settings``, and read its memory.
 
         Args:
             settings: the experiment.
             processes: the device.
             ddim_steps: numbers of DDIM steps to time inference with; empty for the configured one.
+            compiled: whether inference uses what ``compile=auto`` compiles, as ``predict --compile`` does;
+                otherwise it runs as ``evaluate`` does.
 
         Raises:
             UsageError: settings that do not fit together.
             OutOfGPUMemoryError: the batch is too large.
         """
         self._settings = settings
+        self._compiled = compiled
         self._device = processes.device
         self._held = self._allocated()
         self._step = build_step(settings, processes, resuming=False)
@@ -116,7 +127,7 @@ class Subject:
         self._model.eval()
         if self._model.diffusion is not None:
             self._model.diffusion.steps = steps
-        with uncompiled(self._settings):
+        with nullcontext() if self._compiled else uncompiled(self._settings):
             self._predict(self._batches[0])
 
     def _mean_ms(self, work: Callable[[], None], iterations: int) -> float:

@@ -26,6 +26,7 @@ def _diffbev(*choices: str) -> tuple[str, ...]:
         "model.diffusion.target='feature'",
         "model.diffusion.calibrated=False",
         "model.diffusion.self_condition=False",
+        "model.diffusion.steps=3",
         "model.diffusion.fusion.type='cross_attn'",
         *choices,
     )
@@ -38,7 +39,7 @@ def _map(*choices: str) -> tuple[str, ...]:
 
 def _map_self_concat(*choices: str) -> tuple[str, ...]:
     """The recommended form."""
-    return _map(_CALIBRATED, _SELF, _CONCAT, *choices)
+    return _map(_CALIBRATED, _SELF, _CONCAT, "model.diffusion.steps=5", *choices)
 
 
 VARIANTS: dict[str, tuple[str, ...]] = {

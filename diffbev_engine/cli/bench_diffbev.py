@@ -16,6 +16,9 @@ from diffbev_engine.cli.options import gpu_ids_option, json_option, set_option
     help="Training steps and inference batches a round.",
 )
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@click.option(
+    "--compiled", is_flag=True, help="Time inference with compiled kernels, as `predict --compile` uses them."
+)
 @gpu_ids_option
 @set_option
 @json_option
@@ -24,6 +27,7 @@ def command(
     batch: int,
     iterations: int,
     rounds: int,
+    compiled: bool,
     gpu_ids: tuple[int, ...],
     overrides: tuple[str, ...],
     as_json: bool,
@@ -37,5 +41,6 @@ def command(
     from diffbev_engine.train.distributed import join_processes
 
     overrides = ("model.backbone.pretrained=None", *overrides, f"data.samples_per_gpu={batch}")
-    cost = measure_cost(config, overrides, join_processes(gpu_ids), iterations=iterations, rounds=rounds)
+    processes = join_processes(gpu_ids)
+    cost = measure_cost(config, overrides, processes, iterations=iterations, rounds=rounds, compiled=compiled)
     click.echo(cost.to_json() if as_json else cost.to_text())

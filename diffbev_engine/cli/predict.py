@@ -43,6 +43,12 @@ from diffbev_engine.cli.options import json_option
     metavar="cpu|cuda:N",
     help="Default: the first GPU, or the CPU where there is none.",
 )
+@click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Make kernels for the GPU first, in a minute or two: worth it for long videos.",
+)
 @json_option
 def command(
     checkpoint: Path,
@@ -56,6 +62,7 @@ def command(
     output_dir: Path,
     every: int,
     device: str,
+    compiled: bool,
     as_json: bool,
 ) -> None:
     """Predict what the model of CHECKPOINT sees in each SOURCE: images, folders of images, videos.
@@ -85,7 +92,7 @@ def command(
             raise UsageError(f"--fx --fy --cx --cy: {error}.") from error
         camera_of = lambda _name: camera  # noqa: E731
     say = partial(click.echo, err=as_json)
-    model = load(checkpoint, device)
+    model = load(checkpoint, device, compiled=compiled)
     written = list(predict_all(model, sources, camera_of, output_dir, every=every, say=say))
     say(f"{len(written)} frames in {output_dir}")
     if as_json:

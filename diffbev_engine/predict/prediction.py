@@ -24,7 +24,9 @@ from diffbev_engine.evaluate.counts import THRESHOLD
 from diffbev_engine.evaluate.network import network
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.run import model_of, settings_of
+from diffbev_engine.findings.compiler import missing_for_compile, missing_libcuda
 from diffbev_engine.models.model import BEVModel
+from diffbev_engine.models.regions import compile_regions
 from diffbev_engine.predict.camera import Camera
 from diffbev_engine.predict.polygons import outlines
 from diffbev_engine.prepare.image_file import read_image
@@ -142,23 +144,37 @@ class TrainedModel:
         return Prediction(probability, image, own, self.cameras.difference(own, size))
 
 
-def load(checkpoint: Path | str, device: str = "") -> TrainedModel:
+def load(checkpoint: Path | str, device: str = "", *, compiled: bool = False) -> TrainedModel:
     """Load a model by its checkpoint, which holds the settings that rebuild it.
 
     Args:
         checkpoint: ``best_mIoU.pth`` or another file of a run.
         device: ``cpu``, ``cuda`` or ``cuda:N``; empty: the first GPU, or the CPU where there is none.
+        compiled: let torch.compile make kernels for the GPU: the first image takes a minute or two, later
+            ones a fraction of their time; probabilities differ in the last digits of half precision.
 
     Raises:
         DiffBEVError: a missing or damaged checkpoint.
-        UsageError: a file of another kind, or a device that does not exist.
+        UsageError: a file of another kind, a device that does not exist, or one that nothing is compiled for.
     """
     path = Path(checkpoint)
     chosen = choose_device(device, lambda _line: None)
+    if compiled:
+        _require_compiler(chosen)
     loaded = load_checkpoint(path)
     settings = settings_of(loaded, path)
     model = model_of(settings, loaded, path, chosen)
+    if compiled:
+        compile_regions(model)
     return TrainedModel(model, settings, chosen, path, CameraRanges.from_plain(loaded.cameras))
+
+
+def _require_compiler(device: torch.device) -> None:
+    if device.type != "cuda":
+        raise UsageError("compiling is for a GPU; on the CPU leave it out.")
+    if absent := missing_for_compile(on_gpu=True) or missing_libcuda():
+        what, remedy = absent
+        raise UsageError(f"{what.en}. {remedy.text.en}, or do not compile.")
 
 
 def _unlabelled(name: str, image: np.ndarray, intrinsics: np.ndarray) -> Batch:

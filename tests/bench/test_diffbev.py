@@ -37,7 +37,7 @@ def test_the_text_holds_ratios_against_the_limits():
     baseline = Speed(1_000_000, 8, 70.0, (70.0,), 10.0, {0: 20.0}, {0: (20.0,)}, 2.0)
     times = {1: 30.0, 3: 44.0, 5: 60.0}
     diffbev = Speed(2_000_000, 8, 105.0, (105.0,), 15.0, times, {}, 3.0)
-    device = ("NVIDIA H200", "2.11", "bf16", "off")
+    device = ("NVIDIA H200", "2.11", "bf16", "off", False, 3)
     text = Cost("diffbev/x", *device, (600, 800), 30, 3, baseline, diffbev).to_text()
 
     rows = {line.split("  ")[0]: line.split() for line in text.splitlines()}

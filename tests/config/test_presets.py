@@ -106,7 +106,7 @@ def test_main_preset_writes_every_setting_that_is_not_rare() -> None:
 
 def test_diffbev_preset_differs_from_the_baseline_in_the_method_alone() -> None:
     baseline, diffbev = load_settings(MAIN).model_dump(), load_settings(DIFFBEV).model_dump()
-    assert diffbev["model"].pop("diffusion")["steps"] == 3
+    assert diffbev["model"].pop("diffusion")["steps"] == 5
     assert diffbev["model"].pop("depth_loss") == {"form": "bce_mean", "weight": 10.0}
     assert diffbev["data"].pop("load_depth") is True
     for settings in (baseline["model"], baseline["data"]):

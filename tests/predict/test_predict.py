@@ -106,6 +106,22 @@ def test_what_is_no_image_or_camera_is_refused_in_one_sentence(checkpoint, damag
         diffbev_engine.load(checkpoint).predict(image, matrix)
 
 
+def test_nothing_is_compiled_for_a_cpu(checkpoint):
+    with pytest.raises(UsageError, match="compiling is for a GPU"):
+        diffbev_engine.load(checkpoint, "cpu", compiled=True)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_compiled_kernels_give_nearly_the_same_map(checkpoint):
+    image = np.random.default_rng(0).integers(0, 255, (64, 96, 3), np.uint8)
+    plain, fast = (
+        [model.predict(image, _MATRIX, name="a").probability for _ in range(3)]
+        for model in (diffbev_engine.load(checkpoint), diffbev_engine.load(checkpoint, compiled=True))
+    )
+    for one in fast:  # computed, captured, replayed
+        assert np.abs(one - plain[0]).max() < 0.02
+
+
 @pytest.fixture
 def video(tmp_path):
     path = tmp_path / "drive.mp4"

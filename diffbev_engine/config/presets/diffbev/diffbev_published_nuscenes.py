@@ -13,6 +13,7 @@ model = dict(
         condition="S",
         calibrated=False,
         self_condition=False,
+        steps=3,
         fusion=dict(type="cross_attn"),
     ),
 )

@@ -37,7 +37,7 @@ model = dict(
         start=0.3,
         # 训练（'feature'）与评估时的 DDIM 步数 / DDIM steps in training ('feature') and in evaluation
         train_steps=1,
-        steps=3,
+        steps=5,
         # 用于 'feature'：结果的界限（标准差的倍数）/ for 'feature': limit, in standard deviations
         clamp=4.0,
         # 用于 'feature'：对特征取反双曲正弦后再去噪，截断的能量更少
