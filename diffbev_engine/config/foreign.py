@@ -22,7 +22,7 @@ KEYS: tuple[tuple[str, str], ...] = (
     # The run
     ("work_dir output_dir out_dir save_dir exp_dir checkpoint_config.out_dir", _RUN_DIR),
     ("resume_from resume auto_resume resume_path", _RUN),
-    ("load_from init_checkpoint", f"Weights of the backbone are model.backbone.pretrained='PATH'. {_RUN}"),
+    ("init_checkpoint", f"Weights to start from are load_from='PATH'. {_RUN}"),
     ("gpu_ids gpus num_gpus device devices", "GPUs are chosen with --gpu-ids on the command line"),
     (
         "dist_params.backend dist_params.port launcher env_cfg find_unused_parameters mp_start_method "

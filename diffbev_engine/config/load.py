@@ -49,6 +49,7 @@ def load_settings(path: str | Path, overrides: Sequence[str] = ()) -> Settings:
     assert isinstance(data, dict)
     _refuse_escapes(config, ("data_root",))
     _refuse_escapes(config, ("model", "backbone", "pretrained"))
+    _refuse_escapes(config, ("load_from",))
     if isinstance(root := data.get("data_root"), str):
         data["data_root"] = str(expanded(root))
     try:

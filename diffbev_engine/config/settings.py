@@ -32,6 +32,9 @@ class Settings(StrictSettings):
     optimizer_config: OptimizerConfigSettings = OptimizerConfigSettings()
     lr_config: LrSettings = LrSettings()
     runner: RunnerSettings = RunnerSettings()
+    load_from: str | None = None
+    """Weights to start from: a checkpoint of a run, a ``.safetensors``, or ``demo/baseline`` and
+    ``demo/diffbev``, which come with the package; ``None``: each part starts as its own settings say."""
     ema: EmaSettings | None = None
     """Average of the weights; ``None``: the weights themselves are evaluated."""
     checkpoint_config: CheckpointSettings = CheckpointSettings()

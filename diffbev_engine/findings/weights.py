@@ -1,13 +1,20 @@
 """The pretrained weights of the backbone: a file, the cache, or the network."""
 
+from __future__ import annotations
+
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from diffbev_engine.core.bilingual import Bilingual
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.findings.finding import Finding, error, ok, warning
 from diffbev_engine.findings.plan import Plan
+
+if TYPE_CHECKING:
+    from diffbev_engine.models.weights_file import StateDict
 
 _HUB = ("huggingface.co", 443)
 _PATIENCE_S = 2.0
@@ -16,9 +23,16 @@ _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 def weights(plan: Plan) -> Iterator[Finding]:
     """A readable file, a cached download, or a hub that answers."""
-    backbone = plan.settings.model.backbone
+    from diffbev_engine.models.load_from import read_weights
+    from diffbev_engine.models.weights_file import read_state_dict
+
+    backbone, source = plan.settings.model.backbone, plan.settings.load_from
     setting = "model.backbone.pretrained"
+    if source:
+        yield _file(lambda: read_weights(source), source)
     if backbone.pretrained is None:
+        if source:
+            return
         yield warning(
             "weights",
             Bilingual("主干网络使用随机初始化权重", "the backbone starts from random weights"),
@@ -31,15 +45,13 @@ def weights(plan: Plan) -> Iterator[Finding]:
     elif backbone.pretrained == "imagenet":
         yield _published(backbone.name, setting)
     else:
-        yield _file(Path(backbone.pretrained))
+        path = Path(backbone.pretrained)
+        yield _file(lambda: read_state_dict(path), path)
 
 
-def _file(path: Path) -> Finding:
-    from diffbev_engine.core.errors import DiffBEVError
-    from diffbev_engine.models.pretrained import read_state_dict
-
+def _file(read: Callable[[], StateDict], path: Path | str) -> Finding:
     try:
-        tensors = read_state_dict(path)
+        tensors = read()
     except DiffBEVError as problem:
         return error(
             "weights",

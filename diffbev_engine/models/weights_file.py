@@ -16,6 +16,7 @@ from diffbev_engine.core.pickled import UnsafePickleError, problem_of_pickles
 
 StateDict = dict[str, Tensor]
 _CONTAINERS = (
+    "ema",  # of a run that averaged its weights, those that it evaluated
     "model",
     "state_dict",
     "model_state_dict",
@@ -28,16 +29,14 @@ _CONTAINERS = (
 _MOST_LEVELS = 4
 
 
-def read_state_dict(path: Path) -> StateDict:
-    """Read the tensors of a checkpoint without executing anything in it.
+def read_state_dict(path: Path, setting: str = "model.backbone.pretrained") -> StateDict:
+    """Read the tensors of a checkpoint, which ``setting`` names, without executing anything in it.
 
     Raises:
         DiffBEVError: a missing file, or one that is not a plain checkpoint of tensors.
     """
     if not path.is_file():
-        raise DiffBEVError(
-            f"model.backbone.pretrained: there is no file {path}. Give the path of a checkpoint."
-        )
+        raise DiffBEVError(f"{setting}: there is no file {path}. Give the path of a checkpoint.")
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)
@@ -57,7 +56,7 @@ def read_state_dict(path: Path) -> StateDict:
         ) from error
     tensors = _tensors(checkpoint)
     if not tensors:
-        raise DiffBEVError(f"{path} holds no state dict. Give a checkpoint of the backbone's weights.")
+        raise DiffBEVError(f"{path} holds no state dict. Give a checkpoint of weights.")
     return tensors
 
 

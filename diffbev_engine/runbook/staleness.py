@@ -29,7 +29,7 @@ from diffbev_engine.runs.manifest import Manifest, read_manifest
 _SHOWN_CHANGES = 2
 _NO_RESULT = ("data_root", "data.workers_per_gpu")
 """Where data lies and who loads it: neither changes a result."""
-_PATHS = ("model.backbone.pretrained",)
+_PATHS = ("model.backbone.pretrained", "load_from")
 
 
 def why_changed(step: Step, record: StepRecord, pattern: str, roots: WorkspacePaths) -> Bilingual | None:

@@ -19,6 +19,7 @@ from diffbev_engine.dataset.records import SampleRecord, read_records
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.findings.plan import Plan
 from diffbev_engine.findings.preflight import Preconditions, check_preconditions
+from diffbev_engine.models.load_from import load_from
 from diffbev_engine.models.model import build_model
 from diffbev_engine.models.settings import MEASURED
 from diffbev_engine.runs.folder import RunFolder
@@ -178,12 +179,14 @@ def _end_alone(
 
 
 def build_step(settings: Settings, processes: Processes, *, resuming: bool) -> TrainingStep:
-    """The model on its device with its optimizer; ``resuming`` spares fetching pretrained weights."""
+    """The model on its device with its optimizer; ``resuming`` spares reading weights to start from."""
     random_state.seed_everything(settings.seed, rank=0)  # the same initial weights in every process
     if settings.deterministic:
         torch.use_deterministic_algorithms(True)
     network = settings.model.without_pretrained() if resuming else settings.model
     model = build_model(network, settings.data.image_size).to(processes.device)
+    if settings.load_from and not resuming:
+        load_from(model, settings.load_from)
     random_state.seed_everything(settings.seed, processes.shard.rank)
     step = TrainingStep(model, settings, processes)
     accelerate(step, settings, processes)

@@ -106,9 +106,13 @@ def _demo_configs() -> dict[str, str]:
         baseline: _preset(baseline),
         diffbev: _preset(diffbev),
         "configs/_base_/demo.py": _filled("demo.py.in"),
-        _BASELINE: _filled("demo_config.py.in", TITLE="Baseline", PRESET=Path(baseline).name),
-        _DIFFBEV: _filled("demo_config.py.in", TITLE="DiffBEV", PRESET=Path(diffbev).name),
+        _BASELINE: _demo_config("Baseline", baseline, "demo/baseline"),
+        _DIFFBEV: _demo_config("DiffBEV", diffbev, "demo/diffbev"),
     }
+
+
+def _demo_config(title: str, preset: str, weights: str) -> str:
+    return _filled("demo_config.py.in", TITLE=title, PRESET=Path(preset).name, WEIGHTS=weights)
 
 
 def _scripts() -> dict[str, FileContent]:

@@ -82,7 +82,7 @@ def test_keys_of_other_frameworks_are_answered_with_what_they_are_called_here(tm
         "fp16 = dict(loss_scale='dynamic')": "precision = 'bf16' or 'fp16'",
         "work_dir = './work_dirs/a'": "--work-dir",
         "resume_from = None": "--resume",
-        "load_from = 'swin.pth'": "model.backbone.pretrained",
+        "init_checkpoint = 'swin.pth'": "load_from='PATH'",
         "total_epochs = 24": "runner = dict(max_iters=N)",
         "runner = dict(type='EpochBasedRunner', max_epochs=24)": "runner = dict(max_iters=N)",
         "optimizer = dict(type='SGD')": "AdamW is the only optimizer",

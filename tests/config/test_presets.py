@@ -80,6 +80,7 @@ def test_main_preset_is_the_published_recipe() -> None:
         },
         "runner": {"type": "IterBasedRunner", "max_iters": 200_000},
         "ema": None,
+        "load_from": None,
         "checkpoint_config": {"by_epoch": False, "interval": 5000, "max_keep_ckpts": 3},
         "evaluation": {"interval": 20_000, "metric": "mIoU", "mask": "pon", "samples_per_gpu": None},
         "log_config": {"interval": 50, "hooks": []},

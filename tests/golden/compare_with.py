@@ -43,7 +43,7 @@ ADDED: dict[str, frozenset[str]] = {
     "checkpoint": frozenset(
         {
             *("target", "process", "aligned", "calibrated", "self_condition", "amplitude", "condition_skips"),
-            *("compress", "oracle", "ema", "dist_params", "cameras", "hooks"),
+            *("compress", "oracle", "ema", "dist_params", "cameras", "hooks", "load_from"),
         }
     ),
 }
@@ -56,6 +56,13 @@ runner = dict(max_iters={_STEPS})
 checkpoint_config = dict(interval={_STEPS})
 evaluation = dict(interval={_STEPS})
 log_config = dict(interval=1)
+"""
+_PUBLISHED = """
+data = dict(load_depth=True)
+model = dict(
+    depth_loss=dict(form="bce_mean", weight=10.0),
+    diffusion=dict(widths=(16, 32, 32), blocks=1, groups=8, fusion=dict(key_stride=8)),
+)
 """
 _MODELS = {"baseline": ("Lwce",), "diffbev": ("Lwce", "Ldepth", "Ldiff")}
 _WORKSPACE_STEPS = 50
@@ -208,11 +215,9 @@ def _results(side: Side, nuscenes: Path | None) -> None:
     for folder, (height, width) in (("exact/ann_bev_dir", _SIZE), ("full_depth", (600, 800))):
         depth = ("--data-root", "exact", "--cameras", "CAM_FRONT", "--output-dir", folder)
         side.engine("prepare-depth", *shared, *depth, "--height", height, "--width", width)
-    for model, preset in (
-        ("baseline", "baseline/lss_swin_demo"),
-        ("diffbev", "diffbev/diffbev_lss_swin_demo"),
-    ):
-        (side.folder / f"{model}.py").write_text(f'_base_ = ["{preset}.py"]\n{_TRAINING}')
+    for model, parts in (("baseline", ""), ("diffbev", _PUBLISHED)):
+        text = f'_base_ = ["baseline/lss_swin_demo.py"]\n{_TRAINING}{parts}'
+        (side.folder / f"{model}.py").write_text(text)
         side.engine("train", f"{model}.py", "--work-dir", f"runs/{model}")
 
 

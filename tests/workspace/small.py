@@ -1,9 +1,12 @@
 """Settings that one CPU core trains in seconds; only sizes and counts, appended as a user would."""
 
+from pathlib import Path
+
 ITERATIONS = 100
 DIFFBEV_ITERATIONS = 12
 
 SMALL_BASELINE = f"""
+optimizer = dict(lr=2e-3)
 data = dict(samples_per_gpu=1, workers_per_gpu=0, image_size=(64, 96))
 runner = dict(max_iters={ITERATIONS})
 checkpoint_config = dict(interval={ITERATIONS})
@@ -17,6 +20,7 @@ model = dict(
 )
 """
 SMALL_DIFFBEV = f"""
+load_from = None
 runner = dict(max_iters={DIFFBEV_ITERATIONS})
 checkpoint_config = dict(interval={DIFFBEV_ITERATIONS // 3})
 evaluation = dict(interval={DIFFBEV_ITERATIONS})
@@ -26,6 +30,17 @@ model = dict(
     diffusion=dict(widths=(8, 8, 8), blocks=1, groups=4, fusion=dict(heads=2, key_stride=8)),
 )
 """
+
+
+def shrink(workspace: Path, more: str = "") -> Path:
+    """Make both networks of a demo workspace small; the file of the settings that they share."""
+    with (workspace / "configs/baseline/lss_swin_nuscenes.py").open("a") as file:
+        file.write("load_from = None\n")
+    shared = workspace / "configs/_base_/demo.py"
+    with shared.open("a") as file:
+        file.write(SMALL_BASELINE + more)
+    return shared
+
 
 # The command line, its demo on a city of small images with one validation scene.
 SMALL_ENGINE = """

@@ -14,7 +14,7 @@ import pytest
 from tests.processes import engine
 from tests.workspace.criteria import CRITERIA, MAY_FAIL, Result
 from tests.workspace.runbook_text import Step, read_runbook
-from tests.workspace.small import SMALL_BASELINE, SMALL_DIFFBEV, SMALL_ENGINE
+from tests.workspace.small import SMALL_DIFFBEV, SMALL_ENGINE, shrink
 
 OF_THE_DEMO = {"2.1", "2.2", "2.4", "3.2", "4.0", "4.1.1", "4.2", "5.2", "6.3"}
 """Steps that change something or take long: what the demo left of them is checked, they do not run again."""
@@ -102,8 +102,7 @@ def _demo_stops_and_continues(out: Path, workspace: Path) -> None:
     """A wrong configuration stops it; put right, it goes on there and repeats nothing."""
     output, code = _demo(out, "--setup-only")
     assert code == 0, output
-    with (workspace / "configs/_base_/demo.py").open("a") as file:
-        file.write(SMALL_BASELINE)
+    shrink(workspace)
     diffbev = workspace / "configs/diffbev/diffbev_lss_swin_nuscenes.py"
     right = diffbev.read_text() + SMALL_DIFFBEV
     diffbev.write_text(right + "no_such_key = 1\n")

@@ -21,7 +21,7 @@ CONFIG = "configs/baseline/lss_swin_nuscenes.py"
 def root(tmp_path: Path, tiny_root: Path) -> Path:
     init_workspace(tmp_path / "ws", tiny_root, demo=True)
     with (tmp_path / "ws" / CONFIG).open("a") as file:
-        file.write(SMALL_BASELINE)
+        file.write(f"load_from = None\n{SMALL_BASELINE}")
     return tmp_path / "ws"
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.verdict import RunCondition
-from tests.workspace.small import SMALL_BASELINE, SMALL_ENGINE
+from tests.workspace.small import SMALL_ENGINE, shrink
 
 STEP = """
 [[phase]]
@@ -75,9 +75,7 @@ def test_the_smoke_test_of_the_demo_lives_through_what_happens_to_it(tmp_path, t
     terminal.open("demo", "--out", tmp_path, "--lang", "en", size=(140, 44), code=SMALL_DEMO)
     workspace = tmp_path / "DiffBEV"
     terminal.shows("Next: run 2.1", seconds=600)
-    settings = workspace / "configs/_base_/demo.py"
-    with settings.open("a") as file:
-        file.write(SMALL_BASELINE + "evaluation = dict(interval=300)\n")
+    settings = shrink(workspace, "evaluation = dict(interval=300)\n")
     sound = settings.read_text(encoding="utf-8")
     settings.write_text(sound + MISSING_WEIGHTS, encoding="utf-8")
     terminal.keys("p")
