@@ -1,4 +1,4 @@
-"""``load_from``: a training that starts from the weights of another one."""
+"""``load_from``: a run that starts from the weights of another one."""
 
 import logging
 from collections import Counter

@@ -56,7 +56,7 @@ def use_kernels(network: nn.Module) -> None:
 def _attend(qkv: Tensor, bias: Tensor, mask: Tensor | None, heads: int, scale: float) -> Tensor:
     from diffbev_engine.models.window_kernels import attend
 
-    return attend(qkv, bias, mask, heads, scale)
+    return attend(qkv.contiguous(), bias.contiguous(), mask, heads, scale)
 
 
 @torch.library.custom_op("diffbev::window_attention_backward", mutates_args=(), device_types="cuda")
@@ -65,7 +65,8 @@ def _attend_backward(
 ) -> tuple[Tensor, Tensor]:
     from diffbev_engine.models.window_kernels import attend_backward
 
-    return attend_backward(grad, qkv, bias, mask, heads, scale)
+    like_forward = grad.to(qkv.dtype).contiguous()
+    return attend_backward(like_forward, qkv.contiguous(), bias.contiguous(), mask, heads, scale)
 
 
 @_attend.register_fake
@@ -84,9 +85,7 @@ def _remember(ctx: Any, inputs: tuple[Any, ...], **_output: Tensor) -> None:
 
 
 def _differentiate(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None, None]:
-    given = torch.ops.diffbev.window_attention_backward(
-        grad.contiguous(), *ctx.saved_tensors, ctx.heads, ctx.scale
-    )
+    given = torch.ops.diffbev.window_attention_backward(grad, *ctx.saved_tensors, ctx.heads, ctx.scale)
     return *given, None, None, None
 
 

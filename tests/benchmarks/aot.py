@@ -3,6 +3,8 @@
 ``python -m tests.benchmarks.aot [--packages FOLDER] [CHECKPOINT…]``; what was compiled into FOLDER before is
 used again.  What ``export --format torch`` gives, compiled by AOTInductor for the first GPU (the CPU where
 there is none), and the network itself: milliseconds for one image in single precision, medians of rounds.
+Where loading a package crashes within ``std::regex``, the C++ library of the compiler that made it has to come
+first: ``LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libstdc++.so.6``.
 """
 
 import argparse
@@ -26,6 +28,7 @@ _ROUNDS, _CALLS, _WARM_UP = 7, 10, 5
 def main(checkpoints: list[Path], packages: Path | None) -> None:
     """Print the table, a row as soon as it is measured."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.backends.cudnn.allow_tf32 = False  # single precision on both sides
     print(f"{torch.cuda.get_device_name() if device.type == 'cuda' else 'CPU'}, torch {torch.__version__}\n")
     print(
         "| network | steps | eager | compiled | ratio | largest difference | compiled in |\n"

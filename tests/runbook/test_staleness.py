@@ -116,7 +116,7 @@ def test_the_other_model_keeps_its_training(finished: WorkspacePaths):
     config = finished.workspace / CONFIGS["diffbev_default"]
     config.write_text(
         config.read_text()
-        + '\nmodel = dict(diffusion=dict(schedule="cosine", steps=5), lift=dict(channels=8))\n'
+        + '\nmodel = dict(diffusion=dict(schedule="cosine", steps=4), lift=dict(channels=8))\n'
     )
     stale = _stale(finished)
     assert stale["4.2"] == (

@@ -53,8 +53,8 @@ def _phase(times, name):
 def test_trainings_are_predicted_from_the_measured_speed_and_the_rest_is_not_guessed(roots):
     times, _ = _times(roots, {"2.4": _passed(40.0)}, _smoke(roots))
     assert _phase(times, "2").took_s == 40.0
-    assert _phase(times, "3").left == TimeLeft(30.0, short=4), "300 iterations"
-    assert _phase(times, "4").left == TimeLeft(30.0, short=5, unknown=True), "nothing is known of 4.0"
+    assert _phase(times, "3").left == TimeLeft(6.0, short=4), "60 iterations"
+    assert _phase(times, "4").left == TimeLeft(6.0, short=5, unknown=True), "nothing is known of 4.0"
     assert times.left.unknown
     assert times.ends is None
     nothing, _ = _times(roots, {})
@@ -82,10 +82,10 @@ def test_a_training_in_progress_gives_the_end_unless_it_stalls(roots):
 
 def test_an_interrupted_training_is_predicted_from_its_checkpoint(roots):
     run = write_run(roots.workspace / "runs/baseline", step=4000, max_iters=8000, state=RunState.INTERRUPTED)
-    run.checkpoint(4000).rename(run.checkpoint(100))
+    run.checkpoint(4000).rename(run.checkpoint(20))
     failed = replace(_passed(50.0), state=StepState.FAILED, interrupted=True, finished=NOW)
     times, _ = _times(roots, {"3.2": failed}, _smoke(roots), run)
-    assert _phase(times, "3").left.known_s == pytest.approx(20.0), "200 of 300 at 10 it/s"
+    assert _phase(times, "3").left.known_s == pytest.approx(4.0), "40 of 60 at 10 it/s"
     assert times.took_s == 0.0, "a start that failed has not done anything"
 
 

@@ -39,10 +39,11 @@ RUNBOOK_FILES = {
 }
 DEMO_LENGTH = (
     "data.samples_per_gpu=1",
-    "runner.max_iters=300",
-    "lr_config.warmup_iters=30",
-    "checkpoint_config.interval=100",
-    "evaluation.interval=300",
+    "optimizer.lr=2e-5",
+    "runner.max_iters=60",
+    "lr_config.warmup_iters=5",
+    "checkpoint_config.interval=30",
+    "evaluation.interval=60",
 )
 
 
@@ -71,13 +72,14 @@ def test_configurations_are_the_presets_with_this_data_root(tmp_path, demo, name
     data.mkdir()
     init_workspace(tmp_path / "ws", data, demo=demo)
     kind = "demo" if demo else "nuscenes"
-    for config, preset in (
-        (BASELINE_CONFIG, f"baseline/lss_swin_{kind}"),
-        (DIFFBEV_CONFIG, f"diffbev/diffbev_lss_swin_{kind}"),
+    for config, preset, weights in (
+        (BASELINE_CONFIG, f"baseline/lss_swin_{kind}", "demo/baseline"),
+        (DIFFBEV_CONFIG, f"diffbev/diffbev_lss_swin_{kind}", "demo/diffbev"),
     ):
         settings = load_settings(tmp_path / "ws" / config)
         assert settings.data_root == data
         changes = [f"data_root={str(data)!r}", "data.cameras=front", *(DEMO_LENGTH if demo else ())]
+        changes += [f"load_from={weights!r}"] if demo else []
         assert settings == load_settings(preset, changes)
 
 

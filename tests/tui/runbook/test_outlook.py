@@ -48,7 +48,7 @@ def test_a_launch_shows_time_disk_memory_and_what_preflight_finds(roots, monkeyp
     report = replace(report, status=replace(report.status, gpu_mem_mb=7000.0))
     ahead = outlook(_step(roots), roots, [report])
     lines = list(ahead.lines)
-    assert lines[0] == "300 iterations: about 39 s at the 7.6 it/s of baseline_smoke"
+    assert lines[0] == "60 iterations: about 8 s at the 7.6 it/s of baseline_smoke"
     assert lines[1].startswith("disk: about 70 MiB of ")
     assert lines[2] == "GPU memory: baseline_smoke peaked at 6.8 GiB"
     assert lines[3] == "preflight: 1 ok, 1 warnings, 1 errors"
@@ -59,7 +59,7 @@ def test_a_launch_shows_time_disk_memory_and_what_preflight_finds(roots, monkeyp
 def test_what_is_not_known_is_left_out(roots, monkeypatch):
     _answers(monkeypatch, "error: something else")
     lines = outlook(_step(roots), roots, []).lines
-    assert lines[0] == "300 iterations; no earlier run to estimate the duration from"
+    assert lines[0] == "60 iterations; no earlier run to estimate the duration from"
     assert lines[-1] == "preflight returned no result"
     old = write_run(roots.workspace / "runs" / "old", state=RunState.FINISHED, started=time.time() - 9e5)
     assert outlook(_step(roots), roots, [inspect_run(old.path)]).lines[0] == lines[0], "it has no speed"

@@ -5,7 +5,7 @@ log_config = dict(interval=50, hooks=[])
 # Several processes: seconds within which all end after one has ended or hangs
 dist_params = dict(timeout=60.0)
 # 从另一次训练的权重开始：其检查点或 .safetensors 文件的路径；None：不用
-# Start from the weights of another training: the path of its checkpoint or .safetensors file; None: do not
+# Start from the weights of another run: the path of its checkpoint or .safetensors file; None: do not
 load_from = None
 # 混合精度：'bf16'、'fp16' 或 'fp32'（CPU 与较旧的 GPU 使用 'fp32'）
 # Mixed precision: 'bf16', 'fp16' or 'fp32' ('fp32' for CPUs and older GPUs)
