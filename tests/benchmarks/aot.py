@@ -3,8 +3,8 @@
 ``python -m tests.benchmarks.aot [--packages FOLDER] [CHECKPOINT…]``; what was compiled into FOLDER before is
 used again.  What ``export --format torch`` gives, compiled by AOTInductor for the first GPU (the CPU where
 there is none), and the network itself: milliseconds for one image in single precision, medians of rounds.
-Where loading a package crashes within ``std::regex``, the C++ library of the compiler that made it has to come
-first: ``LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libstdc++.so.6``.
+Where loading a package crashes within ``std::regex``, the C++ library of the compiler that made it has to
+come first: ``LD_PRELOAD=/usr/lib/x86_64-linux-gnu/libstdc++.so.6``.
 """
 
 import argparse
