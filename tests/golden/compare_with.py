@@ -215,8 +215,11 @@ def _results(side: Side, nuscenes: Path | None) -> None:
     for folder, (height, width) in (("exact/ann_bev_dir", _SIZE), ("full_depth", (600, 800))):
         depth = ("--data-root", "exact", "--cameras", "CAM_FRONT", "--output-dir", folder)
         side.engine("prepare-depth", *shared, *depth, "--height", height, "--width", width)
-    for model, parts in (("baseline", ""), ("diffbev", _PUBLISHED)):
-        text = f'_base_ = ["baseline/lss_swin_demo.py"]\n{_TRAINING}{parts}'
+    texts = {
+        "baseline": f'_base_ = ["baseline/lss_swin_demo.py"]\n{_TRAINING}',
+        "diffbev": f'_base_ = ["./baseline.py"]\n{_PUBLISHED}',
+    }
+    for model, text in texts.items():
         (side.folder / f"{model}.py").write_text(text)
         side.engine("train", f"{model}.py", "--work-dir", f"runs/{model}")
 
