@@ -3,8 +3,7 @@
 Every case starts torchrun with its processes, injects one fault once they train, waits until all have
 ended, reads what they and `runs show` tell, and compares weights and optimizer in the checkpoint with
 those of a training that nothing disturbed, at the same iteration; some are resumed to their end as well.
-On a CPU both are equal to the bit, with three processes or more only the first: DistributedDataParallel
-then adds gradients in another order in the first iteration of a start.  Kernels of a GPU add in any order.
+On a CPU both are equal to the bit.  Kernels of a GPU add in any order.
 """
 
 import argparse
