@@ -11,6 +11,7 @@ from diffbev_engine.bench.speed import Speed, Subject, release_memory
 from diffbev_engine.bench.variants import BASELINE_OVERRIDES
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.findings.compiler import why_not_compiled
 from diffbev_engine.train.distributed import Processes, device_name
 
 DDIM_STEPS = (1, 3, 5)
@@ -109,6 +110,10 @@ def measure_cost(
     settings = load_settings(config, overrides)
     if settings.model.diffusion is None:
         raise UsageError(f"{config} has model.diffusion=None: there is nothing to compare its baseline with.")
+    if compiled and settings.compile != "auto":
+        raise UsageError("--compiled is about what compile=auto compiles. Leave one of them out.")
+    if compiled and (why := why_not_compiled(settings, on_gpu=processes.device.type == "cuda")):
+        raise UsageError(f"--compiled: {why.en}.")
     without = load_settings(config, [*overrides, *BASELINE_OVERRIDES])
     baseline = Subject(without, processes, compiled=compiled)
     steps = sorted({*DDIM_STEPS, settings.model.diffusion.steps})

@@ -30,9 +30,9 @@ def weights(plan: Plan) -> Iterator[Finding]:
     setting = "model.backbone.pretrained"
     if source:
         yield _file(lambda: read_weights(source), source)
-    if backbone.pretrained is None:
-        if source:
+        if backbone.pretrained is None:
             return
+    if backbone.pretrained is None:
         yield warning(
             "weights",
             Bilingual("主干网络使用随机初始化权重", "the backbone starts from random weights"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from diffbev_engine.core.errors import UsageError
-from diffbev_engine.models.weights_file import StateDict, read_state_dict
+from diffbev_engine.models.weights_file import StateDict, other_shapes, read_state_dict
 
 SETTING = "load_from"
 PACKAGED = {
@@ -42,15 +42,10 @@ def load_from(model: nn.Module, source: str) -> None:
     common = own.keys() & weights.keys()
     if not common:
         raise UsageError(f"{SETTING}: {source} holds nothing of this network. Give a checkpoint of a run.")
-    wrong = sorted(name for name in common if own[name].shape != weights[name].shape)
-    if wrong:
-        shown = "; ".join(
-            f"{name} is {tuple(weights[name].shape)}, the network has {tuple(own[name].shape)}"
-            for name in wrong[:_SHOWN]
-        )
+    if wrong := other_shapes(own, weights):
         raise UsageError(
             f"{SETTING}: {source} is of another network: {len(wrong)} of {len(common)} tensors have other "
-            f"shapes ({shown})."
+            f"shapes ({'; '.join(wrong[:_SHOWN])})."
         )
     model.load_state_dict({name: weights[name] for name in common}, strict=False)
     _log.info("load_from: %d tensors loaded from %s", len(common), source)

@@ -60,6 +60,15 @@ def read_state_dict(path: Path, setting: str = "model.backbone.pretrained") -> S
     return tensors
 
 
+def other_shapes(own: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> list[str]:
+    """The tensors that both have in different shapes, a clause each."""
+    return [
+        f"{name} is {tuple(weights[name].shape)}, the model has {tuple(own[name].shape)}"
+        for name in sorted(own.keys() & weights.keys())
+        if own[name].shape != weights[name].shape
+    ]
+
+
 def load_values(path: Path, *, mapped: bool = False) -> Any:
     """Load what ``torch.save`` wrote, onto the CPU: tensors and plain values.
 

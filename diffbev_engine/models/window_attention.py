@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from diffbev_engine.models.compiled import is_compiled
 
-_TOKENS = 64
+TOKENS = 64
+"""Tokens of a window that the kernels take, at most."""
 _HEAD_CHANNELS = (16, 32, 64)
 
 
@@ -42,7 +43,7 @@ class CompiledWindowAttention(WindowAttention):
         """Whether the kernels are made for these sizes."""
         channels = self.qkv.out_features // 3 // self.num_heads
         dropped = self.training and self.attn_drop.p > 0
-        return self.window_area <= _TOKENS and channels in _HEAD_CHANNELS and not dropped
+        return self.window_area <= TOKENS and channels in _HEAD_CHANNELS and not dropped
 
 
 def use_kernels(network: nn.Module) -> None:

@@ -13,8 +13,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-TOKENS = 64
-"""Tokens of a window, at most."""
+from diffbev_engine.models.window_attention import TOKENS
+
 _PROGRAMS = 1024
 """About as many as a large GPU runs at a time."""
 
@@ -121,9 +121,9 @@ def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None, heads: int, scale: fl
     """
     windows, tokens, width = qkv.shape
     out = qkv.new_empty(windows, tokens, width // 3)
-    sizes = {"masked": mask is not None, "heads": heads, "n": tokens, "d": width // 3 // heads, "t": TOKENS}
     images = 1 if mask is None else len(mask)
-    _forward[(windows, heads)](qkv, bias, bias if mask is None else mask, out, images, scale, **sizes)
+    given = (qkv, bias, bias if mask is None else mask, out)
+    _forward[(windows, heads)](*given, images, scale, **_sizes(qkv, mask, heads))
     return out
 
 
@@ -131,13 +131,18 @@ def attend_backward(
     grad: Tensor, qkv: Tensor, bias: Tensor, mask: Tensor | None, heads: int, scale: float
 ) -> tuple[Tensor, Tensor]:
     """The gradients of ``qkv`` and ``bias`` from that of the result of :func:`attend`."""
-    windows, tokens, width = qkv.shape
+    windows, tokens, _ = qkv.shape
     share = triton.cdiv(windows, max(1, _PROGRAMS // heads))
     parts = triton.cdiv(windows, share)
     grad_qkv = torch.empty_like(qkv)
     grad_bias = bias.new_empty(parts, heads, tokens, tokens)
-    sizes = {"masked": mask is not None, "heads": heads, "n": tokens, "d": width // 3 // heads, "t": TOKENS}
     images = 1 if mask is None else len(mask)
     given = (qkv, bias, bias if mask is None else mask, grad, grad_qkv, grad_bias)
-    _backward[(parts, heads)](*given, windows, share, images, scale, **sizes)
+    _backward[(parts, heads)](*given, windows, share, images, scale, **_sizes(qkv, mask, heads))
     return grad_qkv, grad_bias.sum(0)
+
+
+def _sizes(qkv: Tensor, mask: Tensor | None, heads: int) -> dict[str, int]:
+    """What the kernels are compiled for."""
+    _, tokens, width = qkv.shape
+    return {"masked": mask is not None, "heads": heads, "n": tokens, "d": width // 3 // heads, "t": TOKENS}

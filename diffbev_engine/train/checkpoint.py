@@ -15,7 +15,7 @@ from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.files import foreign_bytes
 from diffbev_engine.core.pickled import UnsafePickleError
 from diffbev_engine.core.regular_file import open_regular
-from diffbev_engine.models.weights_file import load_values
+from diffbev_engine.models.weights_file import load_values, other_shapes
 from diffbev_engine.runs.folder import RunFolder
 
 FORMAT = 1
@@ -199,11 +199,7 @@ def load_weights(model: nn.Module, weights: Mapping[str, Tensor], origin: Path) 
     own = model.state_dict()
     differences = [f"{name} is missing" for name in own.keys() - weights.keys()]
     differences += [f"{name} is unknown" for name in weights.keys() - own.keys()]
-    differences += [
-        f"{name} is {tuple(weights[name].shape)}, the model has {tuple(own[name].shape)}"
-        for name in own.keys() & weights.keys()
-        if own[name].shape != weights[name].shape
-    ]
+    differences += other_shapes(own, weights)
     if differences:
         shown = "; ".join(sorted(differences)[:_SHOWN_MISMATCHES])
         raise UsageError(

@@ -33,6 +33,14 @@ def test_figures_are_consistent(diffbev_config):
     assert cost["limits"] == {"training": 1.6, "inference": {"3": 2.0}}
 
 
+@pytest.mark.parametrize(("choice", "why"), [("auto", "without a GPU"), ("off", "compile=auto compiles")])
+def test_inference_is_not_called_compiled_where_nothing_is(diffbev_config, choice, why):
+    options = ("--compiled", "--set", f"compile={choice}", "--set", "runner.max_iters=9000")
+    result = CliRunner().invoke(cli, ["bench", "diffbev", str(diffbev_config), *FEW, *options])
+    assert isinstance(result.exception, UsageError | SystemExit)
+    assert why in f"{result.exception} {result.output}"
+
+
 def test_the_text_holds_ratios_against_the_limits():
     baseline = Speed(1_000_000, 8, 70.0, (70.0,), 10.0, {0: 20.0}, {0: (20.0,)}, 2.0)
     times = {1: 30.0, 3: 44.0, 5: 60.0}
