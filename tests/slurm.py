@@ -4,10 +4,11 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.processes import wait_until
 
 _PROGRAMS = ("slurmctld", "slurmd", "munged", "sbatch")
 _KEY = Path("/etc/munge/munge.key")
@@ -85,24 +86,21 @@ def _munge() -> None:
 
 
 def _wait_for_host(environment: dict[str, str]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    def state() -> str:
         said = subprocess.run(
             ["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True, check=False
         )
-        if said.stdout.strip() == "idle":
-            return
-        time.sleep(0.2)
-    raise TimeoutError(f"the host does not come up: {said.stdout}{said.stderr}")
+        return (said.stdout + said.stderr).strip()
+
+    wait_until(lambda: state() == "idle", seen=state, every_s=0.2)
 
 
 def _wait_until_empty(environment: dict[str, str]) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
+    def empty() -> bool:
         queue = subprocess.run(["squeue", "-h"], env=environment, capture_output=True, text=True, check=False)
-        if queue.returncode or not queue.stdout:
-            return
-        time.sleep(0.2)
+        return bool(queue.returncode) or not queue.stdout
+
+    wait_until(empty, every_s=0.2)
 
 
 def _free_port() -> int:

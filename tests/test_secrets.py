@@ -19,7 +19,7 @@ from diffbev_engine.workspace.workspace import load_workspace
 from diffbev_tui.detached_process import start_or_find
 from diffbev_tui.places import keep_clip, settings_file
 from diffbev_tui.preferences import Preferences, write_preferences
-from tests.runs.children import wait_for
+from tests.processes import wait_until
 
 PLANTED = "planted-0123456789"
 _PRINTS_ONE = "import os; print(os.environ['TORCH_HUB_TOKEN'])"
@@ -62,7 +62,7 @@ def test_planted_secrets_are_nowhere(workspace, program, monkeypatch):
     monkeypatch.setattr("sys.argv", ["diffbev-engine", *arguments])
     folder = RunFolder(workspace / "runs" / "a")
     launch = start_detached(folder, [sys.executable, "-c", _PRINTS_ONE, *arguments])
-    wait_for(lambda: read_launch(folder).ended)
+    wait_until(lambda: read_launch(folder).ended)
     assert launch.command[2:] != tuple(arguments)
     _write_what_a_training_writes(folder)
     load_workspace(workspace).save()

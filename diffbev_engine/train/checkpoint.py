@@ -118,6 +118,10 @@ class Usable:
         return f"{'; '.join(map(str, self.rejected))}; resuming from {self.path.name}"
 
 
+_Progress = tuple[float, bool]
+"""Iteration of a checkpoint, and whether it was evaluated."""
+
+
 class UnusableCheckpointError(DiffBEVError):
     """A checkpoint that is damaged, incomplete or not a checkpoint."""
 
@@ -142,7 +146,8 @@ def newest_usable(directory: Path) -> Usable | None:
     if not candidates:
         return None
     rejected = [] if os.path.lexists(folder.latest) else [Rejected(folder.latest, "is missing")]
-    for path in sorted(candidates, key=lambda path: _age(folder, path)):
+    progress: dict[Any, _Progress] = {}  # names of one file, which saving links, are read once
+    for path in sorted(candidates, key=lambda path: _age(folder, path, progress)):
         try:
             return Usable(path, load_checkpoint(path, to_resume=True), tuple(rejected))
         except UnusableCheckpointError as error:
@@ -298,13 +303,17 @@ def _require_finite(path: Path, checkpoint: Checkpoint) -> None:
             raise UnusableCheckpointError(path, f"holds NaN or infinite weights ({name})")
 
 
-def _age(folder: RunFolder, path: Path) -> tuple[bool, float, bool, bool]:
+def _age(folder: RunFolder, path: Path, known: dict[Any, _Progress]) -> tuple[bool, float, bool, bool]:
     """Sorts the newest checkpoint first, and what cannot be read where its name puts it."""
     try:
-        open_regular(path).close()  # opening a pipe would wait for its writer
-        # Mapped, so that little more than the names is read.
-        content = load_values(path, mapped=True)
-        iteration, evaluated = float(content["iteration"]), bool(content["evaluated"])
+        with open_regular(path) as file:  # opening a pipe would wait for its writer
+            status = os.fstat(file.fileno())
+        file_itself = status.st_dev, status.st_ino
+        if file_itself not in known:
+            # Mapped, so that little more than the names is read.
+            content = load_values(path, mapped=True)
+            known[file_itself] = float(content["iteration"]), bool(content["evaluated"])
+        iteration, evaluated = known[file_itself]
     except Exception:  # met again, with its reason, when it is verified
         number = path.stem.removeprefix("iter_")
         iteration, evaluated = float(number) if number.isdecimal() else math.inf, False

@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import time
 
 import pytest
 from click.testing import CliRunner
@@ -11,7 +10,7 @@ from click.testing import CliRunner
 from diffbev_engine.bench import ablation
 from diffbev_engine.cli.main import cli
 from diffbev_engine.core.errors import ExitCode, UsageError
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine, wait_until
 
 TWO = ("--variants", "baseline,diffbev_S")
 
@@ -113,13 +112,9 @@ def test_ctrl_c_keeps_a_checkpoint_and_a_table(diffbev_config, depth_root, tmp_p
     )
     run = out / "baseline" / "seed_0"
     metrics = run / "metrics.csv"
-    give_up = time.monotonic() + 120
-    while not (metrics.exists() and metrics.read_text().count("\n") > 3):
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < give_up
-        time.sleep(0.05)
+    wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process)
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
 
     assert process.returncode == 5, output
     assert "baseline seed 0: stopped" in output

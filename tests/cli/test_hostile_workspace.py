@@ -11,7 +11,7 @@ from diffbev_engine.cli.main import cli
 from diffbev_engine.workspace.init import init_workspace
 from tests.fuzz.bombs import png
 from tests.fuzz.readers_runs import run_files
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine
 
 EVIL = "E\x1b]52;c;ZXZpbA==\x07\x9b31m\u202eX\x1b[2J\r<script>alert(1)</script>"
 _TEXT = {"zh": EVIL, "en": EVIL}
@@ -119,6 +119,6 @@ def test_an_id_that_leads_out_of_the_workspace_is_refused(workspace, tmp_path):
 
 def test_what_the_program_prints_is_filtered_once_more(tmp_path):
     (tmp_path / EVIL.replace("/", "")).mkdir()
-    said, _ = engine("runs", "list", tmp_path / EVIL.replace("/", "")).communicate(timeout=60)
+    said, _ = engine("runs", "list", tmp_path / EVIL.replace("/", "")).communicate(timeout=PATIENCE_S)
     assert "no runs in" in said
     assert _is_safe(said)

@@ -14,7 +14,7 @@ from diffbev_engine.export.export import export_model, foreign_operators
 from diffbev_engine.predict.camera import Camera
 from diffbev_engine.predict.prediction import load
 from diffbev_engine.train.checkpoint import load_checkpoint
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine
 from tests.tiny import save_weights, trained
 
 _CAMERA = Camera(np.array([[160.0, 0.0, 96.0], [0.0, 160.0, 64.0], [0.0, 0.0, 1.0]]), (192, 128))
@@ -51,7 +51,7 @@ def test_an_onnx_program_predicts_as_the_checkpoint_does_for_any_batch(layout_ch
     onnxruntime = pytest.importorskip("onnxruntime")
     path = tmp_path / "model.onnx"
     process = engine("export", layout_checkpoint, "--output", path, "--batch", "dynamic", "--steps", 1)
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said
     assert "decisions" in said
 
@@ -87,7 +87,7 @@ def test_a_torch_program_for_one_camera_takes_the_image_alone(checkpoint, tmp_pa
     process = engine(
         "export", checkpoint, "--format", "torch", "--output", path, "--intrinsics", calibration, "--json"
     )
-    said, _ = process.communicate(timeout=300)
+    said, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0, said
     assert json.loads(said)["flipped"] == 0
     expected = load(checkpoint, "cpu")

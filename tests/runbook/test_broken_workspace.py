@@ -18,7 +18,7 @@ from diffbev_engine.runbook.view import view_runbook, watched
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths, find_roots
 from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_engine.workspace.init import init_workspace
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine
 
 RUNS = ("baseline_smoke", "baseline", "diffbev_default")
 
@@ -73,7 +73,7 @@ def _trained(run: Path) -> None:
 
 def _run(roots: WorkspacePaths) -> tuple[int, dict[str, object]]:
     process = engine("runbook", "run", roots.workspace, "--json")
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
     return process.returncode, json.loads(output[output.index('{\n "workspace"') :])
 
 
@@ -163,7 +163,7 @@ def test_a_training_with_nothing_left_is_to_be_made_again(campaign):
 def test_a_circumstance_is_not_given_as_the_cause(with_steps):
     roots = with_steps('[[phase.step]]\nid = "9.1"\ntitle = "t"\nrun = "false"\n')
     process = engine("runbook", "run", roots.workspace, "--phase", "9", "--json")
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
     answer = json.loads(output[output.index('{\n "workspace"') :])
     assert (answer["failed"], answer["problem"]) == ("9.1", None)
     assert {finding["certainty"] for finding in answer["findings"]} <= {"circumstance"}

@@ -27,7 +27,7 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import Launch, write_launch
 from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_engine.runs.process import ProcessIdentity, identify
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine
 
 RUNBOOK = packaged_runbook()
 LOGS = {
@@ -310,7 +310,7 @@ def test_running_a_broken_workspace_names_the_problem(name, roots, monkeypatch):
     for key, value in environment.items():
         monkeypatch.setenv(key, value)
     process = engine("runbook", "run", roots.workspace, "--step", step, "--anyway", "--json")
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
     answer = json.loads(output[output.index('{\n "workspace"') :])
     assert process.returncode == 1
     assert (answer["failed"], answer["problem"]) == (step, name)
@@ -349,7 +349,7 @@ def test_remedies_of_gpu_memory_follow_its_cause():
 def test_doctor_on_the_command_line(tmp_path: Path):
     (tmp_path / "train.log").write_text(LOGS["diverged"])
     process = engine("runbook", "doctor", tmp_path / "train.log", "--lang", "zh")
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode == 1
     assert "训练发散" in output
     assert "Lwce is NaN" in output
@@ -359,7 +359,7 @@ def test_doctor_on_the_command_line(tmp_path: Path):
 def test_only_a_demo_goes_on_without_a_gpu(roots):
     def run() -> dict[str, object]:
         process = engine("runbook", "run", roots.workspace, "--step", "1.6", "--anyway", "--json")
-        output = process.communicate(timeout=60)[0]
+        output = process.communicate(timeout=PATIENCE_S)[0]
         answer: dict[str, object] = json.loads(output[output.index('{\n "workspace"') :])
         return answer
 

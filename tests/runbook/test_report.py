@@ -9,7 +9,7 @@ from diffbev_engine.runbook.load import load_runbook
 from diffbev_engine.runbook.report import read_content, write_report
 from diffbev_engine.runbook.runner import Reporter, Selection, run_steps
 from diffbev_engine.runs.metrics.file import MetricsWriter
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine
 
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -52,14 +52,14 @@ def test_both_forms_hold_steps_evidence_runs_and_figures(language, title, campai
 
 def test_report_on_the_command_line(campaign_roots):
     process = engine("runbook", "report", campaign_roots.workspace, "--json")
-    answer = json.loads(process.communicate(timeout=60)[0])
+    answer = json.loads(process.communicate(timeout=PATIENCE_S)[0])
     assert answer["figures"] == 2
     assert (campaign_roots.workspace / "reports/runbook/report.html").exists()
 
 
 def test_status_and_list_on_the_command_line(campaign_roots):
     status = json.loads(
-        engine("runbook", "status", campaign_roots.workspace, "--json").communicate(timeout=60)[0]
+        engine("runbook", "status", campaign_roots.workspace, "--json").communicate(timeout=PATIENCE_S)[0]
     )
     assert status["next"] == "0.1"
     assert status["counts"]["failed"] == 1

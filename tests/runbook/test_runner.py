@@ -5,8 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +17,7 @@ from diffbev_engine.runbook.runner import Reporter, Selection, exit_code_of, run
 from diffbev_engine.runbook.state import StateStore
 from diffbev_engine.runbook.view import view_runbook
 from diffbev_engine.runbook.workspace_paths import WorkspacePaths
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine, wait_until
 
 THREE = """
 [[phase.step]]
@@ -209,7 +207,7 @@ def test_what_is_left_out_is_said(with_steps):
 
     def last_line(*options: str) -> str:
         process = engine("runbook", "run", roots.workspace, "--phase", "9", "--lang", "en", *options)
-        return process.communicate(timeout=60)[0].splitlines()[-1]
+        return process.communicate(timeout=PATIENCE_S)[0].splitlines()[-1]
 
     assert "9.3 passed" in last_line()
     assert (
@@ -225,19 +223,19 @@ def test_two_processes_lose_none_of_each_others_records(with_steps):
     roots = with_steps(steps)
     halves = [[f"--step=9.{n}" for n in range(start, 9, 2)] for start in (1, 2)]
     started = [engine("runbook", "run", roots.workspace, *half) for half in halves]
-    assert [process.wait(60) for process in started] == [0, 0]
+    assert [process.wait(PATIENCE_S) for process in started] == [0, 0]
     assert set(_states(roots).values()) == {"passed"}
 
 
 def test_a_step_that_runs_is_not_started_twice(with_steps):
     roots = with_steps('[[phase.step]]\nid = "9.1"\ntitle = "t"\nrun = "touch began; sleep 30"\n')
     first = engine("runbook", "run", roots.workspace, "--phase", "9")
-    _wait_for(roots.workspace / "began")
+    wait_until((roots.workspace / "began").exists)
     assert _states(roots) == {"9.1": "running"}
     second = engine("runbook", "run", roots.workspace, "--step", "9.1")
-    assert "is already running" in second.communicate(timeout=30)[0]
+    assert "is already running" in second.communicate(timeout=PATIENCE_S)[0]
     first.send_signal(signal.SIGINT)
-    assert first.wait(30) == 5
+    assert first.wait(PATIENCE_S) == 5
 
 
 TRAINING = """
@@ -261,9 +259,9 @@ def test_ctrl_c_lets_a_training_save_and_records_it(number, with_steps):
     )
     (roots.workspace / "train.py").write_text(TRAINING)
     process = engine("runbook", "run", roots.workspace, "--phase", "9")
-    _wait_for(roots.workspace / "began")
+    wait_until((roots.workspace / "began").exists)
     process.send_signal(number)
-    output = process.communicate(timeout=30)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode == 5, output
     assert "checkpoint saved" in (roots.workspace / "train.log").read_text()
     assert not (roots.workspace / "after").exists()
@@ -277,7 +275,7 @@ def test_a_training_that_was_stopped_from_elsewhere_is_interrupted_not_failed(wi
         '[[phase.step]]\nid = "9.1"\ntitle = "t"\nrun_dir = "runs/a"\nrun = "exit 5"\nresume = "true"\n'
     )
     process = engine("runbook", "run", roots.workspace, "--phase", "9", "--json")
-    output = process.communicate(timeout=30)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode == 5, output
     assert '"problem": null' in output
     record = StateStore(roots).read()["9.1"]
@@ -308,13 +306,13 @@ def test_a_step_outlives_its_runner_and_is_judged_later(with_steps):
         'checks = [{ type = "output_contains", texts = ["finished"] }]\n'
     )
     process = engine("runbook", "run", roots.workspace, "--phase", "9")
-    _wait_for(roots.workspace / "began")
-    _until(lambda: StateStore(roots).read()["9.1"].process is not None)
+    wait_until((roots.workspace / "began").exists)
+    wait_until(lambda: StateStore(roots).read()["9.1"].process is not None)
     process.kill()
     process.wait()
     assert _states(roots) == {"9.1": "running"}
     (roots.workspace / "go").touch()
-    _until(lambda: _states(roots) == {"9.1": "failed"})  # nobody has judged it yet
+    wait_until(lambda: _states(roots) == {"9.1": "failed"})  # nobody has judged it yet
     settle(load_runbook(roots), roots, StateStore(roots))
     assert _states(roots) == {"9.1": "passed"}
     assert StateStore(roots).read()["9.1"].seconds > 0
@@ -350,14 +348,3 @@ def test_check_changes_nothing(with_steps):
 
 def _tree(folder: Path) -> list[tuple[str, int]]:
     return sorted((str(path), path.stat().st_mtime_ns) for path in folder.rglob("*"))
-
-
-def _wait_for(path: Path) -> None:
-    _until(path.exists)
-
-
-def _until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to that"
-        time.sleep(0.02)

@@ -2,8 +2,6 @@
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from diffbev_engine.runs.folder import RunFolder
@@ -45,14 +43,6 @@ def python(code: str, *arguments: object, **options: object) -> subprocess.Popen
     """Start Python code as a process with its output in a pipe."""
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, **options)  # type: ignore[call-overload, no-any-return]
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 30) -> None:
-    """Wait until ``condition`` holds."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
 
 
 def contents(path: Path) -> dict[str, tuple[bytes, int]]:

@@ -13,7 +13,7 @@ from diffbev_engine.runs.launch import Launch, read_launch, start_detached, writ
 from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.status import RunState, RunStatus
 from diffbev_engine.runs.verdict import Cause, RunCondition
-from tests.runs.children import wait_for
+from tests.processes import wait_until
 
 ENDED = replace(identify(), start=1.0)
 
@@ -29,7 +29,7 @@ def test_the_true_signal_is_named(folder):
     for number in (signal.SIGTERM, signal.SIGSEGV, signal.SIGBUS, signal.SIGKILL):
         launch = start_detached(folder, [sys.executable, "-c", "import time; time.sleep(60)"])
         os.kill(launch.process.pid, number)
-        wait_for(lambda: read_launch(folder).ended)
+        wait_until(lambda: read_launch(folder).ended)
         report = inspect_run(folder.path)
         found = report.state, report.cause, report.signal, report.exit_code
         assert found == (RunCondition.DEAD, Cause.SIGNAL, number.name, None)
@@ -94,7 +94,7 @@ def test_a_zombie_is_dead(folder):
         os._exit(0)
     child = identify(pid)
     folder.manifest.write_text(json.dumps({"process": asdict(child)}))
-    wait_for(lambda: not child.alive)
+    wait_until(lambda: not child.alive)
     assert inspect_run(folder.path).state is RunCondition.DEAD
     os.waitpid(pid, 0)
 

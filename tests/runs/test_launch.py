@@ -17,7 +17,8 @@ from diffbev_engine.runs.lock import RunHeldError
 from diffbev_engine.runs.oom_kills import OomKills, count_oom_kills
 from diffbev_engine.runs.status import RunState, read_status
 from diffbev_engine.runs.verdict import Cause, RunCondition
-from tests.runs.children import contents, pretend_training, python, wait_for
+from tests.processes import PATIENCE_S, wait_until
+from tests.runs.children import contents, pretend_training, python
 
 LAUNCH_AND_WAIT = """
 import json, sys, time
@@ -37,14 +38,14 @@ def _step(folder):
 
 def _trains_on(folder):
     """Whether more steps come from now on."""
-    wait_for(lambda: _step(folder))
+    wait_until(lambda: _step(folder))
     now = _step(folder)
-    wait_for(lambda: _step(folder) > now)
+    wait_until(lambda: _step(folder) > now)
     return True
 
 
 def _ended(folder):
-    wait_for(lambda: read_launch(folder).ended)
+    wait_until(lambda: read_launch(folder).ended)
     return read_launch(folder)
 
 
@@ -71,8 +72,8 @@ def test_it_survives_its_terminal(folder):
         signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where these tests run under nohup, it is inherited
         command = [sys.executable, "-c", LAUNCH_AND_WAIT, str(folder.path)]
         os.execv(sys.executable, [*command, json.dumps(pretend_training(folder))])
-    wait_for(lambda: os.read(terminal, 1000))
-    wait_for(lambda: read_launch(folder) and read_launch(folder).process)
+    wait_until(lambda: os.read(terminal, 1000))
+    wait_until(lambda: read_launch(folder) and read_launch(folder).process)
     os.close(terminal)  # the kernel sends SIGHUP to the session of the terminal
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == -signal.SIGHUP
@@ -98,14 +99,14 @@ def test_without_its_supervisor_the_training_goes_on_and_keeps_its_directory(fol
     launch = start_detached(folder, pretend_training(folder))
     assert _trains_on(folder)
     os.kill(launch.supervisor.pid, signal.SIGKILL)
-    wait_for(lambda: not launch.supervisor.alive)
+    wait_until(lambda: not launch.supervisor.alive)
     assert _trains_on(folder)
     assert inspect_run(folder.path).state is RunCondition.RUNNING
     with pytest.raises(RunHeldError, match=f"process {launch.process.pid}"):
         start_detached(folder, pretend_training(folder))
 
     os.kill(launch.process.pid, signal.SIGKILL)
-    wait_for(lambda: not launch.process.alive)
+    wait_until(lambda: not launch.process.alive)
     report = inspect_run(folder.path)
     assert (report.state, report.cause) == (RunCondition.DEAD, Cause.GONE)
     assert start_detached(folder, _starts("pass")).id != launch.id
@@ -121,7 +122,7 @@ def test_the_exit_code_is_recorded(folder, code):
     assert (folder.path / ended.console).read_text() == "hello\n"
     expected = {0: RunCondition.FINISHED, 1: RunCondition.FAILED, 4: RunCondition.DIVERGED}
     assert inspect_run(folder.path).state is expected[code]
-    wait_for(lambda: not folder.lock.exists())
+    wait_until(lambda: not folder.lock.exists())
 
 
 def test_sigkill_is_recorded_and_named(folder):
@@ -183,7 +184,7 @@ def test_a_second_launch_touches_nothing(folder):
         "import sys\nfrom diffbev_engine.runs.supervisor import main\nmain(sys.argv[1:])",
         *(folder.path, 1, sys.executable, "-c", "pass"),
     )  # past the launcher's own look: two launchers at once
-    assert "under way" in json.loads(answer.communicate(timeout=30)[0])["error"]
+    assert "under way" in json.loads(answer.communicate(timeout=PATIENCE_S)[0])["error"]
     assert folder.lock.read_text() == owner
     assert contents(folder.path) == before
 

@@ -14,8 +14,8 @@ import pytest
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runs.lock import RunHeldError, read_owner, sole_writer, take_lock
 from diffbev_engine.runs.process import identify
-from tests.processes import engine
-from tests.runs.children import contents, pretend_training, python, wait_for
+from tests.processes import PATIENCE_S, engine, wait_until
+from tests.runs.children import contents, pretend_training, python
 
 HOLD = """
 import sys, os, time
@@ -57,7 +57,7 @@ def test_a_training_touches_nothing_of_a_running_one(folder, tiny_config):
     os.kill(first.pid, signal.SIGSTOP)
     before = contents(folder.path)
     second = engine("train", tiny_config, "--work-dir", folder.path)
-    output = second.communicate(timeout=120)[0]
+    output = second.communicate(timeout=PATIENCE_S)[0]
     assert second.returncode == 1, output
     assert f"process {first.pid} of" in output
     assert "Traceback" not in output
@@ -118,7 +118,7 @@ def test_a_lock_that_cannot_be_opened_is_one_message(folder):
 def test_workers_that_outlive_a_killed_training_do_not_keep_its_lock(folder):
     fork = "print(os.getpid() if os.fork() else '', end='', flush=True); time.sleep(20)"
     holder = python(HOLD + fork, folder.path)
-    wait_for(lambda: read_owner(folder))
+    wait_until(lambda: read_owner(folder))
     assert holder.stdout.read(len(str(holder.pid))) == str(holder.pid)
     holder.kill()
     holder.wait()

@@ -15,13 +15,12 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.launch import read_launch, start_detached
 from diffbev_engine.runs.manifest import Manifest
 from diffbev_engine.runs.status import RunState, StatusWriter
-from tests.processes import engine
-from tests.runs.children import wait_for
+from tests.processes import PATIENCE_S, engine, wait_until
 
 
 def _run(*arguments, code=0):
     process = engine(*arguments)
-    output = process.communicate(timeout=180)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode == code, output
     return output
 
@@ -43,7 +42,7 @@ def test_a_run_lives_through_stop_kill_and_resume(folder, tiny_config, tmp_path)
     endless = ("--set", "runner.max_iters=100000", "--set", "evaluation.interval=100000")
     started = _json("train", tiny_config, "--work-dir", work_dir, *endless, "--detach")
     assert started["process"]["pid"] != started["supervisor"]["pid"]
-    wait_for(lambda: len(_rows(folder)) > 3, 120)
+    wait_until(lambda: len(_rows(folder)) > 3)
     [listed] = _json("runs", "list", tmp_path)
     assert (listed["path"], listed["state"], listed["activity"]) == (work_dir, "running", "training")
     assert listed["process"] == started["process"]
@@ -60,9 +59,9 @@ def test_a_run_lives_through_stop_kill_and_resume(folder, tiny_config, tmp_path)
 
     again = _json("runs", "resume", work_dir, "--set", "checkpoint_config.interval=1")
     assert again["changes"] == ["checkpoint_config.interval: 2 → 1"]
-    wait_for(lambda: len(_rows(folder)) > last + 3, 120)
+    wait_until(lambda: len(_rows(folder)) > last + 3)
     os.kill(again["process"]["pid"], signal.SIGKILL)
-    wait_for(lambda: read_launch(folder).ended)
+    wait_until(lambda: read_launch(folder).ended)
     dead = _json("runs", "show", work_dir)
     assert (dead["state"], dead["cause"], dead["signal"]) == ("dead", "signal", "SIGKILL")
     assert (dead["resumable"], dead["status"]["state"]) == (True, "training")
@@ -70,7 +69,7 @@ def test_a_run_lives_through_stop_kill_and_resume(folder, tiny_config, tmp_path)
 
     end = len(_rows(folder)) + 3
     _run("runs", "resume", work_dir, "--set", f"runner.max_iters={end}")
-    wait_for(lambda: read_launch(folder).ended, 120)
+    wait_until(lambda: read_launch(folder).ended)
     finished = _json("runs", "show", work_dir)
     console = folder.path / finished["console"]
     assert (finished["state"], finished["resumable"]) == ("finished", False), console.read_text()
@@ -83,12 +82,12 @@ def test_a_run_lives_through_stop_kill_and_resume(folder, tiny_config, tmp_path)
 @pytest.mark.slow
 def test_a_new_start_moves_the_earlier_launch_aside_but_not_its_own(folder, tiny_config):
     first = start_detached(folder, [sys.executable, "-c", "print('an earlier run')"])
-    wait_for(lambda: read_launch(folder).ended, 120)
+    wait_until(lambda: read_launch(folder).ended)
     folder.metrics.write_text("step,mode\n1,train\n")
     StatusWriter(folder.status, 1).update(state=RunState.FINISHED, step=1)
     start = ("train", tiny_config, "--work-dir", folder.path, "--set", "evaluation.interval=100")
     second = _json(*start, "--detach")
-    wait_for(lambda: read_launch(folder).ended, 120)
+    wait_until(lambda: read_launch(folder).ended)
     [aside] = folder.path.glob("previous_*")
     assert (aside / first.console).read_text() == "an earlier run\n"
     assert (folder.path / second["console"]).exists()

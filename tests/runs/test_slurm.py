@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.runs import slurm
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.slurm import Request, SlurmJob, batch_script, current_job, read_job, states_of
+from tests.processes import wait_until
 from tests.slurm import running, why_not
 
 
@@ -87,11 +87,8 @@ class _Cluster:
         path = run / "status.json"
         return json.loads(path.read_text()) if path.exists() else {"state": None, "step": 0}
 
-    def wait(self, condition, seconds=40):
-        deadline = time.monotonic() + seconds
-        while not condition():
-            assert time.monotonic() < deadline, self.run("squeue", "-r")
-            time.sleep(0.2)
+    def wait(self, condition):
+        wait_until(condition, seen=lambda: self.run("squeue", "-r"), every_s=0.2)
 
 
 @pytest.fixture
@@ -140,7 +137,7 @@ def test_jobs_go_back_into_the_queue_until_they_are_finished_or_cancelled(
         cluster.wait(lambda run=run: cluster.status(run)["state"] == "finished")
         assert len(list(run.glob("train_*.log"))) == starts
 
-    cluster.wait(lambda: len(list(limited.glob("train_*.log"))) >= 2, 120)
+    cluster.wait(lambda: len(list(limited.glob("train_*.log"))) >= 2)
     resumed_from = int(max(limited.glob("iter_*.pth"), key=lambda path: path.stat().st_mtime).stem[5:])
     cluster.wait(lambda: cluster.status(limited)["step"] > resumed_from)
     # Between two legs it is being put back, or waits.

@@ -15,7 +15,8 @@ from diffbev_engine.runs.launch import start_detached
 from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.status import Phase, RunState, RunStatus, StatusWriter, read_status
 from diffbev_engine.runs.verdict import RunCondition
-from tests.runs.children import pretend_training, wait_for
+from tests.processes import wait_until
+from tests.runs.children import pretend_training
 
 
 def _report(folder, *, state=RunState.TRAINING, phase=Phase.STEPPING, idle_s=0.0, config=None, **fields):
@@ -114,9 +115,9 @@ def test_progress_is_an_iteration_an_evaluated_batch_or_another_phase(folder):
 
 def test_a_suspended_process_is_called_so_at_once_and_can_be_stopped(folder):
     launch = start_detached(folder, pretend_training(folder))
-    wait_for(lambda: (status := read_status(folder.status)) and status.step > 2)
+    wait_until(lambda: (status := read_status(folder.status)) and status.step > 2)
     os.kill(launch.process.pid, signal.SIGSTOP)
-    wait_for(lambda: launch.process.suspended)
+    wait_until(lambda: launch.process.suspended)
     report = inspect_run(folder.path)
     assert (report.state, report.activity) == (RunCondition.RUNNING, "stalled")
     assert (report.reason, report.eta_s) == ("suspended (SIGSTOP)", None)

@@ -13,13 +13,14 @@ from diffbev_engine.runs.notify import Notifier, NotifySettings
 from diffbev_engine.runs.process import identify
 from diffbev_engine.runs.status import read_status
 from diffbev_engine.runs.system import read_system
-from tests.runs.children import pretend_training, wait_for
+from tests.processes import wait_until
+from tests.runs.children import pretend_training
 
 
 @pytest.fixture
 def training(folder):
     process = subprocess.Popen(pretend_training(folder), stdout=subprocess.DEVNULL)
-    wait_for(lambda: (status := read_status(folder.status)) and status.step > 2)
+    wait_until(lambda: (status := read_status(folder.status)) and status.step > 2)
     yield process
     if process.poll() is None:
         process.kill()
@@ -44,14 +45,14 @@ def test_a_suspended_training_is_told_and_that_it_makes_progress_again(folder, t
     look.poll()
     assert _kinds(folder) == []
     os.kill(training.pid, signal.SIGSTOP)
-    wait_for(lambda: (look.poll(), _kinds(folder) == [AlertKind.STALLED])[1])
+    wait_until(lambda: (look.poll(), _kinds(folder) == [AlertKind.STALLED])[1])
     assert "SIGSTOP" in read_alerts(folder.alerts)[0].message
     os.kill(training.pid, signal.SIGCONT)
-    wait_for(lambda: (look.poll(), _kinds(folder)[1:] == [AlertKind.CONTINUES])[1])
+    wait_until(lambda: (look.poll(), _kinds(folder)[1:] == [AlertKind.CONTINUES])[1])
 
 
 def test_the_machine_is_recorded_while_it_trains(folder, training, watcher):
-    wait_for(lambda: read_system(folder.system).times)
+    wait_until(lambda: read_system(folder.system).times)
     history = read_system(folder.system)
     assert history.columns["host_total_mib"][0] > 0
     assert history.columns["step"][0] > 0
@@ -62,7 +63,7 @@ def test_the_machine_is_recorded_while_it_trains(folder, training, watcher):
 
 
 def test_a_killed_training_is_told_by_who_watched_it(folder, training, watcher):
-    wait_for(lambda: folder.system.exists())
+    wait_until(lambda: folder.system.exists())
     training.kill()
     training.wait()
     assert watcher.wait(30) == 0
@@ -70,7 +71,7 @@ def test_a_killed_training_is_told_by_who_watched_it(folder, training, watcher):
 
 
 def test_a_run_directory_that_is_removed_ends_nothing(folder, training, watcher):
-    wait_for(lambda: folder.system.exists())
+    wait_until(lambda: folder.system.exists())
     moved = folder.path.rename(folder.path.with_name("moved"))
     training.kill()
     training.wait()

@@ -12,7 +12,7 @@ from diffbev_engine.evaluate.run import evaluation_in_training
 from diffbev_engine.models.settings import DepthLossSettings, DiffusionSettings, FusionSettings
 from diffbev_engine.train.objective import loss_composition, loss_names
 from diffbev_engine.train.train import TrainingJob, train
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +108,7 @@ def test_two_gloo_processes_train_every_part(settings, tmp_path):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     short = ("--set", "runner.max_iters=2", "--set", "evaluation.interval=2")
     run = engine("train", config, "--work-dir", tmp_path / "run", *short, launcher=launcher)
-    assert run.wait(180) == 0, run.stdout.read()
+    assert run.wait(PATIENCE_S) == 0, run.stdout.read()
     rows = _rows(tmp_path / "run")
     assert float(rows[0]["Ldiff"]) == pytest.approx(1, abs=0.02)
     assert [int(row["step"]) for row in rows] == [1, 2]

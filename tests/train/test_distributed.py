@@ -12,7 +12,7 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.train.checkpoint import load_checkpoint
 from tests.faults.lab import Process, wait_for
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine
 
 
 @pytest.mark.slow
@@ -30,7 +30,7 @@ def test_two_gloo_processes_equal_one(tiny_config, tmp_path, program):
     code, output = program("train", tiny_config, "--work-dir", tmp_path / "one", *common, *four)
     assert code == 0, output
     two = engine("train", tiny_config, "--work-dir", tmp_path / "two", *common, launcher=launcher)
-    assert two.wait(180) == 0, two.stdout.read()
+    assert two.wait(PATIENCE_S) == 0, two.stdout.read()
 
     rows = {name: list(csv.DictReader((tmp_path / name / "metrics.csv").open())) for name in ("one", "two")}
     assert [row["step"] for row in rows["two"]] == [row["step"] for row in rows["one"]]

@@ -3,23 +3,14 @@
 import json
 import os
 import signal
-import time
 
 import pytest
 
 from diffbev_engine.core.errors import InterruptedTraining
 from diffbev_engine.train.signals import stop_on_signals
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine, wait_until
 
 STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-
-
-def _wait_for(condition, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None, process.stdout.read()
-        assert time.monotonic() < deadline, "the training did not get that far"
-        time.sleep(0.05)
 
 
 @pytest.fixture(autouse=True)
@@ -88,9 +79,9 @@ def test_a_signal_saves_and_the_run_continues(tiny_config, tmp_path, program):
     long = ("--set", "runner.max_iters=100000", "--set", "evaluation.interval=100000")
     metrics = work_dir / "metrics.csv"
     process = engine(*start, *long)
-    _wait_for(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process)
+    wait_until(lambda: metrics.exists() and metrics.read_text().count("\n") > 3, process)
     process.send_signal(signal.SIGUSR1)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
 
     assert process.returncode == 5, output
     assert "stopped by SIGUSR1" in output
@@ -113,9 +104,9 @@ def test_a_signal_during_evaluation_is_heard(tiny_config, tmp_path):
         *("train", tiny_config, "--work-dir", work_dir, "--set", "runner.max_iters=100000"),
         *("--set", "evaluation.interval=1", "--set", "evaluation.samples_per_gpu=1"),
     )
-    _wait_for(lambda: status.exists() and json.loads(status.read_text())["state"] == "evaluating", process)
+    wait_until(lambda: status.exists() and json.loads(status.read_text())["state"] == "evaluating", process)
     process.send_signal(signal.SIGTERM)
-    output = process.communicate(timeout=60)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
 
     assert process.returncode == 5, output
     assert json.loads(status.read_text())["state"] == "interrupted"

@@ -1,5 +1,6 @@
 """The real app without a terminal, for tests."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from diffbev_engine.runbook.workspace_paths import find_roots
 from diffbev_tui.app import DiffBEVApp
 from diffbev_tui.i18n import set_language
 from diffbev_tui.screen_text import text_of
+from tests.processes import PATIENCE_S
 
 _POLL_S = 0.01
 
@@ -35,13 +37,12 @@ async def run_app(
         yield app, pilot
 
 
-async def until(pilot: Pilot[Any], holds: Any, seconds: float = 20.0) -> None:
+async def until(pilot: Pilot[Any], holds: Any) -> None:
     """Let the app go on until ``holds()``; an error that names the wait if it never does."""
-    waited = 0.0
+    give_up = time.monotonic() + PATIENCE_S
     while not holds():
-        assert waited < seconds, f"not within {seconds} s: {holds}"
+        assert time.monotonic() < give_up, f"it never came to {holds}"
         await pilot.pause(_POLL_S)
-        waited += _POLL_S
 
 
 def shown(app: DiffBEVApp) -> str:

@@ -3,9 +3,10 @@
 import os
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable
+
+from tests.processes import wait_until
 
 _NOT_INHERITED = ("TMUX", "COLUMNS", "LINES")
 """Of this process's own terminal; the last two would be taken for the size of the new one."""
@@ -44,13 +45,10 @@ class Terminal:
         command = [*self._tmux, *arguments]
         return subprocess.run(command, env=environment, capture_output=True, text=True, check=check).stdout
 
-    def wait(self, holds: Callable[[], object], seconds: float = 60) -> None:
+    def wait(self, holds: Callable[[], object]) -> None:
         """Until ``holds()``; the screen is the error if it never does."""
-        end = time.monotonic() + seconds
-        while not holds():
-            assert time.monotonic() < end, self.text()
-            time.sleep(0.1)
+        wait_until(holds, seen=self.text, every_s=0.1)
 
-    def shows(self, text: str, seconds: float = 60) -> None:
+    def shows(self, text: str) -> None:
         """Wait until the screen shows ``text``."""
-        self.wait(lambda: text in self.text(), seconds)
+        self.wait(lambda: text in self.text())

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import pytest
 
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine
 from tests.workspace.criteria import CRITERIA, MAY_FAIL, Result
 from tests.workspace.runbook_text import Step, read_runbook
 from tests.workspace.small import SMALL_DIFFBEV, SMALL_ENGINE, shrink
@@ -172,7 +172,7 @@ def _init_keeps_what_the_user_wrote(workspace: Path, data: Path) -> None:
     changed = workspace / "configs/_base_/demo.py"
     before = changed.read_text()
     process = engine("init", workspace, "--nuscenes-root", data, "--demo")
-    output = process.communicate(timeout=600)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode == 0, output
     assert "kept     configs/_base_/demo.py" in output
     assert changed.read_text() == before

@@ -5,13 +5,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from diffbev_engine.cli import tools
 from diffbev_engine.workspace.init import init_workspace
+from tests.processes import PATIENCE_S, wait_until
 from tests.workspace.small import SMALL_BASELINE
 
 CONFIG = "configs/baseline/lss_swin_nuscenes.py"
@@ -39,7 +39,7 @@ def _start(root: Path, *command: str, **variables: str) -> subprocess.Popen[str]
 
 def _run(root: Path, *command: str, **variables: str) -> tuple[str, int]:
     process = _start(root, *command, **variables)
-    return process.communicate(timeout=300)[0], process.returncode
+    return process.communicate(timeout=PATIENCE_S)[0], process.returncode
 
 
 @pytest.fixture
@@ -117,13 +117,10 @@ def test_a_signal_to_the_script_reaches_the_training(root):
     with (root / CONFIG).open("a") as file:
         file.write("runner = dict(max_iters=5000)\n")
     process = _start(root, "bash", "scripts/training/run_baseline_nuscenes.sh", DIFFBEV_ALLOW_PYTORCH2="1")
-    deadline = time.monotonic() + 120
-    while not (root / "runs/baseline/metrics.csv").exists() or "10," not in _metrics(root):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.2)
+    metrics = root / "runs/baseline/metrics.csv"
+    wait_until(lambda: metrics.exists() and "10," in _metrics(root), process)
     process.send_signal(signal.SIGINT)
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode == 5, output
     assert "--resume" in output
     assert "训练完成" not in output

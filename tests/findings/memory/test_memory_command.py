@@ -9,7 +9,7 @@ from diffbev_engine.bench.memory import measure_memory, run_child
 from diffbev_engine.bench.memory_child import Request
 from diffbev_engine.config.load import dump_config
 from diffbev_engine.core.errors import DiffBEVError
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def config(tiny_settings, tmp_path):
 def test_a_larger_batch_takes_more_memory_of_the_host(config, tmp_path):
     big = ("--set", "data.image_size=(256,384)")
     process = engine("memory", config, *big, "--max-batch", "2", "--json", "--work-dir", tmp_path / "run")
-    output = process.communicate(timeout=300)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode == 0, output
     curve = json.loads(output)
     peaks = [point["peak"] for point in curve["points"]]

@@ -22,7 +22,7 @@ from diffbev_engine.findings.plan import Plan
 from diffbev_engine.findings.preflight import CHECKS
 from diffbev_engine.runs.process import identify
 from diffbev_engine.train.checkpoint import load_checkpoint
-from tests.processes import engine
+from tests.processes import PATIENCE_S, engine
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_too_few_open_files_in_a_real_shell(plan, tmp_path):
         *("preflight", config, "--work-dir", tmp_path / "run", "--json", "--lang", "en"),
         launcher=("-c", limited),
     )
-    output = process.communicate(timeout=120)[0]
+    output = process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode == 1, output
     result = json.loads(output)
     [finding] = [each for each in result["findings"] if each["check"] == "open_files"]

@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 
 import pytest
 
@@ -14,8 +13,7 @@ from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.metrics.file import MetricsWriter
 from diffbev_engine.runs.trackers import feed
 from diffbev_engine.runs.trackers.feed import Feed
-from tests.processes import engine
-from tests.runs.children import wait_for
+from tests.processes import PATIENCE_S, engine, wait_until
 from tests.runs.trackers import read_back
 
 _ALL = ["tensorboard", "wandb", "swanlab"]
@@ -44,12 +42,12 @@ def test_after_kill_9_and_resume_each_tracker_equals_metrics_csv(tiny_config, tm
     settings = [part for override in sets for part in ("--set", override)]
     training = engine(*arguments, *settings)
     try:
-        wait_for(lambda: folder.metrics.exists() and folder.metrics.read_text().count("\n") > 20, 60)
+        wait_until(lambda: folder.metrics.exists() and folder.metrics.read_text().count("\n") > 20)
         training.send_signal(signal.SIGKILL)
     finally:
         training.kill()
         training.wait()
-    wait_for(lambda: _told(folder), 60)
+    wait_until(lambda: _told(folder))
     abandoned = max(step for _, step in read_back.metrics(folder.path))
     _same(read_back.tensorboard(folder.path), read_back.metrics(folder.path))
     held, _ = max(folder.checkpoints())
@@ -57,9 +55,9 @@ def test_after_kill_9_and_resume_each_tracker_equals_metrics_csv(tiny_config, tm
 
     settings[1] = f"runner.max_iters={abandoned + 20}"
     resumed = engine(*arguments, *settings, "--resume")
-    said, _ = resumed.communicate(timeout=120)
+    said, _ = resumed.communicate(timeout=PATIENCE_S)
     assert resumed.returncode == 0, said
-    wait_for(lambda: _told(folder), 60)
+    wait_until(lambda: _told(folder))
     expected = read_back.metrics(folder.path)
     assert max(step for _, step in expected) == abandoned + 20
     _same(read_back.tensorboard(folder.path), expected)
@@ -171,9 +169,8 @@ def test_a_tracker_that_hangs_ends_soon_after_the_training(folder):
     folder.checkpoint(2).touch()
     code = (
         "import sys, time\nfrom diffbev_engine.runs.trackers import feed\nfeed._ENDS_WITHIN_S = 1.0\n"
-        "feed.open_sink = lambda *_: time.sleep(60)\nfeed.main(sys.argv[1:])"
+        "feed.open_sink = lambda *_: time.sleep(3600)\nfeed.main(sys.argv[1:])"
     )
-    started = time.monotonic()
     process = os.posix_spawn(
         sys.executable,
         [sys.executable, "-c", code, str(folder.path), str(2**22), "wandb", "0"],
@@ -181,7 +178,6 @@ def test_a_tracker_that_hangs_ends_soon_after_the_training(folder):
     )
     _, status = os.waitpid(process, 0)
     assert os.waitstatus_to_exitcode(status) == 1
-    assert time.monotonic() - started < 30
     assert "does not answer" in read_alerts(folder.alerts)[0].message
 
 

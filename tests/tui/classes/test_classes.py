@@ -8,6 +8,7 @@ from diffbev_engine.runs.metrics.file import read_metrics
 from diffbev_tui.classes import diagnose_start
 from diffbev_tui.classes.state import class_table, evaluations
 from diffbev_tui.widgets.choose_one import ChooseOne
+from tests.processes import PATIENCE_S
 from tests.tui.app import run_app, until
 from tests.tui.classes.class_files import write_diagnosis, write_evaluated_run, write_sample
 from tests.tui.monitor.run_files import write_run
@@ -213,7 +214,7 @@ async def test_diagnose_is_started_after_a_question_and_says_why_it_failed(works
         assert "best_mIoU.pth" in str(app.screen.query_one("#dialog-question", Static).content)
         await pilot.press("y")
         failed = lambda: [one.message for one in app._notifications if one.severity == "error"]  # noqa: E731
-        await until(pilot, failed, seconds=120)
+        await until(pilot, failed)
         assert "configs/missing.py" in failed()[0]
         assert app.pane._work.run is None
     assert not (run / "diagnose").exists()
@@ -266,7 +267,7 @@ async def test_a_diagnosis_outlives_the_ui_and_the_next_one_says_how_it_ended(wo
             pilot, lambda: any("already being diagnosed" in one.message for one in app._notifications)
         )
         finish()
-        process.wait(60)
+        process.wait(PATIENCE_S)
         said = "b: diagnosis finished: collapse"
         await until(pilot, lambda: any(one.message == said for one in app._notifications))
         await until(pilot, lambda: "diagnosing" not in _text(app, "verdict"))

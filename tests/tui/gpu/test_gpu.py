@@ -15,6 +15,7 @@ from diffbev_tui import poller as poller
 from diffbev_tui.gpu.text import gpu_block, history_block
 from diffbev_tui.gpu_history import GpuHistory, sparkline
 from diffbev_tui.i18n import set_language
+from tests.processes import PATIENCE_S
 from tests.tui.app import run_app, until
 
 READING = GpuReading(
@@ -61,7 +62,7 @@ def test_all_processes_of_a_training_on_several_gpus_are_its_own(tmp_path):
     )
     try:
         first, second, other = (int(launcher.stdout.readline()) for _ in range(3))
-        end = time.monotonic() + 20
+        end = time.monotonic() + PATIENCE_S
         family = frozenset()
         # Until they have become what they run, all three look the same.
         while (len(family) != 4 or other in family) and time.monotonic() < end:

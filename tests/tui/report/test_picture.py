@@ -14,6 +14,7 @@ from PIL import Image
 
 from diffbev_tui.places import settings_file
 from diffbev_tui.preferences import Preferences, write_preferences
+from tests.processes import PATIENCE_S
 
 DRAW = """
 import sys
@@ -39,7 +40,7 @@ def test_to_draw_asks_the_terminal_nothing_as_its_answer_would_be_taken_for_keys
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 640, 384))
     process = subprocess.Popen([sys.executable, "-c", DRAW, graphics], stdin=slave, stdout=slave)
     os.close(slave)
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE_S) == 0
     written = b""
     while select.select([master], [], [], 0)[0]:
         try:

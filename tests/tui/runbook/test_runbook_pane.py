@@ -12,6 +12,7 @@ from diffbev_tui.widgets.ask_text import AskText
 from diffbev_tui.widgets.choose_one import ChooseOne
 from diffbev_tui.widgets.dialogs import Choice
 from diffbev_tui.widgets.row_list import RowList
+from tests.processes import PATIENCE_S
 from tests.tui.app import run_app, until
 
 
@@ -132,7 +133,7 @@ async def test_a_running_step_is_shown_stopped_gently_and_attached_to_again(tria
         await until(pilot, lambda: _state(trial, "9.2") is StepState.FAILED)
         await until(pilot, lambda: "interrupted" in _detail(app))
         await until(pilot, lambda: "9.2 failed: interrupted" in _said(app))
-    assert started.process.wait(30) == 5
+    assert started.process.wait(PATIENCE_S) == 5
 
 
 async def test_skipping_takes_a_reason_and_can_be_taken_back(trial):

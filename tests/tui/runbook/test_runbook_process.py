@@ -2,7 +2,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -10,6 +9,7 @@ from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.runbook.record import StepRecord, StepState
 from diffbev_engine.runbook.state import StateStore
 from diffbev_tui.runbook.process import asked_to_stop, start_steps, stop_step, tail_lines
+from tests.processes import wait_until
 
 STARTER = """
 import sys
@@ -22,13 +22,6 @@ sys.stdin.read()
 """
 
 
-def _until(holds, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def _record(roots, step):
     return StateStore(roots).read().get(step, StepRecord())
 
@@ -36,7 +29,7 @@ def _record(roots, step):
 def test_a_step_runs_apart_and_leaves_its_record(trial):
     started = start_steps(trial, ["--step", "9.1"], ["9.1"])
     assert os.getsid(started.process.pid) == started.process.pid
-    _until(lambda: started.exit_code is not None)
+    wait_until(lambda: started.exit_code is not None)
     assert started.exit_code == 0
     assert _record(trial, "9.1").state is StepState.PASSED
     assert started.log.is_relative_to(trial.workspace / ".diffbev/tui")
@@ -45,7 +38,7 @@ def test_a_step_runs_apart_and_leaves_its_record(trial):
 
 def test_a_refusal_is_the_last_words(trial):
     started = start_steps(trial, ["--step", "9.2"], ["9.2"])
-    _until(lambda: started.exit_code is not None)
+    wait_until(lambda: started.exit_code is not None)
     assert "depends on 9.1" in started.last_words()
 
 
@@ -54,26 +47,26 @@ def test_killing_the_starter_leaves_the_step_running(trial):
         [sys.executable, "-c", STARTER, str(trial.workspace)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    _until((trial.workspace / "began").exists)
+    wait_until((trial.workspace / "began").exists)
     os.killpg(starter.pid, signal.SIGKILL)
     starter.communicate()
     (trial.workspace / "go_on").touch()
-    _until(lambda: _record(trial, "9.2").state is StepState.PASSED)
+    wait_until(lambda: _record(trial, "9.2").state is StepState.PASSED)
 
 
 def test_stopping_is_gentle_first_and_kills_when_asked_again(trial):
     (trial.workspace / "stubborn").touch()
     started = start_steps(trial, ["--step", "9.1", "--step", "9.2"], ["9.1", "9.2"])
-    _until((trial.workspace / "began").exists)
+    wait_until((trial.workspace / "began").exists)
     record = _record(trial, "9.2")
     assert not asked_to_stop(trial, "9.2", record)
     stop_step(trial, "9.2", record, at_once=False)
     assert asked_to_stop(trial, "9.2", record)
     log = trial.workspace / record.log
-    _until(lambda: "checkpoint saved" in tail_lines(log))
+    wait_until(lambda: "checkpoint saved" in tail_lines(log))
     assert started.exit_code is None
     stop_step(trial, "9.2", record, at_once=True)
-    _until(lambda: started.exit_code is not None)
+    wait_until(lambda: started.exit_code is not None)
     ended = _record(trial, "9.2")
     assert (ended.state, ended.interrupted) == (StepState.FAILED, True)
     with pytest.raises(DiffBEVError, match="ended already"):
@@ -82,13 +75,13 @@ def test_stopping_is_gentle_first_and_kills_when_asked_again(trial):
 
 def test_a_step_whose_runner_was_killed_can_still_be_stopped(trial):
     started = start_steps(trial, ["--step", "9.1", "--step", "9.2"], ["9.1", "9.2"])
-    _until((trial.workspace / "began").exists)
+    wait_until((trial.workspace / "began").exists)
     started.process.kill()
     started.process.wait()
     record = _record(trial, "9.2")
     assert record.state is StepState.RUNNING
     stop_step(trial, "9.2", record, at_once=False)
-    _until((trial.workspace / (record.log + ".exit")).exists)
+    wait_until((trial.workspace / (record.log + ".exit")).exists)
     assert "checkpoint saved" in (trial.workspace / record.log).read_text()
 
 

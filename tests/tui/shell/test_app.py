@@ -146,7 +146,7 @@ async def test_without_a_workspace_one_is_made_from_the_welcome_screen(tmp_path)
         app.query_one("#welcome-workspace", Input).value = str(tmp_path / "ws")
         app.query_one("#welcome-nuscenes", Input).value = str(tmp_path / "nuScenes")
         await pilot.press("enter")
-        await until(pilot, lambda: app.roots is not None, seconds=60)
+        await until(pilot, lambda: app.roots is not None)
         await until(pilot, lambda: app.pane is not None)
     assert (tmp_path / "ws" / "workspace.toml").exists()
 

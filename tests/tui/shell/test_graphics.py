@@ -9,6 +9,7 @@ import termios
 import pytest
 
 from diffbev_tui.terminal_graphics import OWN_VARIABLES, graphics_of
+from tests.processes import PATIENCE_S
 
 KITTY = b"\x1bP>|kitty(0.41.1)\x1b\\\x1b[?62;c"
 OLD_KITTY = b"\x1bP>|kitty(0.26.5)\x1b\\\x1b[?62;c"
@@ -58,7 +59,7 @@ def _in_a_pty(variables, answer=b""):
             asked = True
             for byte in answer:  # as over a slow line
                 os.write(master, bytes([byte]))
-    assert process.wait(60) == 0
+    assert process.wait(PATIENCE_S) == 0
     echo = termios.tcgetattr(slave)[3] & termios.ECHO
     os.close(slave)
     os.close(master)

@@ -21,6 +21,7 @@ from diffbev_tui.i18n import set_language
 from diffbev_tui.plain_console import PlainConsole
 from diffbev_tui.screen_text import text_of
 from diffbev_tui.themes import theme_names
+from tests.processes import PATIENCE_S
 from tests.tui.app import run_app, until
 from tests.tui.monitor.run_files import write_run
 
@@ -62,8 +63,8 @@ def _open(workspace, *, preexec=None, **variables):
     return process, master
 
 
-def _read_until(master: int, text: bytes, seconds: float = 60) -> bytes:
-    seen, end = b"", time.monotonic() + seconds
+def _read_until(master: int, text: bytes) -> bytes:
+    seen, end = b"", time.monotonic() + PATIENCE_S
     while text not in seen:
         assert time.monotonic() < end, seen[-2000:]
         try:
@@ -79,10 +80,10 @@ def test_sigterm_puts_the_terminal_back(workspace):
     process, master = _open(workspace)
     _read_until(master, b"Next:")
     process.send_signal(signal.SIGTERM)
-    last = _read_until(master, b"[?1049l", 20)
+    last = _read_until(master, b"[?1049l")
     assert b"[?1049l" in last, "the alternate screen is left"
     assert b"[?25h" in last, "the cursor is shown"
-    assert process.wait(20) == 128 + signal.SIGTERM
+    assert process.wait(PATIENCE_S) == 128 + signal.SIGTERM
     os.close(master)
 
 
@@ -99,7 +100,7 @@ def test_a_ui_whose_terminal_vanished_leaves(preexec, workspace):
     process, master = _open(workspace, preexec=preexec)
     _read_until(master, b"Next:")
     os.close(master)
-    assert process.wait(20) == 128 + signal.SIGHUP
+    assert process.wait(PATIENCE_S) == 128 + signal.SIGHUP
 
 
 def test_without_a_home_settings_are_kept_in_a_temporary_directory(monkeypatch, tmp_path):
@@ -121,8 +122,8 @@ def test_a_console_of_plain_letters_gets_plain_letters(workspace):
     process, master = _open(workspace, TERM="linux")
     shown = _read_until(master, b"Next:").decode("utf-8", "replace")
     process.terminate()
-    shown += _read_until(master, b"[?1049l", 20).decode("utf-8", "replace")
-    process.wait(20)
+    shown += _read_until(master, b"[?1049l").decode("utf-8", "replace")
+    process.wait(PATIENCE_S)
     os.close(master)
     odd = {sign for sign in shown if ord(sign) > 0x24FF and not 0x2500 <= ord(sign) <= 0x257F}
     assert not odd, odd

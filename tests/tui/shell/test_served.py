@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from playwright.async_api import Page, async_playwright
 
+from tests.processes import PATIENCE_S
 from tests.tui.monitor.run_files import write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -47,11 +48,11 @@ async def port(workspace: Path) -> AsyncIterator[int]:
         yield port
     finally:
         server.terminate()
-        assert server.wait(30) == 0
+        assert server.wait(PATIENCE_S) == 0
 
 
 async def _until_it_listens(port: int, server: subprocess.Popen) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_S
     while True:
         try:
             _, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -74,8 +75,8 @@ class Screen:
     def _take(self, frame: str | bytes) -> None:
         self._frames.append(frame.encode() if isinstance(frame, str) else frame)
 
-    async def shows(self, text: str, seconds: float = 60) -> None:
-        end = time.monotonic() + seconds
+    async def shows(self, text: str) -> None:
+        end = time.monotonic() + PATIENCE_S
         while text.encode() not in b"".join(self._frames):
             assert time.monotonic() < end, b"".join(self._frames)[-4000:].decode(errors="replace")
             await asyncio.sleep(0.1)

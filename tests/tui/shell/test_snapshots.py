@@ -28,6 +28,7 @@ from diffbev_tui.monitor.pane import MonitorPane
 from diffbev_tui.places import settings_file
 from diffbev_tui.preferences import PACES, Preferences, write_preferences
 from diffbev_tui.threads import jobs_running
+from tests.processes import PATIENCE_S
 from tests.tui.app import run_app, shown, until
 from tests.tui.gpu.test_gpu import READING
 from tests.tui.memory.test_memory_pane import CONFIG, MESSAGE
@@ -91,7 +92,7 @@ def crashed(campaign: Path) -> Path:
 async def _at_rest(app: DiffBEVApp, pilot, place: Path) -> str:
     """The screen once no job has run for a while, and it has stayed the same meanwhile."""
     before, seen, idle = None, "", 0
-    end = time.monotonic() + 90
+    end = time.monotonic() + PATIENCE_S
     while before != seen:
         await pilot.pause(0.03)
         busy = jobs_running() or (isinstance(app.pane, MonitorPane) and not answered(app.pane))

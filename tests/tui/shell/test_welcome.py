@@ -13,6 +13,7 @@ from diffbev_engine.runs.process import identify
 from diffbev_tui.detached_process import DetachedProcess, find_detached
 from diffbev_tui.welcome import demo as demo_module
 from diffbev_tui.welcome.demo import set_up_demo
+from tests.processes import PATIENCE_S
 from tests.tui.app import run_app, until
 
 SMALL_DEMO = """
@@ -61,7 +62,7 @@ async def test_the_demo_is_set_up_with_its_output_shown_then_opened(size, lang, 
         await until(pilot, lambda: "creating a small synthetic dataset" in _log(app))
         assert "●" in _state(app)
         (tmp_path / "demo" / "go").touch()
-        await until(pilot, lambda: app.roots is not None, seconds=60)
+        await until(pilot, lambda: app.roots is not None)
         await until(pilot, lambda: app.pane is not None and app.pane.id == "pane-runbook")
         assert app.roots.workspace == tmp_path / "demo" / "DiffBEV"
 
@@ -81,8 +82,8 @@ async def test_a_set_up_outlives_the_ui_and_is_watched_by_the_next_one(tmp_path)
         await until(pilot, lambda: "creating a small synthetic dataset" in _log(app))
         assert app.query_one("WelcomePane")._setup.process is None  # nothing was started beside it
         (out / "go").touch()
-        process.wait(60)
-        await until(pilot, lambda: app.roots is not None, seconds=60)
+        process.wait(PATIENCE_S)
+        await until(pilot, lambda: app.roots is not None)
 
 
 @pytest.mark.usefixtures("small_demo")
@@ -95,7 +96,7 @@ def test_a_process_that_is_gone_is_not_watched(tmp_path):
     setup = set_up_demo(tmp_path, "en")
     assert setup.process is not None
     (tmp_path / "go").touch()
-    assert setup.process.wait(60) == 0
+    assert setup.process.wait(PATIENCE_S) == 0
     assert setup.ended
     assert find_detached(setup.log) is None
     assert not DetachedProcess(setup.log, 0.0, identify(os.getpid())).ended
@@ -129,7 +130,7 @@ async def test_a_workspace_that_cannot_be_made_says_why(tmp_path):
         app.query_one("#welcome-workspace", Input).value = str(tmp_path / "file" / "ws")
         app.query_one("#welcome-nuscenes", Input).value = str(tmp_path)
         await pilot.press("enter")
-        await until(pilot, lambda: any(one.severity == "error" for one in app._notifications), seconds=60)
+        await until(pilot, lambda: any(one.severity == "error" for one in app._notifications))
         assert "✗ failed" in _state(app)
 
 
