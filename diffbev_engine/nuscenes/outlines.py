@@ -11,7 +11,7 @@ class Outlines:
     """Rings of many polygons as one run of vertices, ready for `fill_exact`."""
 
     vertices: np.ndarray
-    """(V, 2) float64: the closed rings one after the other, the first vertex repeated at the end."""
+    """(2, V) float64, x and y: the closed rings one after the other, the first vertex repeated at the end."""
     turns: np.ndarray
     """(V,) int16: 1 or -1 such that winding numbers add up to 1 inside a polygon and 0 in its
     holes; 0 on the last vertex of a ring, from which no edge starts."""
@@ -28,7 +28,7 @@ class Outlines:
         direction = np.where(shapely.is_ccw(rings) ^ is_hole, 1, -1).astype(np.int16)
         turns = np.where(last, np.int16(0), direction[ring_of_vertex])
         counts = np.bincount(polygon_of_ring[ring_of_vertex], minlength=len(polygons))
-        return cls(vertices, turns, np.r_[0, np.cumsum(counts)])
+        return cls(np.ascontiguousarray(vertices.T), turns, np.r_[0, np.cumsum(counts)])
 
     @classmethod
     def of_quads(cls, quads: np.ndarray) -> "Outlines":
@@ -37,14 +37,15 @@ class Outlines:
         diagonal, other = quads[:, 2] - quads[:, 0], quads[:, 3] - quads[:, 1]
         ccw = diagonal[:, 0] * other[:, 1] > diagonal[:, 1] * other[:, 0]
         turns = np.where(ccw, 1, -1)[:, None] * np.array([1, 1, 1, 1, 0])
-        return cls(vertices.reshape(-1, 2), turns.ravel().astype(np.int16), 5 * np.arange(len(quads) + 1))
+        points = np.ascontiguousarray(vertices.reshape(-1, 2).T)
+        return cls(points, turns.ravel().astype(np.int16), 5 * np.arange(len(quads) + 1))
 
     def pick(self, polygons: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Vertices (v, 2) and turns (v,) of the polygons with these indices."""
+        """Vertices (2, v) and turns (v,) of the polygons with these indices."""
         spans = [slice(self.offsets[p], self.offsets[p + 1]) for p in polygons]
         if not spans:
-            return self.vertices[:0], self.turns[:0]
+            return self.vertices[:, :0], self.turns[:0]
         return (
-            np.concatenate([self.vertices[span] for span in spans]),
+            np.concatenate([self.vertices[:, span] for span in spans], axis=1),
             np.concatenate([self.turns[span] for span in spans]),
         )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from diffbev_engine.core.classes import CATEGORY_TO_CLASS, CLASSES, MAP_LAYERS, NUM_CLASSES
+from diffbev_engine.core.classes import CATEGORY_TO_CLASS, CLASSES, NUM_CLASSES
 from diffbev_engine.core.grid import LABEL_GRID, BEVGrid
 from diffbev_engine.nuscenes.maps import MapLayers
 from diffbev_engine.nuscenes.outlines import Outlines
@@ -119,9 +119,14 @@ def _draw_exact(
     """(rows, cols) uint16, a bit a plane; nothing needs clipping, far edges cross no row or column."""
     picked = [layer.outlines.pick(layer.near(patch)) for layer in map_layers.layers]
     boxes = Outlines.of_quads(quads)
-    on_map = np.concatenate([vertices for vertices, _ in picked])
+    x, y = np.concatenate([vertices for vertices, _ in picked], axis=1)  # world
+    (column_x, column_y, column), (row_x, row_y, row), _ = bev_from_world
+    on_map = [
+        (column_x * x + column_y * y + column - grid.x_min) / grid.cell,
+        (row_x * x + row_y * y + row - grid.z_min) / grid.cell,
+    ]
     return fill_exact(
-        vertices=np.concatenate([to_cells(_apply(bev_from_world, on_map), grid), boxes.vertices]),
+        vertices=np.concatenate([on_map, boxes.vertices], axis=1),
         turns=np.concatenate([turns for _, turns in picked] + [boxes.turns]),
         planes=np.concatenate(
             [np.full(len(turns), plane) for plane, (_, turns) in enumerate(picked)] + [np.repeat(planes, 5)]
@@ -140,11 +145,13 @@ def _draw_pon(
 ) -> np.ndarray:
     """(rows, cols) uint16, a bit a plane: clip in the world, then move to the grid and round."""
     masks = np.zeros((NUM_CLASSES + 1, *grid.shape), np.uint8)
-    for plane in range(len(MAP_LAYERS)):
-        layer = map_layers.layers[plane]
-        clipped = polygon_parts(shapely.intersection(layer.polygons[layer.near(patch)], patch))
-        in_bev = shapely.transform(clipped, lambda points: _apply(bev_from_world, points))
-        fill_polygons_pon(masks[plane], in_bev, grid)
-    for quad, plane in zip(quads, planes, strict=True):
-        fill_pon(masks[plane], quad, 1)
+    near = [layer.polygons[layer.near(patch)] for layer in map_layers.layers]
+    plane_of_polygon = np.repeat(np.arange(len(near)), [len(polygons) for polygons in near])
+    parts, origin = polygon_parts(shapely.intersection(np.concatenate(near), patch))
+
+    def cells(points: np.ndarray) -> np.ndarray:
+        return to_cells(_apply(bev_from_world, points), grid)
+
+    fill_polygons_pon(masks, parts, plane_of_polygon[origin], cells)
+    fill_pon(masks, quads, planes, np.ones(len(quads), np.uint8))
     return pack_planes(masks)

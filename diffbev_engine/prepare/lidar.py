@@ -39,8 +39,8 @@ def read_sweep(path: Path) -> np.ndarray:
             f"{_POINT_BYTES} bytes per point. Extract it again."
         )
     points = np.frombuffer(content, "<f4").reshape(-1, 5)[:, :3]
-    broken = np.count_nonzero(~np.isfinite(points).all(axis=1))
-    if broken:
+    if not np.isfinite(points).all():
+        broken = np.count_nonzero(~np.isfinite(points).all(axis=1))
         raise DiffBEVError(
             f"point cloud {path} is damaged: {broken} of {len(points)} points are NaN or infinite"
         )

@@ -11,7 +11,7 @@ z = z_min + i * cell.  Coordinates here are in cells, so that corner (i, j) is t
   polygon erase an earlier one.  Kept bit for bit, so that published numbers can be compared.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import cv2
 import numpy as np
@@ -33,7 +33,7 @@ def fill_exact(
     """Set the cells whose corner lies inside a polygon, by winding numbers along each row.
 
     Args:
-        vertices: (V, 2) column and row in cells; see `Outlines`.
+        vertices: (2, V) columns and rows in cells; see `Outlines`.
         turns: (V,), see `Outlines`.
         planes: (V,) int, the plane each vertex is drawn on, less than 16; constant along a ring.
         shape: rows and columns of a plane.
@@ -43,10 +43,10 @@ def fill_exact(
     """
     rows, cols = shape
     # An edge crosses row r if low <= r < high: half open, so a shared vertex counts once.
-    above = np.ceil(vertices[:, 1]).clip(0, rows).astype(np.int32)  # the first row at or above a vertex
-    beyond = vertices[:, 0] > cols
+    above = np.ceil(vertices[1]).clip(0, rows).astype(np.int32)  # the first row at or above a vertex
+    beyond = vertices[0] > cols
     edges = np.flatnonzero((above[:-1] != above[1:]) & (turns[:-1] != 0) & ~(beyond[:-1] & beyond[1:]))
-    (column0, row0), (column1, row1) = vertices[edges].T, vertices[edges + 1].T
+    (column0, row0), (column1, row1) = vertices[:, edges], vertices[:, edges + 1]
     first = np.minimum(above[edges], above[edges + 1])
     counts = np.abs(above[edges + 1] - above[edges])
     edge = np.repeat(np.arange(len(edges)), counts)  # of each crossing, among those that cross
@@ -80,27 +80,46 @@ def _bits(place: np.ndarray, line: np.ndarray, change: np.ndarray, shape: tuple[
     return np.bitwise_xor.accumulate(bits.reshape(rows, cols + 1), axis=1)[:, :-1]
 
 
-def fill_pon(mask: np.ndarray, ring: np.ndarray, value: int) -> None:
-    """Draw one ring (v, 2), in cells, on a uint8 mask (rows, cols) as PON does."""
-    cv2.fillConvexPoly(mask, np.rint(ring).astype(np.int32), (value,))
+def fill_pon(masks: np.ndarray, rings: Iterable[np.ndarray], planes: np.ndarray, values: np.ndarray) -> None:
+    """Draw rings in their order on uint8 masks (P, rows, cols) as PON does.
+
+    Args:
+        masks: changed in place.
+        rings: (v, 2) each, column and row in cells.
+        planes: the mask of each ring.
+        values: what each ring is filled with.
+    """
+    for ring, plane, value in zip(rings, planes.tolist(), values.tolist(), strict=True):
+        cv2.fillConvexPoly(masks[plane], np.rint(ring).astype(np.int32), (value,))
 
 
-def fill_polygons_pon(mask: np.ndarray, polygons: Iterable[shapely.Polygon], grid: BEVGrid) -> None:
-    """Draw camera-frame polygons in their order: each exterior with 1, then its holes with 0."""
-    rings, polygon_of_ring = shapely.get_rings(list(polygons), return_index=True)
+def fill_polygons_pon(
+    masks: np.ndarray, polygons: np.ndarray, planes: np.ndarray, cells: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Draw polygons in their order: each exterior with 1, then its holes with 0.
+
+    Args:
+        masks: (P, rows, cols) uint8, changed in place.
+        polygons: (N,), with an area.
+        planes: (N,), the mask of each.
+        cells: takes coordinates of the polygons (V, 2) to column and row in cells (V, 2).
+    """
+    if not len(polygons):
+        return
+    rings, polygon_of_ring = shapely.get_rings(polygons, return_index=True)
     vertices, ring_of_vertex = shapely.get_coordinates(rings, return_index=True)
     ends = np.flatnonzero(np.diff(ring_of_vertex)) + 1
-    previous = -1
-    for polygon, ring in zip(polygon_of_ring, np.split(to_cells(vertices, grid), ends), strict=False):
-        fill_pon(mask, ring, int(polygon != previous))  # the first ring of a polygon is its exterior
-        previous = polygon
+    exterior = np.diff(polygon_of_ring, prepend=-1) != 0  # the first ring of a polygon
+    fill_pon(masks, np.split(cells(vertices), ends), planes[polygon_of_ring], exterior.astype(np.uint8))
 
 
-def polygon_parts(geometries: np.ndarray) -> np.ndarray:
-    """The polygons with an area among geometries and their (nested) parts, in order."""
+def polygon_parts(geometries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The polygons with an area among geometries and their (nested) parts, and the geometry of each."""
+    origin = np.arange(len(geometries))
     multi = shapely.get_type_id(geometries) > shapely.GeometryType.POLYGON
     while multi.any():
-        geometries = shapely.get_parts(geometries)
+        geometries, parent = shapely.get_parts(geometries, return_index=True)
+        origin = origin[parent]
         multi = shapely.get_type_id(geometries) > shapely.GeometryType.POLYGON
-    is_polygon = shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON
-    return geometries[is_polygon & ~shapely.is_empty(geometries)]
+    kept = (shapely.get_type_id(geometries) == shapely.GeometryType.POLYGON) & ~shapely.is_empty(geometries)
+    return geometries[kept], origin[kept]

@@ -38,6 +38,8 @@ from tests.prepare.plain_pon import coefficients, draw_pon, fill_pon
 _ROUNDS = 3
 _SIZE = (600, 800)
 _LAYERS = ("drivable_area", "ped_crossing", "walkway", "carpark_area")
+_Draw = Callable[[CameraFrame, Path], None]
+"""Makes what belongs to a frame, and writes it under a name without suffix."""
 _X, _Z = np.meshgrid(np.arange(-25, 25, 0.25), np.arange(1, 50, 0.25))
 
 
@@ -136,27 +138,33 @@ def main(root: Path) -> None:
 
         gc.freeze()  # the devkit's millions of objects are looked through on nobody's account
 
-        def drawn(raster: str) -> Callable[[CameraFrame], None]:
-            def draw(frame: CameraFrame) -> None:
+        def drawn(raster: str) -> _Draw:
+            def draw(frame: CameraFrame, path: Path) -> None:
                 points = read_sweep(frame.lidar.path)
                 boxes, layers = tables.boxes(frame.sample_token), load_map(root, frame.location)
-                label = render_label(frame, boxes, layers, points, raster).encode()
-                write_label(folder / f"{frame.token}_{raster}.png", label)
+                write_label(
+                    path.with_suffix(".png"), render_label(frame, boxes, layers, points, raster).encode()
+                )
 
             return draw
 
-        def project(frame: CameraFrame) -> None:
+        def project(frame: CameraFrame, path: Path) -> None:
             depth = project_depth(frame, read_sweep(frame.lidar.path), *_SIZE, 1.0, 50.0)
-            write_depth(folder / f"{frame.token}_ours.npz", *depth)
+            write_depth(path.with_suffix(".npz"), *depth)
 
-        loop = _milliseconds(
-            lambda one: plain.label(one.token, one.location, folder / f"{one.token}.png"), frames
+        def time_of(name: str, draw: _Draw) -> float:
+            return _milliseconds(draw, frames, folder / name)
+
+        loop = time_of(
+            "loop", lambda one, path: plain.label(one.token, one.location, path.with_suffix(".png"))
         )
-        exact, pon = (_milliseconds(drawn(raster), frames) for raster in ("exact", "pon"))
-        devkit = _milliseconds(lambda one: plain.depth(one.token, folder / f"{one.token}.npz"), frames)
-        ours = _milliseconds(project, frames)
+        exact, pon = (time_of(raster, drawn(raster)) for raster in ("exact", "pon"))
+        devkit = time_of("devkit", lambda one, path: plain.depth(one.token, path.with_suffix(".npz")))
+        ours = time_of("depth", project)
         for frame in frames:
-            of_loop, of_pon = (read_label(folder / f"{frame.token}{end}.png") for end in ("", "_pon"))
+            of_loop, of_pon = (
+                read_label(folder / name / "0" / f"{frame.token}.png") for name in ("loop", "pon")
+            )
             assert np.array_equal(of_loop, of_pon), frame.token
     print(f"{len(frames)} frames, one thread\n\n| | plain loop | this project | ratio |\n|---|---|---|---|")
     for name, slow, fast in (
@@ -167,12 +175,15 @@ def main(root: Path) -> None:
         print(f"| {name} | {slow:.2f} ms | {fast:.2f} ms | {slow / fast:.1f} |")
 
 
-def _milliseconds(run: Callable[[CameraFrame], None], frames: list[CameraFrame]) -> float:
+def _milliseconds(draw: _Draw, frames: list[CameraFrame], folder: Path) -> float:
+    """A frame, in the best round; each writes new files, for file systems may take long to replace one."""
     rounds = []
-    for _ in range(_ROUNDS):
+    for number in range(_ROUNDS):
+        place = folder / str(number)
+        place.mkdir(parents=True)
         started = time.perf_counter()
         for frame in frames:
-            run(frame)
+            draw(frame, place / frame.token)
         rounds.append((time.perf_counter() - started) / len(frames) * 1e3)
     return min(rounds)
 

@@ -36,7 +36,8 @@ def fill_quads(quads: np.ndarray) -> np.ndarray:
 
 def fill_pon_style(polygons: Sequence[shapely.Polygon]) -> np.ndarray:
     mask = np.zeros(SHAPE, np.uint8)
-    fill_polygons_pon(mask, polygons, GRID)
+    planes = np.zeros(len(polygons), int)
+    fill_polygons_pon(mask[None], np.array(polygons, object), planes, lambda points: to_cells(points, GRID))
     return mask.astype(bool)
 
 
@@ -62,7 +63,7 @@ def star_polygons(draw: st.DrawFn) -> shapely.Polygon:
     if draw(st.booleans()):
         hole = shapely.Point(centre).buffer(draw(st.floats(0.5, 3)), quad_segs=2)
         polygon = polygon.difference(hole)
-    parts = polygon_parts(np.array([polygon]))
+    parts, _ = polygon_parts(np.array([polygon]))
     return parts[np.argmax(shapely.area(parts))]
 
 
@@ -138,7 +139,8 @@ def test_lines_points_and_empty_parts_are_dropped():
     nested = shapely.GeometryCollection(
         [shapely.Point(0, 0), shapely.MultiPolygon([square, shapely.box(2, 2, 3, 3)]), shapely.Polygon()]
     )
-    parts = polygon_parts(np.array([shapely.LineString([(0, 0), (1, 1)]), nested, square]))
+    parts, origin = polygon_parts(np.array([shapely.LineString([(0, 0), (1, 1)]), nested, square]))
+    assert origin.tolist() == [1, 1, 2]
     assert shapely.equals(parts, [square, shapely.box(2, 2, 3, 3), square]).all()
 
 
