@@ -18,12 +18,12 @@ def rotation_matrices(quaternions: np.ndarray) -> np.ndarray:
     """
     quaternions = np.asarray(quaternions, np.float64)
     w, x, y, z = np.moveaxis(quaternions / np.linalg.norm(quaternions, axis=-1, keepdims=True), -1, 0)
-    rows = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
+    entries = [
+        *(1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)),
+        *(2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)),
+        *(2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
     ]
-    return np.stack([np.stack(row, axis=-1) for row in rows], axis=-2)
+    return np.stack(entries, axis=-1).reshape(*quaternions.shape[:-1], 3, 3)
 
 
 def rigid_transforms(translations: np.ndarray, quaternions: np.ndarray) -> np.ndarray:

@@ -108,11 +108,11 @@ def read_depth(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
 
 def _pixels(frame: CameraFrame, points: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Image coordinates u, v (original resolution) and depth z of the visible points, (K,) each."""
-    camera = points_in_camera(frame, points)
-    camera = camera[camera[:, 2] > _NEAREST_M]
-    homogeneous = camera @ frame.intrinsics.T
-    z = camera[:, 2]
-    u, v = homogeneous[:, 0] / z, homogeneous[:, 1] / z
+    camera = points_in_camera(frame, points).T  # 3 x N
+    camera = camera[:, np.flatnonzero(camera[2] > _NEAREST_M)]
+    z = camera[2]
+    u, v = (frame.intrinsics @ camera)[:2] / z
     inside = (u > _MARGIN_PX) & (u < frame.width - _MARGIN_PX)
     inside &= (v > _MARGIN_PX) & (v < frame.height - _MARGIN_PX)
-    return u[inside], v[inside], z[inside]
+    kept = np.flatnonzero(inside)
+    return u[kept], v[kept], z[kept]

@@ -88,8 +88,9 @@ def render_label(
 
 def _to_world_patch(world_from_bev: np.ndarray, grid: BEVGrid) -> shapely.Polygon:
     """The extent of the grid as a world polygon."""
-    corners = shapely.get_coordinates(shapely.box(grid.x_min, grid.z_min, grid.x_max, grid.z_max))
-    return shapely.Polygon(_apply(world_from_bev, corners))
+    near, far = (grid.x_max, grid.z_min), (grid.x_max, grid.z_max)
+    corners = np.array([near, far, (grid.x_min, grid.z_max), (grid.x_min, grid.z_min), near])
+    return shapely.polygons(_apply(world_from_bev, corners))
 
 
 def _apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
@@ -128,8 +129,8 @@ def _draw_exact(
     return fill_exact(
         vertices=np.concatenate([on_map, boxes.vertices], axis=1),
         turns=np.concatenate([turns for _, turns in picked] + [boxes.turns]),
-        planes=np.concatenate(
-            [np.full(len(turns), plane) for plane, (_, turns) in enumerate(picked)] + [np.repeat(planes, 5)]
+        planes=np.repeat(
+            np.r_[: len(picked), planes], [*(len(turns) for _, turns in picked), *[5] * len(planes)]
         ),
         shape=grid.shape,
     )

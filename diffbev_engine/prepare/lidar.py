@@ -19,7 +19,7 @@ def read_sweep(path: Path) -> np.ndarray:
     """Read the points of a ``.pcd.bin`` file.
 
     Returns:
-        (N, 3) float32: x, y, z in metres, LiDAR frame.
+        (N, 3) float32: x, y, z in metres, LiDAR frame; each of them in one piece of memory.
 
     Raises:
         DiffBEVError: naming the file, if it is missing, empty, cut off or holds NaN or Inf.
@@ -38,13 +38,13 @@ def read_sweep(path: Path) -> np.ndarray:
             f"point cloud {path} is damaged: its size, {len(content)} bytes, is not a multiple of "
             f"{_POINT_BYTES} bytes per point. Extract it again."
         )
-    points = np.frombuffer(content, "<f4").reshape(-1, 5)[:, :3]
+    points = np.ascontiguousarray(np.frombuffer(content, "<f4").reshape(-1, 5)[:, :3].T, np.float32).T
     if not np.isfinite(points).all():
         broken = np.count_nonzero(~np.isfinite(points).all(axis=1))
         raise DiffBEVError(
             f"point cloud {path} is damaged: {broken} of {len(points)} points are NaN or infinite"
         )
-    return np.ascontiguousarray(points, np.float32)
+    return points
 
 
 def points_in_camera(frame: CameraFrame, points: np.ndarray) -> np.ndarray:
@@ -58,9 +58,9 @@ def points_in_camera(frame: CameraFrame, points: np.ndarray) -> np.ndarray:
         points: (N, 3) metres, LiDAR frame.
 
     Returns:
-        (N, 3) float64 metres: x right, y down, z forward.
+        (N, 3) float64 metres: x right, y down, z forward; each in one piece of memory.
     """
     if frame.lidar is None:
         raise ValueError(f"frame {frame.token} has no LiDAR sweep")
     camera_from_lidar = np.linalg.inv(frame.world_from_camera) @ frame.lidar.world_from_lidar
-    return points @ camera_from_lidar[:3, :3].T + camera_from_lidar[:3, 3]
+    return (camera_from_lidar[:3, :3] @ points.T + camera_from_lidar[:3, 3:]).T

@@ -46,11 +46,9 @@ def occlusion_mask(points_camera: np.ndarray, grid: BEVGrid) -> np.ndarray:
     """
     width, offset, num_rays = _rays(grid)
     x, z = points_camera[:, 0], points_camera[:, 2]
-    ahead = z > 0
-    x, z = x[ahead], z[ahead]
-    with np.errstate(over="ignore"):  # next to the camera x/z has no bound: no ray of the grid
+    with np.errstate(all="ignore"):  # next to the camera x/z has no bound: no ray of the grid
         ray = np.rint(x / z / width - offset)
-    kept = (ray > 0) & (ray < num_rays)
+        kept = np.flatnonzero((z > 0) & (ray > 0) & (ray < num_rays))
     farthest = np.zeros(num_rays)
     np.maximum.at(farthest, ray[kept].astype(np.int64), z[kept])
     return farthest[_ray_of_cell(grid)] < grid.corners_z()[:, None]

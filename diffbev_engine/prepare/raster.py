@@ -56,8 +56,8 @@ def fill_exact(
     column = column0[edge] + (row - row0[edge]) * slope[edge]
     column = np.ceil(column).clip(0, cols).astype(np.int32)  # a crossing beyond the grid counts at its edge
     change = np.where(row1 > row0, -turns[edges], turns[edges])[edge]
-    line = (planes[edges] * rows)[edge] + row  # a row of a plane
-    place = line.astype(np.int32) * np.int32(cols + 1) + column
+    line = ((planes[edges] * rows)[edge] + row).astype(np.int32)  # a row of a plane
+    place = line * np.int32(cols + 1) + column
     order = np.argsort(place)
     return _bits(place[order], line[order], change[order], shape)
 
@@ -74,9 +74,9 @@ def _bits(place: np.ndarray, line: np.ndarray, change: np.ndarray, shape: tuple[
     place, line = place[last], line[last]
     turned = inside.copy()
     turned[1:] ^= inside[:-1] & (line[1:] == line[:-1])
-    plane, cell = np.divmod(place[turned], rows * (cols + 1))
+    plane, cell = np.divmod(place[turned], np.int32(rows * (cols + 1)))
     bits = np.zeros(rows * (cols + 1), np.uint16)
-    np.bitwise_xor.at(bits, cell, np.left_shift(1, plane).astype(np.uint16))
+    np.bitwise_xor.at(bits, cell, np.uint16(1) << plane.astype(np.uint16))
     return np.bitwise_xor.accumulate(bits.reshape(rows, cols + 1), axis=1)[:, :-1]
 
 
