@@ -42,7 +42,10 @@ class BEVDataset(Dataset[Sample | DiffBEVError]):
     def __getitem__(self, index: int) -> Sample | DiffBEVError:
         try:
             return load_sample(
-                self.records[index], self._settings.image_size, with_depth=self._settings.load_depth
+                self.records[index],
+                self._settings.image_size,
+                with_depth=self._settings.load_depth,
+                cache=self._settings.frame_cache,
             )
         except DiffBEVError as error:
             return error

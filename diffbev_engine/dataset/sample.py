@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -19,6 +20,7 @@ from diffbev_engine.core.classes import NUM_CLASSES
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.image_header import LARGEST_IMAGE
 from diffbev_engine.core.regular_file import read_bounded
+from diffbev_engine.dataset.frame_cache import Frame, frame_path, read_frame, source_stamp, write_frame
 from diffbev_engine.dataset.records import SampleRecord
 from diffbev_engine.prepare.depth import read_depth
 from diffbev_engine.prepare.encoding import IGNORE_BIT, IGNORE_FOV_BIT, read_label
@@ -88,18 +90,30 @@ class Batch:
         return replace(self, **changed)
 
 
-def load_sample(record: SampleRecord, image_size: tuple[int, int], *, with_depth: bool = False) -> Sample:
+def load_sample(
+    record: SampleRecord,
+    image_size: tuple[int, int],
+    *,
+    with_depth: bool = False,
+    cache: Path | None = None,
+) -> Sample:
     """Read one sample; the image is resized to ``image_size`` (H, W) and the intrinsics with it.
+
+    Args:
+        record: which one.
+        image_size: (height, width) that the network takes.
+        with_depth: read the LiDAR depth too.
+        cache: folder of resized images; what it lacks is put there.
 
     Raises:
         DiffBEVError: naming the damaged file.
     """
-    bgr, intrinsics = network_input(_read_image(record), record.intrinsics, record.size, image_size)
-    image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+    frame = _frame(record, image_size, cache)
+    intrinsics = network_intrinsics(record.intrinsics, record.size or frame.size, image_size)
     label = read_label(record.label).astype(np.int32)
     return Sample(
         token=record.token,
-        image=torch.from_numpy(image),
+        image=torch.from_numpy(frame.image),
         intrinsics=torch.from_numpy(intrinsics),
         label=torch.from_numpy(label),
         known=torch.from_numpy(record.known),
@@ -137,8 +151,7 @@ def network_input(
         The resized image, uint8, and its intrinsics (3, 3) float32.
     """
     own_width, own_height = size or image.shape[1::-1]
-    resized = cv2.resize(image, image_size[::-1], interpolation=cv2.INTER_LINEAR)
-    return resized, network_intrinsics(intrinsics, (own_width, own_height), image_size)
+    return _resized(image, image_size), network_intrinsics(intrinsics, (own_width, own_height), image_size)
 
 
 def network_intrinsics(
@@ -147,6 +160,28 @@ def network_intrinsics(
     """(3, 3) float32 for the image of ``network_input``, from those of one of ``size`` (width, height)."""
     height, width = image_size
     return (np.diag([width / size[0], height / size[1], 1.0]) @ intrinsics).astype(np.float32)
+
+
+def _frame(record: SampleRecord, image_size: tuple[int, int], cache: Path | None) -> Frame:
+    stamp = source_stamp(record.image) if cache else None
+    if not cache or not stamp:
+        return _decoded(record, image_size)
+    path = frame_path(cache, record.token, image_size)
+    frame = read_frame(path, stamp, image_size)
+    if frame is None:
+        frame = _decoded(record, image_size)
+        write_frame(path, stamp, frame)
+    return frame
+
+
+def _decoded(record: SampleRecord, image_size: tuple[int, int]) -> Frame:
+    bgr = _read_image(record)
+    image = cv2.cvtColor(_resized(bgr, image_size), cv2.COLOR_BGR2RGB)
+    return Frame(image, (bgr.shape[1], bgr.shape[0]))
+
+
+def _resized(image: np.ndarray, image_size: tuple[int, int]) -> np.ndarray:
+    return cv2.resize(image, image_size[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _read_image(record: SampleRecord) -> np.ndarray:

@@ -8,6 +8,7 @@ from pathlib import Path
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.disk import checkpoints_at_once
 from diffbev_engine.core.format import byte_size
+from diffbev_engine.dataset.frame_cache import frame_folder
 from diffbev_engine.findings.command import PROGRAM
 from diffbev_engine.findings.finding import Finding, Remedy, error, ok, warning
 from diffbev_engine.findings.plan import Plan
@@ -16,6 +17,7 @@ from diffbev_engine.runs.lock import RunHeldError, refuse_if_held
 
 _ROW = 420  # bytes of metrics.csv and log for one logged step
 _DEPTH_PER_PIXEL = 0.08  # bytes of a compressed depth file: 40 kB at 600 x 800
+_FRAME_PER_PIXEL = 3  # bytes of a resized image in the cache
 _FREE_INODES = 1000
 
 
@@ -69,7 +71,7 @@ def work_dir(plan: Plan) -> Iterator[Finding]:
 
 
 def disk(plan: Plan) -> Iterator[Finding]:
-    """Room for checkpoints, metrics and log, and for depth that is still to be made."""
+    """Room for checkpoints, metrics and log, and for depth and resized images that are still to be made."""
     size, kept = checkpoint_bytes(plan), plan.settings.checkpoint_config.max_keep_ckpts
     count = checkpoints_at_once(kept)
     runner, log = plan.settings.runner, plan.settings.log_config
@@ -80,14 +82,18 @@ def disk(plan: Plan) -> Iterator[Finding]:
         f"保留 {kept} 个，加 latest、best 与正在写入的：{count} × {byte_size(size)}",
         f"{kept} kept, latest, best, those being written: {count} × {byte_size(size)}",
     )
-    missing = _missing_depth(plan)
-    if missing:
-        height, width = plan.settings.data.image_size
-        device = _device(plan.root.root)
-        needs[device] = needs.get(device, 0) + int(missing * height * width * _DEPTH_PER_PIXEL)
-        places.setdefault(device, existing(plan.root.root))
+    height, width = plan.settings.data.image_size
+    depths, frames, cache = _missing_depth(plan), _missing_frames(plan), plan.settings.data.frame_cache
+    for place, size in (
+        (plan.root.root, int(depths * height * width * _DEPTH_PER_PIXEL)),
+        (cache or plan.root.root, frames * height * width * _FRAME_PER_PIXEL),
+    ):
+        if size:
+            device = _device(place)
+            needs[device] = needs.get(device, 0) + size
+            places.setdefault(device, existing(place))
     for device, need in needs.items():
-        yield _judge(need, places[device], detail, missing)
+        yield _judge(need, places[device], detail, depths, frames)
 
 
 def checkpoint_bytes(plan: Plan) -> int:
@@ -128,13 +134,22 @@ def _missing_depth(plan: Plan) -> int:
     return sum(len(plan.files[split].images.keys() - plan.files[split].depths) for split in SPLITS)
 
 
-def _judge(need: int, place: Path, detail: Bilingual, missing: int) -> Finding:
+def _missing_frames(plan: Plan) -> int:
+    """Images that the cache of resized images does not have yet; 0 without a cache, or any image."""
+    data = plan.settings.data
+    if data.frame_cache is None or not (plan.root.root / "img_dir").is_dir():
+        return 0
+    kept = {path.name for path in frame_folder(data.frame_cache, data.image_size).glob("*/*")}
+    return sum(len(plan.files[split].images.keys() - kept) for split in SPLITS)
+
+
+def _judge(need: int, place: Path, detail: Bilingual, depths: int, frames: int) -> Finding:
     free, inodes = shutil.disk_usage(place).free, os.statvfs(place).f_favail
-    depth_zh = f"，{missing} 个深度文件" if missing else ""
-    depth_en = f", {missing} depth files" if missing else ""
+    more_zh = f"，{depths} 个深度文件" * bool(depths) + f"，{frames} 张缩放后的图像" * bool(frames)
+    more_en = f", {depths} depth files" * bool(depths) + f", {frames} resized images" * bool(frames)
     what = Bilingual(
-        f"需要约 {byte_size(need)}（检查点：{detail.zh}{depth_zh}），剩余 {byte_size(free)}",
-        f"needs about {byte_size(need)} (checkpoints: {detail.en}{depth_en}), {byte_size(free)} free",
+        f"需要约 {byte_size(need)}（检查点：{detail.zh}{more_zh}），剩余 {byte_size(free)}",
+        f"needs about {byte_size(need)} (checkpoints: {detail.en}{more_en}), {byte_size(free)} free",
     )
     room = Bilingual(
         "清理磁盘、换盘，或减小 checkpoint_config.max_keep_ckpts",
@@ -143,7 +158,7 @@ def _judge(need: int, place: Path, detail: Bilingual, missing: int) -> Finding:
     if free < need:
         return error("disk", what, place, room)
     # Some file systems have no fixed number of files and say 0.
-    if 0 < inodes < _FREE_INODES + missing:
+    if 0 < inodes < _FREE_INODES + depths + frames:
         files = Bilingual(
             f"最多还能创建 {inodes} 个文件（inode 不足）",
             f"only {inodes} more files can be created (inode limit)",

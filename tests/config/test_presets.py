@@ -66,6 +66,7 @@ def test_main_preset_is_the_published_recipe() -> None:
             "mask": "pon",
             "photometric": True,
             "load_depth": False,
+            "frame_cache": None,
         },
         "optimizer": {"type": "AdamW", "lr": 2e-4, "betas": [0.9, 0.999], "weight_decay": 0.01},
         "optimizer_config": {"grad_clip": {"max_norm": 35.0}, "cumulative_iters": 1},

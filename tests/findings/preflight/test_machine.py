@@ -16,6 +16,8 @@ from click.testing import CliRunner
 from diffbev_engine.cli.main import cli
 from diffbev_engine.config.load import dump_config
 from diffbev_engine.core.host_memory import HostMemory
+from diffbev_engine.dataset.records import read_records
+from diffbev_engine.dataset.sample import load_sample
 from diffbev_engine.findings import machine, storage, weights
 from diffbev_engine.findings.finding import Severity
 from diffbev_engine.findings.plan import Plan
@@ -88,6 +90,14 @@ def test_a_disk_without_room_for_the_checkpoints_is_an_error(plan, monkeypatch):
 def test_depth_that_is_still_to_be_made_needs_room_too(plan):
     [finding] = storage.disk(_with(plan, load_depth=True))
     assert "13 depth files" in finding.title.en
+
+
+def test_resized_images_that_are_still_to_be_kept_need_room_too(plan, tmp_path):
+    plan = _with(plan, frame_cache=tmp_path / "cache")
+    assert any("13 resized images" in finding.title.en for finding in storage.disk(plan))
+    for record in read_records(plan.root.root, "train", "all"):
+        load_sample(record, plan.settings.data.image_size, cache=tmp_path / "cache")
+    assert any("5 resized images" in finding.title.en for finding in storage.disk(plan))
 
 
 def test_too_few_open_files_in_a_real_shell(plan, tmp_path):

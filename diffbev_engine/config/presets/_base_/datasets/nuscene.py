@@ -20,4 +20,7 @@ data = dict(
     photometric=True,
     # 是否加载激光雷达深度真值（DiffBEV 需要）/ load LiDAR depth ground truth (DiffBEV needs it)
     load_depth=False,
+    # 缩放后的图像存放的目录（快速磁盘，600x800 每张 1.4 MB）；None：每次都解码
+    # folder on a fast disk for resized images (1.4 MB each at 600x800); None: they are decoded every time
+    frame_cache=None,
 )
