@@ -50,7 +50,7 @@ def fill_exact(
     first = np.minimum(above[edges], above[edges + 1])
     counts = np.abs(above[edges + 1] - above[edges])
     edge = np.repeat(np.arange(len(edges)), counts)  # of each crossing, among those that cross
-    row = np.arange(len(edge)) + (first - np.r_[0, np.cumsum(counts)[:-1]])[edge]
+    row = np.arange(len(edge)) + (first - np.cumsum(counts) + counts)[edge]
 
     slope = (column1 - column0) / (row1 - row0)
     column = column0[edge] + (row - row0[edge]) * slope[edge]
@@ -66,18 +66,25 @@ def _bits(place: np.ndarray, line: np.ndarray, change: np.ndarray, shape: tuple[
     """Where winding numbers are not 0, from sorted crossings: in each line they begin at 0."""
     rows, cols = shape
     winding = np.cumsum(change)
-    starts = np.flatnonzero(np.diff(line, prepend=-1))
-    lengths = np.diff(starts, append=len(line))
-    before = (winding - change)[starts]
-    last = np.diff(place, append=-1) != 0  # of the crossings in one place
-    inside = winding[last] != np.repeat(before, lengths)[last]
-    place, line = place[last], line[last]
+    first = np.flatnonzero(_changes(line))  # of each line
+    before = (winding - change)[first]
+    last = np.roll(_changes(place), -1)  # of the crossings in one place
+    place, line, winding = place[last], line[last], winding[last]
+    begins = _changes(line)
+    inside = winding != before[np.cumsum(begins) - 1]
     turned = inside.copy()
-    turned[1:] ^= inside[:-1] & (line[1:] == line[:-1])
+    turned[1:] ^= inside[:-1] & ~begins[1:]
     plane, cell = np.divmod(place[turned], np.int32(rows * (cols + 1)))
     bits = np.zeros(rows * (cols + 1), np.uint16)
     np.bitwise_xor.at(bits, cell, np.uint16(1) << plane.astype(np.uint16))
     return np.bitwise_xor.accumulate(bits.reshape(rows, cols + 1), axis=1)[:, :-1]
+
+
+def _changes(values: np.ndarray) -> np.ndarray:
+    """(N,) bool: where a value differs from the one before it; at the first too."""
+    changes = np.ones(len(values), bool)
+    np.not_equal(values[1:], values[:-1], out=changes[1:])
+    return changes
 
 
 def fill_pon(masks: np.ndarray, rings: Iterable[np.ndarray], planes: np.ndarray, values: np.ndarray) -> None:
