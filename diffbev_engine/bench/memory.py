@@ -9,12 +9,12 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from diffbev_engine.bench.memory_child import ANSWER, Request
 from diffbev_engine.config.load import load_settings
-from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.host_memory import host_memory
 from diffbev_engine.findings.memory.curve import MARGIN, MemoryCurve, MemoryPoint, fit_line
 
@@ -34,6 +34,7 @@ def measure_memory(
     *,
     gpu_ids: Sequence[int] = (),
     max_batch: int | None = None,
+    limit: float | None = None,
     show: Show = lambda _point, _free: None,
 ) -> MemoryCurve:
     """Measure 1, 2, 4, … and then the size that the line through them predicts.
@@ -43,13 +44,14 @@ def measure_memory(
         overrides: as after ``--set``.
         gpu_ids: the GPU.
         max_batch: largest size to try; by default 512 on a GPU and 8 on a CPU.
+        limit: measure as on a GPU with this many GiB, of one that has more and is idle otherwise.
         show: called with every point.
 
     Raises:
         DiffBEVError: a measurement failed for another reason than memory.
     """
     settings = load_settings(config, overrides)
-    search = _Search(config, tuple(overrides), tuple(gpu_ids), max_batch, show)
+    search = _Search(Request(config, tuple(overrides), tuple(gpu_ids), limit, batch=1), max_batch, show)
     search.run()
     line = fit_line(search.points)
     room = search.free * (1 - MARGIN)
@@ -75,15 +77,8 @@ def measure_memory(
 class _Search:
     """Doubles the batch until memory or the limit ends it, then closes in on the largest that fits."""
 
-    def __init__(
-        self,
-        config: str,
-        overrides: tuple[str, ...],
-        gpu_ids: tuple[int, ...],
-        max_batch: int | None,
-        show: Show,
-    ) -> None:
-        self._request = (config, overrides, gpu_ids)
+    def __init__(self, request: Request, max_batch: int | None, show: Show) -> None:
+        self._request = request
         self._max_batch = max_batch
         self._show = show
         self.points: list[MemoryPoint] = []
@@ -141,7 +136,7 @@ class _Search:
         return guess if guess > fits else None
 
     def _try(self, batch: int) -> None:
-        answer = run_child(Request(*self._request, batch))
+        answer = run_child(replace(self._request, batch=batch))
         if "kind" in answer and not self.device:
             self.device = {**self._host, **answer}
         if not self.device:  # the first process was killed before it reported its device
@@ -156,6 +151,7 @@ def run_child(request: Request) -> dict[str, Any]:
     """Measure one size in a fresh process.
 
     Raises:
+        UsageError: it cannot be done here.
         DiffBEVError: it failed for another reason than memory; the last lines it wrote.
     """
     command = [sys.executable, "-m", "diffbev_engine.bench.memory_child"]
@@ -170,6 +166,8 @@ def run_child(request: Request) -> dict[str, Any]:
     answers = [line for line in done.stdout.splitlines() if line.startswith(ANSWER)]
     if done.returncode == 0 and answers:
         answer: dict[str, Any] = json.loads(answers[-1].removeprefix(ANSWER))
+        if "refused" in answer:
+            raise UsageError(answer["refused"])
         return answer
     if done.returncode == _KILLED:
         return {"problem": "killed by the system: the host has no memory for it"}

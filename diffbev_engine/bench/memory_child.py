@@ -24,6 +24,8 @@ class Request:
     config: str
     overrides: tuple[str, ...]
     gpu_ids: tuple[int, ...]
+    limit: float | None
+    """GiB of the GPU to pretend to have; ``None``: all of it."""
     batch: int
 
 
@@ -55,7 +57,10 @@ def _measure(request: Request) -> dict[str, Any]:
     overrides = (f"data.samples_per_gpu={request.batch}", "runner.max_iters=100")
     settings = load_settings(request.config, (*request.overrides, *overrides))
     processes = join_processes(request.gpu_ids)
-    meter = _GpuMeter(processes.device) if processes.device.type == "cuda" else _HostMeter()
+    on_gpu = processes.device.type == "cuda"
+    if request.limit and not on_gpu:
+        return {"refused": "--limit is about the memory of a GPU, and there is none."}
+    meter = _GpuMeter(processes.device, request.limit) if on_gpu else _HostMeter()
     device = {"device": device_name(processes.device), "kind": meter.kind, **meter.room()}
     try:
         step = build_step(settings, processes, resuming=True)
@@ -98,17 +103,22 @@ class _GpuMeter:
 
     kind = "gpu"
 
-    def __init__(self, device: Any) -> None:
+    def __init__(self, device: Any, limit: float | None) -> None:
+        """Begin to watch ``device``, which offers at most ``limit`` GiB from now on, the context included."""
         import torch
 
         self._cuda, self._device = torch.cuda, device
         torch.zeros(1, device=device)  # makes the context, which is no longer free for the run
-        self._free, self._total = torch.cuda.mem_get_info(device)
+        self._free, total = torch.cuda.mem_get_info(device)
         self._free += torch.cuda.memory_reserved(device)
+        self._total = min(total, limit * 1024 * _MIB) if limit else total
+        self._room = max(0.0, self._free - (total - self._total))
+        if limit:
+            torch.cuda.set_per_process_memory_fraction(self._room / total, device)
 
     def room(self) -> dict[str, float]:
         """Memory that is free besides the CUDA context, and the total of the GPU."""
-        return {"free": self._free / _MIB, "total": self._total / _MIB}
+        return {"free": self._room / _MIB, "total": self._total / _MIB}
 
     def reset(self) -> None:
         self._cuda.reset_peak_memory_stats(self._device)

@@ -1,5 +1,6 @@
 """Synthetic data for benchmarks: a world, its labels and its depth; what is there is used again."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from diffbev_engine.synth.job import MAX_SCENES, SynthJob
 from diffbev_engine.synth.synthesize import synthesize
 
 SAMPLES_PER_SCENE = 12
+_FRAMES = (900, 1600)
+"""(height, width) of real nuScenes images, whose decoding a benchmark must pay for."""
 
 
 def scenes_for(frames: int) -> int:
@@ -24,6 +27,11 @@ def scenes_for(frames: int) -> int:
             f"--frames {frames}: a synthetic world has at most {MAX_SCENES * SAMPLES_PER_SCENE} frames."
         )
     return scenes
+
+
+def make_frames(root: Path, depth_size: tuple[int, int] | None, say: Callable[[str], None]) -> None:
+    """A small world with images of nuScenes' size, to measure speed with; see ``make_data_root``."""
+    make_data_root(SynthJob(root, image_size=_FRAMES, workers=os.cpu_count() or 1), depth_size, say)
 
 
 def make_data_root(world: SynthJob, depth_size: tuple[int, int] | None, say: Callable[[str], None]) -> Path:

@@ -5,6 +5,7 @@ import json
 import time
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from statistics import median
 
 import torch
 
@@ -34,10 +35,14 @@ class TrainingSpeed:
     precision: str
     compile: str
     iterations: int
-    step_ms: float
+    """Of each round."""
     images_per_s: float
+    """Median of the rounds."""
+    rounds_images_per_s: tuple[float, ...]
+    step_ms: float
+    """Of the median round."""
     data_wait: float
-    """Share of the time that the training process waited for the loader."""
+    """Share of the time that the training process waited for the loader; median of the rounds."""
     tflops: float
     """Floating-point operations of the network, forward and backward, in 1e12 a second."""
     mfu: float
@@ -47,13 +52,19 @@ class TrainingSpeed:
     warmup_s: float
     """Time of the first iterations, compilation included."""
 
+    @property
+    def spread(self) -> str:
+        """The slowest and the fastest round, images/s."""
+        return f"{min(self.rounds_images_per_s):.1f}–{max(self.rounds_images_per_s):.1f}"
+
     def to_text(self) -> str:
         """One block for people."""
         peak = "" if self.peak_gib is None else f", peak {self.peak_gib:.1f} GiB"
         return (
             f"{self.device}, torch {self.torch}\n"
-            f"  {self.precision}, compile {self.compile}, batch {self.batch}, {self.iterations} iterations\n"
-            f"  {self.images_per_s:.1f} images/s, {self.step_ms:.1f} ms a step{peak}\n"
+            f"  {self.precision}, compile {self.compile}, batch {self.batch}; "
+            f"median of {len(self.rounds_images_per_s)} rounds of {self.iterations} iterations\n"
+            f"  {self.images_per_s:.1f} images/s ({self.spread}), {self.step_ms:.1f} ms a step{peak}\n"
             f"  MFU {self.mfu:.1%}: {self.tflops:.2f} of the {self.matmul_tflops:.2f} TFLOP/s of a matmul\n"
             f"  data wait {self.data_wait:.1%}, warm-up {self.warmup_s:.0f} s"
         )
@@ -64,9 +75,9 @@ class TrainingSpeed:
 
 
 def measure_training(
-    settings: Settings, processes: Processes, *, iterations: int, warmup: int
+    settings: Settings, processes: Processes, *, iterations: int, warmup: int, rounds: int
 ) -> TrainingSpeed:
-    """Train for ``warmup + iterations`` steps and time the latter.
+    """Train for ``warmup`` steps, then time ``rounds`` times ``iterations`` of them.
 
     Raises:
         DiffBEVError: unusable data, or pretrained weights that cannot be had.
@@ -79,10 +90,11 @@ def measure_training(
     uncompiled = build_model(settings.model.without_pretrained(), settings.data.image_size)
     flops = count_flops(uncompiled, settings.data.image_size)
     clock, started, warmup_s = StepClock(), time.perf_counter(), 0.0
+    timed: list[dict[str, float]] = []
     with closing(
         training_batches(BEVDataset(records, settings.data), order, settings.data.workers_per_gpu)
     ) as batches:
-        for iteration in range(warmup + iterations):
+        for iteration in range(warmup + rounds * iterations):
             if iteration == warmup:
                 _wait_for(device)
                 clock, warmup_s = StepClock(), time.perf_counter() - started
@@ -91,11 +103,13 @@ def measure_training(
             losses, grad_norm = step.run(iteration, [batch.to(device) for batch in drawn])
             meter.add(iteration + 1, losses, grad_norm)
             clock.count(sum(len(batch.tokens) for batch in drawn))
-        _wait_for(device)
-        speeds = clock.read()
+            if iteration >= warmup and (iteration + 1 - warmup) % iterations == 0:
+                _wait_for(device)
+                timed.append(clock.read())
     meter.check()
     matmul = matmul_tflops(device, settings.precision)
-    tflops = speeds["images_per_s"] * flops.training / 1e12
+    images_per_s = median(speeds["images_per_s"] for speeds in timed)
+    tflops = images_per_s * flops.training / 1e12
     return TrainingSpeed(
         device=device_name(device),
         torch=torch.__version__,
@@ -103,9 +117,10 @@ def measure_training(
         precision=settings.precision,
         compile=settings.compile,
         iterations=iterations,
-        step_ms=1000 / speeds["it_per_s"],
-        images_per_s=speeds["images_per_s"],
-        data_wait=speeds["data_wait"],
+        images_per_s=images_per_s,
+        rounds_images_per_s=tuple(speeds["images_per_s"] for speeds in timed),
+        step_ms=1000 / median(speeds["it_per_s"] for speeds in timed),
+        data_wait=median(speeds["data_wait"] for speeds in timed),
         tflops=tflops,
         mfu=tflops / matmul,
         matmul_tflops=matmul,

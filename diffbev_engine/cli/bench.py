@@ -1,16 +1,12 @@
 """``diffbev-engine bench``."""
 
-import os
 import tempfile
 from pathlib import Path
 
 import click
 
-from diffbev_engine.cli import bench_ablation, bench_diffbev, bench_interventions
+from diffbev_engine.cli import bench_ablation, bench_diffbev, bench_interventions, bench_speed
 from diffbev_engine.cli.options import gpu_ids_option, json_option, set_option
-
-_FRAMES = (900, 1600)
-"""(height, width) of real nuScenes images, whose decoding the benchmark must pay for."""
 
 
 @click.group()
@@ -21,11 +17,15 @@ def command() -> None:
 command.add_command(bench_ablation.command, "ablation")
 command.add_command(bench_diffbev.command, "diffbev")
 command.add_command(bench_interventions.command, "interventions")
+command.add_command(bench_speed.command, "speed")
 
 
 @command.command()
 @click.argument("config", default="baseline/lss_swin_nuscenes")
-@click.option("--iterations", type=click.IntRange(min=1), default=50, show_default=True)
+@click.option(
+    "--iterations", type=click.IntRange(min=1), default=30, show_default=True, help="Timed steps a round."
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
 @click.option("--warmup", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option(
     "--data-root",
@@ -38,6 +38,7 @@ command.add_command(bench_interventions.command, "interventions")
 def train(
     config: str,
     iterations: int,
+    rounds: int,
     warmup: int,
     data_root: Path | None,
     gpu_ids: tuple[int, ...],
@@ -49,6 +50,7 @@ def train(
     Weights are random unless --set model.backbone.pretrained=… says otherwise: speed does not
     depend on them.
     """
+    from diffbev_engine.bench.synthetic import make_frames
     from diffbev_engine.bench.throughput import measure_training
     from diffbev_engine.config.load import load_settings
     from diffbev_engine.train.distributed import join_processes
@@ -57,14 +59,9 @@ def train(
         root = data_root or Path(folder) / "nuScenes"
         settings = load_settings(config, ["model.backbone.pretrained=None", *overrides, f"data_root={root}"])
         if data_root is None:
-            _make_data(root, settings.data.image_size if settings.data.load_depth else None)
-        result = measure_training(settings, join_processes(gpu_ids), iterations=iterations, warmup=warmup)
+            depth_size = settings.data.image_size if settings.data.load_depth else None
+            make_frames(root, depth_size, lambda line: click.echo(line, err=True))
+        result = measure_training(
+            settings, join_processes(gpu_ids), iterations=iterations, warmup=warmup, rounds=rounds
+        )
     click.echo(result.to_json() if as_json else result.to_text())
-
-
-def _make_data(root: Path, depth_size: tuple[int, int] | None) -> None:
-    from diffbev_engine.bench.synthetic import make_data_root
-    from diffbev_engine.synth.job import SynthJob
-
-    world = SynthJob(root, image_size=_FRAMES, workers=os.cpu_count() or 1)
-    make_data_root(world, depth_size, lambda line: click.echo(line, err=True))

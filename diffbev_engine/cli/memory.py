@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     help="Largest batch size to try. [default: 512 on a GPU, 8 on a CPU]",
 )
 @click.option(
+    "--limit",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="GIB",
+    help="Measure as on a GPU with this much memory, on one that has more and is otherwise idle.",
+)
+@click.option(
     "--work-dir",
     type=click.Path(path_type=Path, file_okay=False),
     help="Run directory to save the result to (memory.json); preflight and out-of-memory reports use it.",
@@ -34,6 +40,7 @@ def command(
     ctx: click.Context,
     config: str,
     max_batch: int | None,
+    limit: float | None,
     work_dir: Path | None,
     gpu_ids: tuple[int, ...],
     overrides: tuple[str, ...],
@@ -52,7 +59,7 @@ def command(
 
     folder = make_writable_dir(work_dir, "work dir") if work_dir else None
     show = (lambda _point, _free: None) if as_json else _show_point
-    curve = measure_memory(config, overrides, gpu_ids=gpu_ids, max_batch=max_batch, show=show)
+    curve = measure_memory(config, overrides, gpu_ids=gpu_ids, max_batch=max_batch, limit=limit, show=show)
     text = json.dumps(curve.to_json(), indent=1)
     if folder:
         write_text(folder / MEMORY_FILE, text + "\n")

@@ -4,11 +4,12 @@ import json
 import resource
 
 import pytest
+import torch
 
 from diffbev_engine.bench.memory import measure_memory, run_child
 from diffbev_engine.bench.memory_child import Request
 from diffbev_engine.config.load import dump_config
-from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.errors import DiffBEVError, UsageError
 from tests.processes import PATIENCE_S, engine
 
 
@@ -42,7 +43,21 @@ def test_a_measurement_is_that_of_a_fresh_process(config):
     ballast[:: 2**12] = b"x" * len(ballast[:: 2**12])
     del ballast
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > 3 * 2**20
-    assert run_child(Request(str(config), (), (), 1))["peak"] < 2000
+    assert run_child(Request(str(config), (), (), None, 1))["peak"] < 2000
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="asks what happens without a GPU")
+def test_a_limit_of_gpu_memory_needs_a_gpu(config):
+    with pytest.raises(UsageError, match="there is none"):
+        measure_memory(str(config), (), limit=8.0)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_limit_is_the_memory_of_a_smaller_gpu(config):
+    curve = measure_memory(str(config), ("data.image_size=(256,384)",), limit=2.0, max_batch=256)
+    assert curve.total == 2048
+    assert curve.free < 2048
+    assert max(point.reserved for point in curve.points if point.fits) <= curve.free
 
 
 def test_a_mistake_is_not_taken_for_a_lack_of_memory(config):

@@ -1,0 +1,92 @@
+"""The table holds what the benchmarks said, and measures nothing twice."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from diffbev_engine.bench import speed_table
+from diffbev_engine.bench.diffbev import Cost
+from diffbev_engine.bench.speed import Speed
+from diffbev_engine.bench.speed_table import cases_of, measure, table
+from diffbev_engine.bench.throughput import TrainingSpeed
+from diffbev_engine.cli import bench
+from diffbev_engine.cli.main import cli
+
+CASES = cases_of("baseline.py", "diffbev.py", (4, 8), 8)
+TRAINING = TrainingSpeed(
+    **{"device": "NVIDIA H200", "torch": "2.15", "batch": 4, "precision": "bf16", "compile": "auto"},
+    **{
+        "iterations": 30,
+        "images_per_s": 274.6,
+        "rounds_images_per_s": (270.0, 274.6, 279.9),
+        "step_ms": 14.57,
+    },
+    **{
+        "data_wait": 0.028,
+        "tflops": 1.0,
+        "mfu": 0.151,
+        "matmul_tflops": 7.0,
+        "peak_gib": 4.04,
+        "warmup_s": 9.4,
+    },
+)
+SPEED = Speed(1, 1, 2.0, (2.0,), 1.0, {0: 1.84}, {0: (1.84,)}, 1.0)
+COST = Cost(
+    **{
+        "config": "diffbev.py",
+        "device": "NVIDIA H200",
+        "torch": "2.15",
+        "precision": "bf16",
+        "compile": "auto",
+    },
+    **{"compiled_inference": True, "steps": 3, "image_size": (600, 800), "iterations": 30, "rounds": 3},
+    **{
+        "baseline": SPEED,
+        "diffbev": Speed(1, 1, 3.0, (3.0,), 1.0, {1: 2.0, 3: 4.5}, {1: (2.0,), 3: (4.5,)}, 1.0),
+    },
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_each_case_is_a_command_that_there_is(case, tmp_path):
+    group, name, *arguments = case.command(
+        tmp_path, ["--set", "seed=1", "--iterations", "1", "--rounds", "1"]
+    )
+    assert group == "bench"
+    given = bench.command.commands[name].make_context(name, arguments).params
+    assert given["config"] == case.config
+    assert given["as_json"]
+    assert {f"compile={case.compile}", "seed=1"} < set(given["overrides"]) | {""}
+    if case.training:
+        assert f"data.samples_per_gpu={case.batch}" in given["overrides"]
+    else:
+        assert (given["batch"], given["compiled"]) == (case.batch, case.compile == "auto")
+
+
+def test_what_failed_is_named_and_tried_again(tmp_path, monkeypatch):
+    asked = []
+
+    def answer(case, *_rest):
+        asked.append(case.name)
+        if case.batch == 8 and case.network == "baseline":
+            return {"problem": "out of GPU memory"}
+        return json.loads((TRAINING if case.training else COST).to_json())
+
+    monkeypatch.setattr(speed_table, "_run", answer)
+    results = list(measure(CASES, tmp_path, tmp_path, cold=True))
+    rows = table(results).splitlines()
+    row = "| baseline | 4 | auto | 274.6 (270.0–279.9) | 14.6 ms | 15.1% | 2.8% | 4.0 GiB | 9 s"
+    assert f"{row}, 9 s with an empty cache |" in rows
+    assert f"{row} |".replace("auto", "off") in rows
+    assert "| baseline | 8 | off | out of GPU memory | | | | | |" in rows
+    assert "| | auto | 1.8 ms | 1: 2.0 ms; 3: 4.5 ms |" in rows
+    asked.clear()
+    assert list(measure(CASES, tmp_path, tmp_path)) == results
+    assert asked == ["baseline_training_8_auto", "baseline_training_8_off"]
+
+
+def test_batches_are_whole_numbers(tmp_path):
+    result = CliRunner().invoke(cli, ["bench", "speed", "--out", str(tmp_path), "--batches", "4,x"])
+    assert result.exit_code == 2
+    assert "whole numbers" in result.output
