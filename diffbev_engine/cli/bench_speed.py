@@ -41,7 +41,9 @@ def _read_batches(_ctx: click.Context, _parameter: click.Parameter, value: str) 
     "--iterations", type=click.IntRange(min=1), default=30, show_default=True, help="Of each round."
 )
 @click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
-@click.option("--cold", is_flag=True, help="Also time the first start of each training, with an empty cache.")
+@click.option(
+    "--cold", is_flag=True, help="Also time how long compiled runs take to start with an empty cache."
+)
 @gpu_ids_option
 @set_option
 @json_option

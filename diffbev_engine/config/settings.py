@@ -50,6 +50,9 @@ class Settings(StrictSettings):
     block goes through torch.compile before, unless ``deterministic``; on a CPU neither.  ``off``: neither.
     ``head``, ``all``: the head with the U-Net, or the whole network, through torch.compile.
     """
+    recompute: Annotated[tuple[Literal["backbone", "diffusion", "head"], ...], Field(strict=False)] = ()
+    """Parts whose activations are computed again in the backward pass instead of kept: the same numbers in
+    less memory, and slower."""
     seed: NonNegativeInt = 0
     deterministic: bool = False
     """Only deterministic kernels: slower on a GPU, the same numbers in every run."""

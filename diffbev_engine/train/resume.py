@@ -23,7 +23,7 @@ _DATA_ORDER = (
 """Settings that decide which images an iteration sees."""
 _NO_EFFECT = (
     *("data.workers_per_gpu", "data.frame_cache", "log_config.", "checkpoint_config.", "dist_params."),
-    *("model.backbone.pretrained", "load_from"),
+    *("model.backbone.pretrained", "load_from", "recompute"),
 )
 """Settings that no result of a resumed run depends on."""
 

@@ -21,6 +21,7 @@ from diffbev_engine.findings.plan import Plan
 from diffbev_engine.findings.preflight import Preconditions, check_preconditions
 from diffbev_engine.models.load_from import load_from
 from diffbev_engine.models.model import build_model
+from diffbev_engine.models.recompute import recompute
 from diffbev_engine.models.settings import MEASURED
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import sole_writer
@@ -187,6 +188,7 @@ def build_step(settings: Settings, processes: Processes, *, resuming: bool) -> T
     model = build_model(network, settings.data.image_size).to(processes.device)
     if settings.load_from and not resuming:
         load_from(model, settings.load_from)
+    recompute(model, settings.recompute)
     random_state.seed_everything(settings.seed, processes.shard.rank)
     step = TrainingStep(model, settings, processes)
     accelerate(step, settings, processes)

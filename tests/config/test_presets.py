@@ -88,6 +88,7 @@ def test_main_preset_is_the_published_recipe() -> None:
         "dist_params": {"timeout": 60.0},
         "precision": "bf16",
         "compile": "auto",
+        "recompute": [],
         "seed": 0,
         "deterministic": False,
     }

@@ -15,6 +15,9 @@ _PIXELS = 600 * 800
 _FIXED, _PER_IMAGE, _PER_BEV = 490.0, 610.0, 385.0
 _FP32 = 1.8  # 14.5 GiB for a batch of 8
 _DIFFUSION_FIXED, _DIFFUSION = 160.0, 250.0  # 2.1 GiB more for a batch of 8, at both sizes
+_RECOMPUTED = {"backbone": 0.25, "head": 0.55, "diffusion": 0.8}
+"""What is left of a part's share where its activations are recomputed; by the tensors that operations keep,
+and what one block needs while it works."""
 _CONTEXT = 1024.0  # CUDA context, cuDNN, fragmentation
 
 WORKER_MIB = 450.0
@@ -41,8 +44,9 @@ def estimate_memory(settings: Settings) -> Estimate | None:
     if not settings.model.backbone.name.startswith("swin_tiny"):
         return None
     height, width = settings.data.image_size
-    per_sample = _PER_IMAGE * height * width / _PIXELS + _PER_BEV
+    left = {part: share if part in settings.recompute else 1.0 for part, share in _RECOMPUTED.items()}
+    per_sample = left["backbone"] * _PER_IMAGE * height * width / _PIXELS + left["head"] * _PER_BEV
     diffusion = settings.model.diffusion is not None
     factor = _FP32 if settings.precision == "fp32" else 1.0
     fixed = _FIXED + diffusion * _DIFFUSION_FIXED
-    return Estimate(fixed, factor * (per_sample + diffusion * _DIFFUSION))
+    return Estimate(fixed, factor * (per_sample + diffusion * left["diffusion"] * _DIFFUSION))

@@ -28,6 +28,13 @@ def test_what_training_took_compiled_and_not(config, measured):
     assert _gib(config, 8) - CONTEXT_GIB == pytest.approx(measured, rel=0.06)
 
 
+def test_what_is_recomputed_takes_less():
+    config, parts = "diffbev/diffbev_lss_swin_nuscenes", ("backbone", "head", "diffusion")
+    taken = [_gib(config, 8, f"recompute={list(parts[:count])}") for count in range(4)]
+    assert taken == sorted(taken, reverse=True)
+    assert taken[-1] - CONTEXT_GIB < 0.6 * (taken[0] - CONTEXT_GIB)
+
+
 def test_another_backbone_is_not_guessed():
     settings = load_settings("baseline/lss_swin_nuscenes", ("model.backbone.name=convnext_tiny",))
     assert estimate_memory(settings) is None

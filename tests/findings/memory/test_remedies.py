@@ -10,6 +10,8 @@ from diffbev_engine.findings.memory.curve import MemoryLine
 from diffbev_engine.findings.memory.oom_report import remedies_of, remedy_json
 from diffbev_engine.findings.memory.remedies import Circumstances, other_processes, rank_remedies
 from diffbev_engine.findings.oom_message import parse_oom
+from diffbev_engine.models.model import build_model
+from diffbev_engine.models.recompute import recompute
 
 OTHERS = "CUDA out of memory. Tried to allocate 938.00 MiB. GPU 0 has a total capacity of 5.60 GiB of which 49.44 MiB is free. Process 12622 has 948.00 MiB memory in use. Including non-PyTorch memory, this process has 4.06 GiB memory in use. Of the allocated memory 3.73 GiB is allocated by PyTorch, and 233.73 MiB is reserved by PyTorch but unallocated."
 ALONE = "Tried to allocate 128.00 MiB. GPU 1 has a total capacty of 7.79 GiB of which 20.69 MiB is free. Including non-PyTorch memory, this process has 7.75 GiB memory in use. Of the allocated memory 7.45 GiB is allocated by PyTorch, and 8.61 MiB is reserved by PyTorch but unallocated."
@@ -55,6 +57,7 @@ def test_everything_at_once_comes_in_order():
         "expandable_segments",
         "bf16",
         "micro_batch",
+        "recompute",
     ]
 
 
@@ -83,7 +86,8 @@ def test_every_override_is_a_valid_one():
 
 def test_smaller_images_are_the_last_resort_and_said_to_change_the_results():
     known = _known(ALONE, "data.samples_per_gpu=1", "data.load_depth=True")
-    [remedy] = rank_remedies(known)
+    *others, remedy = rank_remedies(known)
+    assert [each.id for each in others] == ["recompute"]
     assert (remedy.id, remedy.changes_results) == ("image_size", True)
     assert remedy.overrides == ("data.image_size=(448,576)",)
     assert "prepare-depth" in remedy.changes.en
@@ -96,9 +100,30 @@ def test_evaluation_gets_a_batch_of_its_own():
 
 def test_what_was_measured_gives_the_saving():
     known = _known(ALONE, line=MemoryLine(500, 1000, 1.0, 0.0))
-    remedy = rank_remedies(known)[-1]
+    remedy = next(remedy for remedy in rank_remedies(known) if remedy.id == "micro_batch")
     assert remedy.saving_mib == 2000
     assert remedy.saving_known.en == "measured on this machine"
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides", "expected"),
+    [
+        ("baseline/lss_swin_nuscenes", (), "recompute=['backbone', 'head']"),
+        ("diffbev/diffbev_lss_swin_nuscenes", (), "recompute=['backbone', 'diffusion', 'head']"),
+        ("baseline/lss_swin_nuscenes", ("recompute=['head']",), "recompute=['backbone', 'head']"),
+        ("baseline/lss_swin_nuscenes", ("recompute=['backbone','head']",), None),
+        ("baseline/lss_swin_nuscenes", ("model.backbone.name=resnet10t",), "recompute=['head']"),
+    ],
+)
+def test_what_can_be_recomputed_is_proposed_and_accepted(config, overrides, expected):
+    settings = load_settings(config, overrides)
+    known = Circumstances(config=settings.model_dump(mode="json"), oom=parse_oom(ALONE))
+    found = [remedy for remedy in rank_remedies(known) if remedy.id == "recompute"]
+    assert [remedy.overrides for remedy in found] == ([(expected,)] if expected else [])
+    for remedy in found:
+        smaller = ["data.image_size=(64,96)", "model.backbone.pretrained=None", *overrides, *remedy.overrides]
+        changed = load_settings(config, smaller)
+        recompute(build_model(changed.model, changed.data.image_size), changed.recompute)
 
 
 def test_expandable_segments_are_not_proposed_twice():
@@ -128,7 +153,7 @@ def test_a_long_command_is_named_in_one_short_line():
 
 
 def test_unified_memory_and_mig_have_remedies_of_their_own():
-    assert _ids(ALONE, "data.workers_per_gpu=4", unified=True) == ["micro_batch", "workers"]
+    assert _ids(ALONE, "data.workers_per_gpu=4", unified=True) == ["micro_batch", "recompute", "workers"]
     assert _ids(ALONE, mig=True)[-1] == "larger_instance"
 
 

@@ -17,6 +17,9 @@ precision = "bf16"
 # 'off': neither
 # 'head', 'all': torch.compile alone, for the head or the whole network
 compile = "auto"
+# 反向传播时重新计算激活的部分：'backbone'、'diffusion'、'head'；省显存，较慢，结果相同
+# Parts whose activations are recomputed in the backward pass: less memory, slower, the same results
+recompute = ()
 # 随机种子 / random seed
 seed = 0
 # True：只使用确定性算子，较慢但逐位一致 / True: deterministic kernels only, slower but bit-identical
