@@ -71,9 +71,9 @@ def _backward(  # type: ignore[no-untyped-def]
     grad_qkv,
     grad_bias,
     windows,
-    share,
     images,
     scale,
+    share: tl.constexpr,
     masked: tl.constexpr,
     heads: tl.constexpr,
     n: tl.constexpr,
@@ -82,11 +82,12 @@ def _backward(  # type: ignore[no-untyped-def]
 ):
     part, head = tl.program_id(0), tl.program_id(1)
     rows, columns, channels = tl.arange(0, t)[:, None], tl.arange(0, t)[None, :], tl.arange(0, d)[None, :]
-    inside = rows < n
     of_bias = tl.zeros((t, t), dtype=tl.float32)
     first = part.to(tl.int64) * share
-    for number in range(0, tl.minimum(share, windows - part * share)):
+    for number in range(share):
         window = first + number
+        # The last part may have fewer windows; beyond them all is zero, and adds nothing to the bias.
+        inside = rows < tl.minimum((windows - window) * n, n)
         place = (window * n + rows) * (3 * heads * d) + head * d + channels
         q = tl.load(qkv + place, mask=inside, other=0.0)
         k = tl.load(qkv + place + heads * d, mask=inside, other=0.0)
@@ -103,7 +104,7 @@ def _backward(  # type: ignore[no-untyped-def]
         tl.store(to + heads * d, (tl.dot(tl.trans(s), q) * scale).to(q.dtype), mask=inside)
         tl.store(to + 2 * heads * d, tl.dot(tl.trans(p.to(q.dtype)), g).to(q.dtype), mask=inside)
     to_bias = grad_bias + (part * heads + head) * n * n + rows * n + columns
-    tl.store(to_bias, of_bias, mask=inside & (columns < n))
+    tl.store(to_bias, of_bias, mask=(rows < n) & (columns < n))
 
 
 def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None, heads: int, scale: float) -> Tensor:
@@ -138,7 +139,7 @@ def attend_backward(
     grad_bias = bias.new_empty(parts, heads, tokens, tokens)
     images = 1 if mask is None else len(mask)
     given = (qkv, bias, bias if mask is None else mask, grad, grad_qkv, grad_bias)
-    _backward[(parts, heads)](*given, windows, share, images, scale, **_sizes(qkv, mask, heads))
+    _backward[(parts, heads)](*given, windows, images, scale, share, **_sizes(qkv, mask, heads))
     return grad_qkv, grad_bias.sum(0)
 
 

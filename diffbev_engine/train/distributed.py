@@ -89,8 +89,8 @@ class Processes:
         else:
             self._wait(distributed.all_reduce(mean, async_op=True))
         parts = mean.split([tensor.numel() for tensor in tensors])
-        for tensor, part in zip(tensors, parts, strict=True):
-            tensor.detach().copy_(part.view_as(tensor))
+        shaped = [part.view_as(tensor) for tensor, part in zip(tensors, parts, strict=True)]
+        torch._foreach_copy_([tensor.detach() for tensor in tensors], shaped)  # one kernel for many tensors
 
     def _wait(self, work: distributed.Work | None) -> None:
         assert work is not None, "this process is in the group"

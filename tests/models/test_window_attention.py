@@ -12,9 +12,11 @@ from diffbev_engine.models.window_attention import CompiledWindowAttention, use_
 
 ON_THE_CPU = """
 import torch
+from diffbev_engine.models import window_kernels
 from diffbev_engine.models.window_kernels import attend, attend_backward
 
 torch.manual_seed(0)
+window_kernels._PROGRAMS = 9  # of which each gets several windows, the last fewer
 windows, images, tokens, heads, channels = 4, 2, 49, 3, 32
 scale = channels**-0.5
 qkv = torch.randn(windows, tokens, 3 * heads * channels, dtype=torch.float16)
