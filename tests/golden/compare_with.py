@@ -43,7 +43,8 @@ ADDED: dict[str, frozenset[str]] = {
     "checkpoint": frozenset(
         {
             *("target", "process", "aligned", "calibrated", "self_condition", "amplitude", "condition_skips"),
-            *("compress", "oracle", "ema", "dist_params", "cameras", "hooks", "load_from", "recompute", "frame_cache"),
+            *("compress", "oracle", "ema", "dist_params", "cameras", "hooks", "load_from"),
+            *("recompute", "frame_cache"),
         }
     ),
 }
