@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 
-PATIENCE_S = 600
+PATIENCE_S = 300
 """How long a test waits for what has to happen: a busy machine is slow, only a hang takes so long."""
 
 
