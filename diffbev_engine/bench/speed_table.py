@@ -12,9 +12,9 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import make_writable_dir, write_text
 
 PLAIN, FAST = "off", "auto"
@@ -83,17 +83,16 @@ def measure(
     """
     make_writable_dir(out, "folder of the results")
     for case in cases:
-        path = out / f"{case.name}.json"
-        if not path.exists():
+        path, command = out / f"{case.name}.json", case.command(data_root, options)
+        figures = _read(path)
+        if figures is None or figures["command"] != command:  # other settings are another measurement
             show(f"measuring {case.name}")
-            figures = _measured(
-                case, out, data_root, options, cold=cold and case.training and case.compile == FAST
-            )
-            if "problem" in figures:  # tried again by the next call
-                yield case, figures
-                continue
-            write_text(path, json.dumps(figures) + "\n")
-        yield case, _read(path)
+            starts_cold = cold and case.training and case.compile == FAST
+            figures = _measured_cold(command, out / "caches" / case.name) if starts_cold else _run(command)
+            figures["command"] = command
+            if "problem" not in figures:  # what failed is tried again by the next call
+                write_text(path, json.dumps(figures) + "\n")
+        yield case, figures
 
 
 def table(results: Sequence[tuple[Case, Mapping[str, Any]]]) -> str:
@@ -148,23 +147,22 @@ def _inference_rows(results: Sequence[tuple[Case, Mapping[str, Any]]]) -> Iterat
         yield f"| | {case.compile} | {baseline:.1f} ms | {by_steps} |"
 
 
-def _measured(
-    case: Case, out: Path, data_root: Path, options: Sequence[str], *, cold: bool
-) -> dict[str, Any]:
-    if not cold:
-        return _run(case, data_root, options, {})
-    caches = out / "caches" / case.name
+def _measured_cold(command: Sequence[str], caches: Path) -> dict[str, Any]:
+    """The figures of a start that finds compiled kernels, and the time of the one that made them."""
     shutil.rmtree(caches, ignore_errors=True)
     places = {name: str(caches / name) for name in _CACHES}
-    first = _run(case, data_root, [*options, "--iterations", "1", "--rounds", "1"], places)
-    if "problem" in first:
-        return first
-    return {**_run(case, data_root, options, places), "cold_s": first["warmup_s"]}
+    first = _run([*command, "--iterations", "1", "--rounds", "1"], places)
+    return first if "problem" in first else {**_run(command, places), "cold_s": first["warmup_s"]}
 
 
-def _run(case: Case, data_root: Path, options: Sequence[str], places: Mapping[str, str]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "diffbev_engine", *case.command(data_root, options)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **places})
+def _run(command: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})) -> dict[str, Any]:
+    done = subprocess.run(
+        [sys.executable, "-m", "diffbev_engine", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **variables},
+    )
     if done.returncode == 0:
         figures: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return figures
@@ -172,9 +170,10 @@ def _run(case: Case, data_root: Path, options: Sequence[str], places: Mapping[st
     return {"problem": said[-1] if said else f"exit code {done.returncode}"}
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> dict[str, Any] | None:
+    """What an earlier call measured; ``None`` where it did not, or nobody can tell."""
     try:
         figures: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DiffBEVError(f"cannot read {path} ({error}). Delete it and call this command again.") from error
-    return figures
+    except (OSError, ValueError):
+        return None
+    return figures if isinstance(figures, dict) and "command" in figures else None

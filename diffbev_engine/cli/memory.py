@@ -57,6 +57,8 @@ def command(
     from diffbev_engine.core.files import make_writable_dir, write_text
     from diffbev_engine.findings.memory.curve import MEMORY_FILE
 
+    if limit and work_dir:
+        raise click.UsageError("--limit is about another GPU: what --work-dir keeps is taken for this one.")
     folder = make_writable_dir(work_dir, "work dir") if work_dir else None
     show = (lambda _point, _free: None) if as_json else _show_point
     curve = measure_memory(config, overrides, gpu_ids=gpu_ids, max_batch=max_batch, limit=limit, show=show)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from zlib_ng import zlib_ng
 
-from diffbev_engine.core.files import write_bytes
+from diffbev_engine.core.files import expanded, write_bytes
 from diffbev_engine.core.regular_file import open_regular
 
 _FORMAT = b"BEVframe"
@@ -34,7 +34,7 @@ class Frame:
 def frame_folder(cache: Path, image_size: tuple[int, int]) -> Path:
     """Where images of ``image_size`` (height, width) are kept, in folders by the beginning of their token."""
     height, width = image_size
-    return cache.expanduser() / f"{height}x{width}"
+    return expanded(cache) / f"{height}x{width}"
 
 
 def frame_path(cache: Path, token: str, image_size: tuple[int, int]) -> Path:

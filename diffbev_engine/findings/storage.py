@@ -7,6 +7,7 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.disk import checkpoints_at_once
+from diffbev_engine.core.files import expanded
 from diffbev_engine.core.format import byte_size
 from diffbev_engine.dataset.frame_cache import frame_folder
 from diffbev_engine.findings.command import PROGRAM
@@ -86,7 +87,7 @@ def disk(plan: Plan) -> Iterator[Finding]:
     depths, frames, cache = _missing_depth(plan), _missing_frames(plan), plan.settings.data.frame_cache
     for place, size in (
         (plan.root.root, int(depths * height * width * _DEPTH_PER_PIXEL)),
-        (cache or plan.root.root, frames * height * width * _FRAME_PER_PIXEL),
+        (expanded(cache or plan.root.root), frames * height * width * _FRAME_PER_PIXEL),
     ):
         if size:
             device = _device(place)

@@ -67,11 +67,11 @@ def test_each_case_is_a_command_that_there_is(case, tmp_path):
 def test_what_failed_is_named_and_tried_again(tmp_path, monkeypatch):
     asked = []
 
-    def answer(case, *_rest):
-        asked.append(case.name)
-        if case.batch == 8 and case.network == "baseline":
+    def answer(command, _variables=None):
+        asked.append(" ".join(command))
+        if "baseline.py" in command and "data.samples_per_gpu=8" in command:
             return {"problem": "out of GPU memory"}
-        return json.loads((TRAINING if case.training else COST).to_json())
+        return json.loads((TRAINING if command[1] == "train" else COST).to_json())
 
     monkeypatch.setattr(speed_table, "_run", answer)
     results = list(measure(CASES, tmp_path, tmp_path, cold=True))
@@ -83,7 +83,10 @@ def test_what_failed_is_named_and_tried_again(tmp_path, monkeypatch):
     assert "| | auto | 1.8 ms | 1: 2.0 ms; 3: 4.5 ms |" in rows
     asked.clear()
     assert list(measure(CASES, tmp_path, tmp_path)) == results
-    assert asked == ["baseline_training_8_auto", "baseline_training_8_off"]
+    assert [("baseline.py" in each, "samples_per_gpu=8" in each) for each in asked] == [(True, True)] * 2
+    asked.clear()
+    list(measure(CASES, tmp_path, tmp_path, ["--set", "seed=1"]))
+    assert len(asked) == len(CASES), "other settings are measured"
 
 
 def test_batches_are_whole_numbers(tmp_path):

@@ -46,6 +46,13 @@ def test_a_measurement_is_that_of_a_fresh_process(config):
     assert run_child(Request(str(config), (), (), None, 1))["peak"] < 2000
 
 
+def test_what_is_kept_of_a_run_is_about_this_gpu(config, tmp_path, program):
+    code, said = program("memory", config, "--limit", "8", "--work-dir", tmp_path / "run")
+    assert code == 2
+    assert "another GPU" in said
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks what happens without a GPU")
 def test_a_limit_of_gpu_memory_needs_a_gpu(config):
     with pytest.raises(UsageError, match="there is none"):
