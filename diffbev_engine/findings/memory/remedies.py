@@ -20,7 +20,7 @@ _OTHERS_MATTER = 0.05
 _MOST_NAME = 50  # characters of a command line in a title
 _FIXED_MIB = 500.0  # weights, gradients and AdamW of Swin-T; measured on an H200
 _BF16_SAVES = 0.43  # of 14.5 GiB at batch 8, measured with this engine
-_WITHOUT_BATCH_NORMS = ("swin", "convnext", "vit", "deit", "beit")
+_WITHOUT_BATCH_NORMS = ("swin", "convnext", "vit_", "deit", "beit")
 """Families of backbones whose blocks can be computed twice."""
 _RECOMPUTED = {"backbone": 0.5, "diffusion": 0.05, "head": 0.15}
 """Share of what a sample takes that each part saves: of 1.1 GiB that the operations of a Swin-T network keep
