@@ -17,9 +17,7 @@ class FindStep(Container):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "seek(-1)", show=False),
         Binding("down", "seek(1)", show=False),
-        # First of all: the line would pass them on as messages, and take what is typed ahead meanwhile.
-        Binding("enter", "take", show=False, priority=True),
-        Binding("escape", "leave", "app.key_cancel", priority=True),
+        Binding("escape", "leave", "app.key_cancel"),
     ]
 
     class Changed(Message):
@@ -65,8 +63,9 @@ class FindStep(Container):
         if self.display:
             self.post_message(self.Changed(event.value))
 
-    def action_take(self) -> None:
+    def on_input_submitted(self, event: Input.Submitted) -> None:
         """Go there."""
+        event.stop()
         self._close(take=True)
 
     def action_seek(self, by: int) -> None:

@@ -1,4 +1,3 @@
-import pytest
 from textual import events
 from textual.widgets import Input, Static
 
@@ -217,16 +216,3 @@ async def test_what_is_typed_ahead_of_the_line_that_finds_goes_into_it(workspace
         line = app.query_one("#runbook-find-text")
         await until(pilot, lambda: line.value == "1./")
         assert line.has_focus
-
-
-@pytest.mark.parametrize("closing", ["enter", "escape"])
-async def test_what_is_typed_ahead_of_the_end_of_finding_goes_to_the_list(trial, closing):
-    async with run_app(trial.workspace, size=(140, 44)) as (app, pilot):
-        await _ready(app, pilot)
-        await pilot.press("slash", *"9.1")
-        line = app.query_one("#runbook-find-text", Input)
-        await until(pilot, lambda: line.value == "9.1" and "9.1" in _list(app))
-        for key, character in ((closing, None), ("question_mark", "?")):
-            app.post_message(events.Key(key, character))
-        await until(pilot, lambda: len(app.screen_stack) == 2)  # help
-        assert line.value == "9.1"

@@ -44,6 +44,7 @@ def test_a_step_outlives_the_ui_and_its_terminal_and_is_found_again(how, workspa
     terminal.keys("/")
     terminal.keys("9.1", "Enter")
     terminal.wait(lambda: re.search(r">\S* ?\S* ?pending +9\.1", terminal.text()))
+    terminal.shows("enter open / run")  # the keys of the list: the line that finds is closed
     terminal.keys("r")
     terminal.wait(lambda: (workspace / "begun").exists() or "Run" in terminal.text().split("9.1")[-1])
     if not (workspace / "begun").exists():
