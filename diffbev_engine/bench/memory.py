@@ -48,6 +48,7 @@ def measure_memory(
         show: called with every point.
 
     Raises:
+        UsageError: a limit, without a GPU.
         DiffBEVError: a measurement failed for another reason than memory.
     """
     settings = load_settings(config, overrides)

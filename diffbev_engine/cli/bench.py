@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from diffbev_engine.cli import bench_ablation, bench_diffbev, bench_interventions, bench_speed
-from diffbev_engine.cli.options import gpu_ids_option, json_option, set_option
+from diffbev_engine.cli.options import gpu_ids_option, json_option, rounds_option, set_option
 
 
 @click.group()
@@ -25,7 +25,7 @@ command.add_command(bench_speed.command, "speed")
 @click.option(
     "--iterations", type=click.IntRange(min=1), default=30, show_default=True, help="Timed steps a round."
 )
-@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@rounds_option
 @click.option("--warmup", type=click.IntRange(min=1), default=10, show_default=True)
 @click.option(
     "--data-root",

@@ -2,7 +2,7 @@
 
 import click
 
-from diffbev_engine.cli.options import gpu_ids_option, json_option, set_option
+from diffbev_engine.cli.options import gpu_ids_option, json_option, rounds_option, set_option
 
 
 @click.command()
@@ -15,7 +15,7 @@ from diffbev_engine.cli.options import gpu_ids_option, json_option, set_option
     show_default=True,
     help="Training steps and inference batches a round.",
 )
-@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@rounds_option
 @click.option(
     "--compiled", is_flag=True, help="Time inference with compiled kernels, as `predict --compile` uses them."
 )

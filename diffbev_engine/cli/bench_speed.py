@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from diffbev_engine.cli.options import gpu_ids_option, json_option, set_option
+from diffbev_engine.cli.options import gpu_ids_option, json_option, rounds_option, set_option
 from diffbev_engine.core.errors import ExitCode
 
 
@@ -40,7 +40,7 @@ def _read_batches(_ctx: click.Context, _parameter: click.Parameter, value: str) 
 @click.option(
     "--iterations", type=click.IntRange(min=1), default=30, show_default=True, help="Of each round."
 )
-@click.option("--rounds", type=click.IntRange(min=1), default=3, show_default=True)
+@rounds_option
 @click.option(
     "--cold", is_flag=True, help="Also time how long compiled runs take to start with an empty cache."
 )
@@ -82,12 +82,7 @@ def command(
     options += [part for each in overrides for part in ("--set", each)]
     options += ["--gpu-ids", ",".join(map(str, gpu_ids))] if gpu_ids else []
     results = list(
-        measure(
-            cases_of(baseline, diffbev, batches, diffbev_batch),
-            *(out, root, options),
-            cold=cold,
-            show=say,
-        )
+        measure(cases_of(baseline, diffbev, batches, diffbev_batch), out, root, options, cold=cold, show=say)
     )
     if as_json:
         click.echo(json.dumps([{**vars(case), **figures} for case, figures in results]))

@@ -79,6 +79,15 @@ gpu_ids_option = click.option(
 )
 
 
+rounds_option = click.option(
+    "--rounds",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Repetitions, of which the median is reported.",
+)
+
+
 def read_seeds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[int, ...]:
     """Different seeds, separated by commas; none where the option is left out."""
     parts = [] if text is None else text.split(",")

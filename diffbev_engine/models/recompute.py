@@ -18,7 +18,7 @@ from diffbev_engine.models.model import BEVModel
 from diffbev_engine.models.unet_blocks import ResidualBlock
 
 _BLOCK_OF_TIMM = re.compile(r"(.+\.)?blocks\.\d+")
-"""Every network of timm that is made of blocks names them so."""
+"""How timm names the blocks of its transformers and ConvNeXts; a network that names none so is refused."""
 
 
 def recompute(model: BEVModel, parts: Iterable[str]) -> None:

@@ -118,8 +118,8 @@ class Usable:
         return f"{'; '.join(map(str, self.rejected))}; resuming from {self.path.name}"
 
 
-_Progress = tuple[float, bool]
-"""Iteration of a checkpoint, and whether it was evaluated."""
+_Progress = dict[tuple[int, int], tuple[float, bool]]
+"""Iteration of each file by device and inode, and whether it was evaluated: saving links several names."""
 
 
 class UnusableCheckpointError(DiffBEVError):
@@ -146,7 +146,7 @@ def newest_usable(directory: Path) -> Usable | None:
     if not candidates:
         return None
     rejected = [] if os.path.lexists(folder.latest) else [Rejected(folder.latest, "is missing")]
-    progress: dict[Any, _Progress] = {}  # names of one file, which saving links, are read once
+    progress: _Progress = {}
     for path in sorted(candidates, key=lambda path: _age(folder, path, progress)):
         try:
             return Usable(path, load_checkpoint(path, to_resume=True), tuple(rejected))
@@ -303,7 +303,7 @@ def _require_finite(path: Path, checkpoint: Checkpoint) -> None:
             raise UnusableCheckpointError(path, f"holds NaN or infinite weights ({name})")
 
 
-def _age(folder: RunFolder, path: Path, known: dict[Any, _Progress]) -> tuple[bool, float, bool, bool]:
+def _age(folder: RunFolder, path: Path, known: _Progress) -> tuple[bool, float, bool, bool]:
     """Sorts the newest checkpoint first, and what cannot be read where its name puts it."""
     try:
         with open_regular(path) as file:  # opening a pipe would wait for its writer

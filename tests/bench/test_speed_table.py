@@ -15,37 +15,26 @@ from diffbev_engine.cli.main import cli
 
 CASES = cases_of("baseline.py", "diffbev.py", (4, 8), 8)
 TRAINING = TrainingSpeed(
-    **{"device": "NVIDIA H200", "torch": "2.15", "batch": 4, "precision": "bf16", "compile": "auto"},
-    **{
-        "iterations": 30,
-        "images_per_s": 274.6,
-        "rounds_images_per_s": (270.0, 274.6, 279.9),
-        "step_ms": 14.57,
-    },
-    **{
-        "data_wait": 0.028,
-        "tflops": 1.0,
-        "mfu": 0.151,
-        "matmul_tflops": 7.0,
-        "peak_gib": 4.04,
-        "warmup_s": 9.4,
-    },
+    device="NVIDIA H200",
+    torch="2.15",
+    batch=4,
+    precision="bf16",
+    compile="auto",
+    iterations=30,
+    images_per_s=274.6,
+    rounds_images_per_s=(270.0, 274.6, 279.9),
+    step_ms=14.57,
+    data_wait=0.028,
+    tflops=1.0,
+    mfu=0.151,
+    matmul_tflops=7.0,
+    peak_gib=4.04,
+    warmup_s=9.4,
 )
 SPEED = Speed(1, 1, 2.0, (2.0,), 1.0, {0: 1.84}, {0: (1.84,)}, 1.0)
-COST = Cost(
-    **{
-        "config": "diffbev.py",
-        "device": "NVIDIA H200",
-        "torch": "2.15",
-        "precision": "bf16",
-        "compile": "auto",
-    },
-    **{"compiled_inference": True, "steps": 3, "image_size": (600, 800), "iterations": 30, "rounds": 3},
-    **{
-        "baseline": SPEED,
-        "diffbev": Speed(1, 1, 3.0, (3.0,), 1.0, {1: 2.0, 3: 4.5}, {1: (2.0,), 3: (4.5,)}, 1.0),
-    },
-)
+BY_STEPS = Speed(1, 1, 3.0, (3.0,), 1.0, {1: 2.0, 3: 4.5}, {1: (2.0,), 3: (4.5,)}, 1.0)
+ON = ("NVIDIA H200", "2.15", "bf16", "auto", True, 3)
+COST = Cost("diffbev.py", *ON, (600, 800), 30, 3, SPEED, BY_STEPS)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -87,6 +76,19 @@ def test_what_failed_is_named_and_tried_again(tmp_path, monkeypatch):
     asked.clear()
     list(measure(CASES, tmp_path, tmp_path, ["--set", "seed=1"]))
     assert len(asked) == len(CASES), "other settings are measured"
+
+
+def test_a_cold_start_that_was_not_timed_is_timed_when_it_is_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed_table, "_run", lambda *_: json.loads(TRAINING.to_json()))
+    first, second = (list(measure(CASES[:1], tmp_path, tmp_path, cold=cold)) for cold in (False, True))
+    assert "cold_s" not in first[0][1]
+    assert second[0][1]["cold_s"] == TRAINING.warmup_s
+
+
+def test_where_nothing_could_be_measured_the_table_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed_table, "_run", lambda *_: {"problem": "no compiler"})
+    rows = table(list(measure(CASES, tmp_path, tmp_path))).splitlines()
+    assert sum("no compiler" in row for row in rows) == len(CASES)
 
 
 def test_batches_are_whole_numbers(tmp_path):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.frame_cache import frame_path
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.dataset.sample import load_sample
@@ -79,5 +80,5 @@ def test_a_cache_that_cannot_be_written_costs_only_the_gain(record, tmp_path):
 def test_a_missing_image_is_named_though_it_is_in_the_cache(record, tmp_path):
     load_sample(record, SIZE, cache=tmp_path / "cache")
     record.image.unlink()
-    with pytest.raises(Exception, match=r"cannot read .*image\.jpg"):
+    with pytest.raises(DiffBEVError, match=r"cannot read .*image\.jpg"):
         load_sample(record, SIZE, cache=tmp_path / "cache")

@@ -13,7 +13,7 @@ from diffbev_engine.core.format import mib_size, percent
 from diffbev_engine.core.gpu.processes import GpuProcess, own_among
 from diffbev_engine.findings.finding import Remedy
 from diffbev_engine.findings.memory.curve import MemoryLine
-from diffbev_engine.findings.memory.estimate import IMAGE_SHARE, WORKER_MIB
+from diffbev_engine.findings.memory.estimate import IMAGE_SHARE, RECOMPUTED, WORKER_MIB
 from diffbev_engine.findings.oom_message import OutOfMemory
 
 _OTHERS_MATTER = 0.05
@@ -22,9 +22,6 @@ _FIXED_MIB = 500.0  # weights, gradients and AdamW of Swin-T; measured on an H20
 _BF16_SAVES = 0.43  # of 14.5 GiB at batch 8, measured with this engine
 _WITHOUT_BATCH_NORMS = ("swin", "convnext", "vit_", "deit", "beit")
 """Families of backbones whose blocks can be computed twice."""
-_RECOMPUTED = {"backbone": 0.5, "diffusion": 0.05, "head": 0.15}
-"""Share of what a sample takes that each part saves: of 1.1 GiB that the operations of a Swin-T network keep
-at 600 x 800, 0.62 belong to the backbone, 0.25 to the head, 0.08 to the diffusion, less one block at work."""
 ALLOCATOR_VARIABLES = ("PYTORCH_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF")
 _MEASURED = Bilingual("本机实测", "measured on this machine")
 _PER_WORKER = Bilingual("估计：每个加载进程的常驻内存", "estimated: resident memory of a loader process")
@@ -197,7 +194,7 @@ def _recompute(known: Circumstances) -> Remedy | None:
     new = [part for part in parts if part not in already]
     if not new or known.phase == "evaluation":
         return None
-    share = sum(_RECOMPUTED[part] for part in new)
+    share = sum(RECOMPUTED[part] for part in new)
     return Remedy(
         id="recompute",
         text=Bilingual("反向传播时重新计算激活", "Recompute activations in the backward pass"),
