@@ -68,25 +68,29 @@ def command(
     or --detach with --gpu-ids 0,1,2,3. If one process ends or hangs, all end within
     dist_params.timeout seconds, and the iteration that was reached is saved.
     """
-    from diffbev_engine.config.load import load_settings
+    from diffbev_engine.train.requeue import nothing_to_save, require_slurm
+    from diffbev_engine.train.signals import stop_on_signals
 
     if requeue:
-        from diffbev_engine.train.requeue import require_slurm
-
         require_slurm()
         if detach:
             raise click.UsageError("--requeue is for a job that SLURM runs; leave out --detach")
         resume = resume or "latest"
-    settings = load_settings(config, overrides)
-    if as_json and not detach:
-        raise click.UsageError("--json requires --detach; without it, results are written to the work dir")
-    if detach and "RANK" in os.environ:
-        raise click.UsageError(
-            "--detach starts torchrun itself: run it without torchrun and pass --gpu-ids 0,1,…"
-        )
-    from diffbev_engine.evaluate.run import evaluation_in_training
-    from diffbev_engine.train.job import TrainingJob
-    from diffbev_engine.train.train import train
+    with stop_on_signals() as stop, nothing_to_save(stop, requeues=requeue):  # imports take seconds
+        from diffbev_engine.config.load import load_settings
+
+        settings = load_settings(config, overrides)
+        if as_json and not detach:
+            raise click.UsageError(
+                "--json requires --detach; without it, results are written to the work dir"
+            )
+        if detach and "RANK" in os.environ:
+            raise click.UsageError(
+                "--detach starts torchrun itself: run it without torchrun and pass --gpu-ids 0,1,…"
+            )
+        from diffbev_engine.evaluate.run import evaluation_in_training
+        from diffbev_engine.train.job import TrainingJob
+        from diffbev_engine.train.train import train
 
     job = TrainingJob(
         settings=settings,

@@ -1,9 +1,13 @@
 """Start again by itself under SLURM: the job goes back into the queue once its checkpoint is written."""
 
+import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.errors import InterruptedTraining, UsageError
 from diffbev_engine.runs.slurm import current_job
+from diffbev_engine.train.signals import StopRequest
 
 _BEFORE_THE_LIMIT = ("SIGUSR1", "SIGUSR2")
 """What ``#SBATCH --signal`` sends in time; SIGTERM may be ``scancel``, after which nobody wants it again."""
@@ -21,6 +25,27 @@ def require_slurm() -> None:
             "--requeue needs a SLURM job, but SLURM_JOB_ID is not set. Elsewhere, use --resume and start it "
             "again."
         )
+
+
+@contextmanager
+def nothing_to_save(stop: StopRequest, *, requeues: bool) -> Iterator[None]:
+    """Leave at the first signal while the block runs; an announced end puts the job back all the same.
+
+    Raises:
+        InterruptedTraining: a signal came.
+    """
+    try:
+        with stop.nothing_to_save():
+            yield
+    except InterruptedTraining as failure:
+        raise (put_back(failure, stop) if requeues else failure) from failure
+
+
+def put_back(failure: InterruptedTraining, stop: StopRequest) -> InterruptedTraining:
+    """Put the job back into the queue, from its main process only, and say so."""
+    if os.environ.get("RANK", "0") != "0":
+        return failure
+    return InterruptedTraining(f"{failure} {requeue(stop.signal_name)}.")
 
 
 def requeue(signal_name: str | None) -> str:

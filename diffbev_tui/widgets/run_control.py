@@ -15,8 +15,6 @@ from diffbev_tui.i18n import tr
 from diffbev_tui.run_state import run_state
 from diffbev_tui.widgets.pane import Pane
 
-_KEY = "run control"
-
 
 @dataclass
 class RunActed(Message):
@@ -26,14 +24,14 @@ class RunActed(Message):
 
 
 class RunControl:
-    """One action at a time; the pane is told by :class:`RunActed`."""
+    """What is already being done to a run is not started again; the pane is told by :class:`RunActed`."""
 
     def __init__(self, pane: Pane) -> None:
         self._pane = pane
 
     def stop(self, run: RunReport | None) -> None:
         """Ask whether to stop the run, and do it."""
-        refusal = self._refusal(run)
+        refusal = self._refusal(run, "stop")
         if run is None or refusal or run.state is not RunCondition.RUNNING:
             name = _name(run) if run else ""
             self._pane.say(refusal or tr("monitor.refused_not_running", run=name), "warning")
@@ -44,13 +42,13 @@ class RunControl:
             tr("monitor.stop_question", run=_name(run)),
             tr("monitor.stop_consequence", step=step),
             lambda: self._start(
-                lambda: stopped_words(stop_run(path)), tr("monitor.stopping", run=_name(run))
+                f"stop {path}", lambda: stopped_words(stop_run(path)), tr("monitor.stopping", run=_name(run))
             ),
         )
 
     def resume(self, run: RunReport | None, checkpoint: str | None) -> None:
         """Ask whether to resume the run, and do it."""
-        refusal = self._refusal(run) or (_why_not_resumable(run) if run else "")
+        refusal = self._refusal(run, "resume") or (_why_not_resumable(run) if run else "")
         if run is None or refusal:
             self._pane.say(refusal, "warning")
             return
@@ -59,22 +57,24 @@ class RunControl:
             tr("monitor.resume_question", run=_name(run)),
             tr("monitor.resume_consequence", checkpoint=checkpoint or run.last_checkpoint or UNKNOWN),
             lambda: self._start(
-                lambda: started_words(resume_run(path)), tr("monitor.resuming", run=_name(run))
+                f"resume {path}",
+                lambda: started_words(resume_run(path)),
+                tr("monitor.resuming", run=_name(run)),
             ),
         )
 
-    def _refusal(self, run: RunReport | None) -> str:
+    def _refusal(self, run: RunReport | None, action: str) -> str:
         if self._pane.read_only:
             return tr("monitor.refused_read_only")
         if run is None:
             return tr("monitor.refused_no_run")
-        if self._pane.busy_seconds(_KEY):
+        if self._pane.busy_seconds(f"{action} {run.path}"):
             return tr("monitor.refused_busy")
         return ""
 
-    def _start(self, action: Callable[[], str], words: str) -> None:
+    def _start(self, key: str, action: Callable[[], str], words: str) -> None:
         self._pane.say(words)
-        self._pane.run_in_thread(_KEY, action, RunActed)
+        self._pane.run_in_thread(key, action, RunActed)
 
 
 def stopped_words(stopped: Stopped) -> str:

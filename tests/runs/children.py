@@ -16,11 +16,11 @@ from diffbev_engine.runs.status import RunState, StatusWriter
 from diffbev_engine.train.signals import stop_on_signals
 
 folder = RunFolder(Path(sys.argv[1]))
-slow_save = float(sys.argv[2])
+slow_save, slow_end = float(sys.argv[2]), float(sys.argv[3])
 with sole_writer(folder), stop_on_signals() as stop:
     status, step = StatusWriter(folder.status, 1000, interval_s=0), 0
-    write_manifest(folder.manifest, config_path="pretend", config={}, seed=0, devices=[], world_size=1,
-                   resumed_from=None)
+    write_manifest(folder.manifest, config_path="pretend", config={"seed": 0}, seed=0, devices=[],
+                   world_size=1, resumed_from=None)
     print("training", flush=True)
     while not stop:
         step += 1
@@ -30,13 +30,14 @@ with sole_writer(folder), stop_on_signals() as stop:
     folder.checkpoint(step).touch()
     folder.latest.touch()
     status.update(state=RunState.INTERRUPTED, message=f"stopped by {stop.signal_name}")
+    time.sleep(slow_end)
 sys.exit(5)
 """
 
 
-def pretend_training(folder: RunFolder, slow_save: float = 0.0) -> list[str]:
+def pretend_training(folder: RunFolder, slow_save: float = 0.0, slow_end: float = 0.0) -> list[str]:
     """The command of a process that behaves like a training, for as long as it may."""
-    return [sys.executable, "-c", _PRETEND, str(folder.path), str(slow_save)]
+    return [sys.executable, "-c", _PRETEND, str(folder.path), str(slow_save), str(slow_end)]
 
 
 def python(code: str, *arguments: object, **options: object) -> subprocess.Popen[str]:

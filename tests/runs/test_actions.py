@@ -1,22 +1,24 @@
 """Stopping saves first, asks once, and signals nobody else."""
 
 import os
+import signal
 import threading
 
 import pytest
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.runs import actions
 from diffbev_engine.runs.actions import kill_run, stop_run
 from diffbev_engine.runs.inspect import inspect_run
-from diffbev_engine.runs.launch import start_detached
+from diffbev_engine.runs.launch import TrainingArguments, start_detached
 from diffbev_engine.runs.status import read_status
 from diffbev_engine.runs.verdict import Cause, RunCondition
 from tests.processes import wait_until
 from tests.runs.children import pretend_training
 
 
-def _start(folder, slow_save=0.0):
-    launch = start_detached(folder, pretend_training(folder, slow_save))
+def _start(folder, slow_save=0.0, slow_end=0.0):
+    launch = start_detached(folder, pretend_training(folder, slow_save, slow_end))
     wait_until(lambda: (status := read_status(folder.status)) and status.step > 2)
     return launch
 
@@ -45,6 +47,20 @@ def test_two_who_stop_it_send_one_signal(folder):
     first.join()
     assert stopped.report.state is RunCondition.INTERRUPTED
     assert stopped.checkpoint
+
+
+def test_what_has_told_its_end_can_be_resumed_before_its_process_is_gone(folder, monkeypatch):
+    launch = _start(folder, slow_end=1.0)
+    os.kill(launch.process.pid, signal.SIGINT)
+    wait_until(lambda: inspect_run(folder.path).resumable)
+    assert launch.process.alive
+    alive_at_start = []
+    arguments = TrainingArguments("c", folder.path)
+    monkeypatch.setattr(actions, "_arguments_again", lambda *_, **__: (arguments, ()))
+    start = lambda *_, **__: alive_at_start.append(launch.process.alive) or launch  # noqa: E731
+    monkeypatch.setattr(actions, "start_detached", start)
+    actions.resume_run(folder.path)
+    assert alive_at_start == [False]
 
 
 def test_killing_ends_the_workers_too(folder):

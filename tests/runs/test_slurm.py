@@ -124,7 +124,8 @@ def test_jobs_go_back_into_the_queue_until_they_are_finished_or_cancelled(
         return sets
 
     limited, runs = tmp_path / "limited", tmp_path / "an array"
-    submit(limited, 100_000, "--time", 1, "--sbatch=--signal=USR1@45")
+    # Announced half a minute to one and a half minutes after the start: SLURM looks twice a minute.
+    submit(limited, 100_000, "--time", 4, "--sbatch=--signal=USR1@180")
     sets = submit(runs, 120, "--seeds", "0,1")
     untouched, put_back = runs / "seed_0", runs / "seed_1"
     job = read_job(RunFolder(put_back)).job
@@ -137,9 +138,10 @@ def test_jobs_go_back_into_the_queue_until_they_are_finished_or_cancelled(
         cluster.wait(lambda run=run: cluster.status(run)["state"] == "finished")
         assert len(list(run.glob("train_*.log"))) == starts
 
-    cluster.wait(lambda: len(list(limited.glob("train_*.log"))) >= 2)
-    resumed_from = int(max(limited.glob("iter_*.pth"), key=lambda path: path.stat().st_mtime).stem[5:])
+    cluster.wait(lambda: any(limited.glob("iter_*.pth")))
+    resumed_from = max(int(path.stem[5:]) for path in limited.glob("iter_*.pth"))
     cluster.wait(lambda: cluster.status(limited)["step"] > resumed_from)
+    assert len(list(limited.glob("train_*.log"))) >= 2
     # Between two legs it is being put back, or waits.
     running, command = f"SLURM job {read_job(RunFolder(limited)).job}: running", ("runs", "list", limited)
     cluster.wait(lambda: running in cluster.run(sys.executable, "-m", "diffbev_engine", *command))

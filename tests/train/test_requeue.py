@@ -1,11 +1,14 @@
 """Under SLURM a run goes back into the queue when its time limit is announced."""
 
 import os
+import signal
+from pathlib import Path
 
 import pytest
 
-from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.errors import ExitCode, UsageError
 from diffbev_engine.train.requeue import requeue, require_slurm
+from tests.processes import PATIENCE_S, engine, wait_until
 
 
 @pytest.fixture
@@ -48,3 +51,22 @@ def test_elsewhere_it_is_refused(monkeypatch):
     monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     with pytest.raises(UsageError, match="use --resume"):
         require_slurm()
+
+
+def _heeds(pid, number):
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught & 1 << (number - 1))
+
+
+def test_a_job_whose_end_is_announced_while_it_starts_goes_back_too(scontrol, tmp_path):
+    calls, work_dir = scontrol(), tmp_path / "run"
+    training = engine("train", "baseline/lss_swin_demo", "--work-dir", work_dir, "--requeue")
+    wait_until(lambda: _heeds(training.pid, signal.SIGUSR1), training)
+    training.send_signal(signal.SIGUSR1)
+    said, _ = training.communicate(timeout=PATIENCE_S)
+    assert training.returncode == ExitCode.INTERRUPTED, said
+    assert "before training began" in said
+    assert "job 4711 is back in the queue" in said
+    assert calls.read_text() == "requeue 4711\n"
+    assert not work_dir.exists()

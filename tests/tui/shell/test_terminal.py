@@ -120,6 +120,7 @@ def test_the_smoke_test_of_the_demo_lives_through_what_happens_to_it(tmp_path, t
     terminal.keys("y")
     terminal.wait(lambda: inspect_run(run).state is RunCondition.INTERRUPTED)
     terminal.shows("interrupted at iteration")
+    terminal.shows("○ interrupted baseline_smoke")
     terminal.keys("R")
     terminal.shows("Resume baseline_smoke?")
     terminal.keys("y")
