@@ -24,6 +24,7 @@ from diffbev_tui.log.wanted import LEVELS, Wanted, pattern_of
 from diffbev_tui.log_tail import logs_of
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.choose_one import ChooseOne
+from diffbev_tui.widgets.find_line import FindLine
 from diffbev_tui.widgets.pane import Pane
 
 Place = Literal["top", "middle", "above", "below"]
@@ -34,11 +35,12 @@ class LogPane(Pane, can_focus=False):
     """Follows the newest log; scrolling up stops that, end continues."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("slash", "find", "log.key_find"),
+        # These two first of all, before the next key is handed on: to the line that they open.
+        Binding("slash", "find", "log.key_find", priority=True),
         Binding("n", "hit(1)", "log.key_next"),
         Binding("N", "hit(-1)", "log.key_previous", show=False),
         Binding("f", "level", "log.key_level"),
-        Binding("ampersand", "only", "log.key_only"),
+        Binding("ampersand", "only", "log.key_only", priority=True),
         Binding("w", "wrap", "log.key_wrap"),
         Binding("o", "other(1)", "log.key_other"),
         Binding("i", "choose", "log.key_choose"),
@@ -92,9 +94,7 @@ class LogPane(Pane, can_focus=False):
         yield Static(id="log-name", markup=False)
         yield LogLines(id="log-lines")
         yield Static(id="log-unfinished", markup=False)
-        find = Input(id="log-find", compact=True)
-        find.display = False
-        yield find
+        yield FindLine(id="log-find")
 
     @property
     def _log(self) -> LogLines:
@@ -363,13 +363,14 @@ class LogPane(Pane, can_focus=False):
 
     def _type(self, what: Literal["find", "only"], value: str) -> None:
         self._typing = what
-        find = self.query_one("#log-find", Input)
-        find.placeholder, find.value, find.display = tr(f"log.{what}"), value, True
-        find.focus()
+        self.query_one(FindLine).open(tr(f"log.{what}"), value, then=self._log)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
+        """While typing, their keys are letters."""
+        return action not in ("find", "only") or not any(line.typing for line in self.query(FindLine))
 
     def action_close_find(self) -> None:
         """Away with the search; without one, with the text that lines must have."""
-        self.query_one("#log-find", Input).display = False
         if not self._needle and self._wanted.texts:
             self._want(replace(self._wanted, texts=()))
         self._search("")
@@ -389,13 +390,13 @@ class LogPane(Pane, can_focus=False):
         if event.input.display and self._typing == "find":
             self._search(event.value)
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Go to the last match, or show only lines with the text."""
-        event.input.display = False
-        self._log.focus()
-        if self._typing == "only":
-            self._want(replace(self._wanted, texts=(event.value,) if event.value else ()))
-        elif event.value:
+    def on_find_line_left(self, message: FindLine.Left) -> None:
+        """Go to the last match, or show only lines with the text; Escape: neither."""
+        if not message.take:
+            self.action_close_find()
+        elif self._typing == "only":
+            self._want(replace(self._wanted, texts=(message.text,) if message.text else ()))
+        elif message.text:
             self.action_hit(-1)
 
     def action_hit(self, by: int) -> None:

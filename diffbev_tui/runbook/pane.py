@@ -131,7 +131,7 @@ class RunbookPane(Pane, can_focus=False):
 
     def retranslate(self) -> None:
         """The same in the other language; what is chosen and in focus stays."""
-        self.query_one(FindStep).retranslate()
+        self.query_one(FindStep).placeholder = tr("runbook.find_hint")
         self.draw()
 
     def copy_text(self) -> str | None:
@@ -186,8 +186,9 @@ class RunbookPane(Pane, can_focus=False):
 
     @on(FindStep.Changed)
     def _find_changed(self, message: FindStep.Changed) -> None:
-        self._selection.find(message.text)
-        self.draw()
+        if message.input.display:
+            self._selection.find(message.value)
+            self.draw()
 
     @on(FindStep.Move)
     def _find_moved(self, message: FindStep.Move) -> None:
@@ -204,13 +205,13 @@ class RunbookPane(Pane, can_focus=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """While finding, a slash is a letter."""
-        return action != "find" or not any(line.display for line in self.query(FindStep))
+        return action != "find" or not any(line.typing for line in self.query(FindStep))
 
     def action_find(self) -> None:
         """Type to find a step or a problem."""
         self._drawing.close_detail()
         self._selection.find("")
-        self.query_one(FindStep).open()
+        self.query_one(FindStep).open(tr("runbook.find_hint"), then=self.query_one("#runbook-steps"))
         self.draw()
 
     def action_failures(self) -> None:

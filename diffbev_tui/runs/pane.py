@@ -35,6 +35,7 @@ from diffbev_tui.runs.state import (
 from diffbev_tui.runs.text import Course, detail, read_course
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.ask_text import AskText
+from diffbev_tui.widgets.find_line import FindLine
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.run_control import RunActed, RunControl
 
@@ -56,7 +57,8 @@ class RunsPane(Pane, can_focus=False):
         Binding("enter", "open", "runs.key_open", id="runs.open"),
         Binding("space", "overlay", "runs.key_overlay", id="runs.overlay"),
         Binding("b", "best", "runs.key_best", id="runs.best"),
-        Binding("slash", "filter", "runs.key_filter", id="runs.filter"),
+        # First of all, before the next key is handed on: to the line that it opens.
+        Binding("slash", "filter", "runs.key_filter", id="runs.filter", priority=True),
         Binding("p", "pin", "runs.key_pin", id="runs.pin"),
         Binding("t", "tags", "runs.key_tags", id="runs.tags"),
         Binding("n", "note", "runs.key_note", id="runs.note"),
@@ -112,9 +114,7 @@ class RunsPane(Pane, can_focus=False):
         """How it is sorted, the table, the chosen run."""
         yield Static(id="runs-head", markup=False)
         yield RunsTable(id="runs-table", cursor_type="row", zebra_stripes=False)
-        line = Input(id="runs-filter", compact=True)
-        line.display = False
-        yield line
+        yield FindLine(id="runs-filter")
         yield Static(id="runs-detail", markup=False)
 
     @property
@@ -283,24 +283,28 @@ class RunsPane(Pane, can_focus=False):
 
     def action_filter(self) -> None:
         """Type what the runs must have."""
-        line = self.query_one("#runs-filter", Input)
-        line.placeholder, line.display = tr("runs.filter_hint"), True
-        line.focus()
+        line = self.query_one(FindLine)
+        line.open(tr("runs.filter_hint"), line.value, then=self._table)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While typing, a slash is a letter."""
+        if action == "filter" and any(line.typing for line in self.query(FindLine)):
+            return False
+        return super().check_action(action, parameters)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the table while typing."""
         if event.input.display:
             self._look(replace(self.view, wanted=event.value))
 
-    def on_input_submitted(self) -> None:
-        """Keep it."""
-        self.query_one("#runs-filter").display = False
-        self._table.focus()
+    def on_find_line_left(self, message: FindLine.Left) -> None:
+        """Enter keeps it, Escape does not."""
+        if not message.take:
+            self.action_close_filter()
 
     def action_close_filter(self) -> None:
         """All runs."""
-        line = self.query_one("#runs-filter", Input)
-        line.display, line.value = False, ""
+        self.query_one(FindLine).value = ""
         self._look(replace(self.view, wanted=""))
         self._table.focus()
 

@@ -168,7 +168,7 @@ async def test_finding_searches_all_phases_and_problems(trial):
         await _ready(app, pilot)
         await pilot.press("slash", *"loader")
         await until(pilot, lambda: "4.1.1" in _list(app) and "A data loader process crashed" in _list(app))
-        assert app.query_one("#runbook-find-text", Input).has_focus
+        assert app.query_one("#runbook-find", Input).has_focus
         await pilot.press("down", "enter")
         await until(pilot, lambda: "Known problems" in _text(app, "#runbook-title"))
         await until(pilot, lambda: "fixes" in _detail(app))
@@ -213,6 +213,6 @@ async def test_what_is_typed_ahead_of_the_line_that_finds_goes_into_it(workspace
         await pilot.pause()
         for key, character in (("slash", "/"), ("1", "1"), ("full_stop", "."), ("slash", "/")):
             app.post_message(events.Key(key, character))
-        line = app.query_one("#runbook-find-text")
+        line = app.query_one("#runbook-find")
         await until(pilot, lambda: line.value == "1./")
         assert line.has_focus
