@@ -44,7 +44,10 @@ def read_bounded(path: Path, most: int) -> bytes:
     """
     with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
-        content = file.read(most + 1) if size <= most else b""
+        # Not `most` at once: room for as much as is asked for is made, and given back, at every call.
+        content = file.read(size + 1) if size <= most else b""
+        if len(content) > size:  # it grows
+            content += file.read(most + 1 - len(content))
     if size > most or len(content) > most:
         shown = f"too large: {byte_size(max(size, len(content)))}, at most {byte_size(most)} are read"
         raise OSError(errno.EFBIG, shown, str(path))

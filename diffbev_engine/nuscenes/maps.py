@@ -24,8 +24,6 @@ class MapLayer:
 
     polygons: np.ndarray
     """(P,) shapely polygons, all valid, in file order."""
-    outlines: Outlines
-    """The same polygons for the exact raster."""
     tree: shapely.STRtree
     """Index over ``polygons``."""
     skipped: int
@@ -37,6 +35,10 @@ class MapLayer:
         """Indices of the polygons whose bounding box meets that of ``area``, in file order."""
         return np.sort(self.tree.query(area))
 
+    def meeting(self, area: shapely.Geometry) -> np.ndarray:
+        """The polygons that meet ``area``, in file order."""
+        return self.polygons[np.sort(self.tree.query(area, predicate="intersects"))]
+
 
 @dataclass(frozen=True, eq=False)
 class MapLayers:
@@ -45,6 +47,8 @@ class MapLayers:
     path: Path
     version: str
     layers: tuple[MapLayer, ...]
+    outlines: Outlines
+    """The polygons of all layers, one layer after the other, for the exact raster."""
     missing: tuple[str, ...] = ()
     """Layers that the file does not have at all, as an older release or a conversion leaves them out."""
 
@@ -123,7 +127,8 @@ def load_map(nuscenes_root: Path, location: str) -> MapLayers:
             f"the map {path} is damaged ({reason}). Extract the nuScenes map expansion v1.3 again."
         ) from error
     missing = tuple(name for name in MAP_LAYERS if getattr(content, name) is None)
-    return MapLayers(path, content.version, layers, missing)
+    outlines = Outlines.of_polygons(np.concatenate([layer.polygons for layer in layers]))
+    return MapLayers(path, content.version, layers, outlines, missing)
 
 
 def _where_it_is(nuscenes_root: Path, path: Path) -> str:
@@ -155,7 +160,6 @@ def _build_layers(content: _MapFile) -> tuple[MapLayer, ...]:
         layers.append(
             MapLayer(
                 polygons=polygons,
-                outlines=Outlines.of_polygons(polygons),
                 tree=shapely.STRtree(polygons),
                 skipped=len(rings) - len(polygons),
                 annotated=bool(areas),

@@ -92,6 +92,15 @@ class Boxes:
     def __len__(self) -> int:
         return len(self.categories)
 
+    def take(self, which: np.ndarray) -> "Boxes":
+        """Those at these positions."""
+        return Boxes(
+            categories=tuple(self.categories[position] for position in which.tolist()),
+            centres=self.centres[which],
+            sizes=self.sizes[which],
+            rotations=self.rotations[which],
+        )
+
     def bottom_corners(self) -> np.ndarray:
         """(N, 4, 3) float64, world, metres: front right, front left, back left, back right.
 

@@ -44,6 +44,8 @@ def pack_planes(planes: np.ndarray) -> np.ndarray:
     """(P, rows, cols) bool, at most 16 planes, as (rows, cols) uint16 with a bit a plane."""
     halves = np.zeros((2, *planes.shape[1:]), np.uint8)  # bytes take a third of the time of uint16
     for bit, plane in enumerate(planes):
+        if not plane.any():  # most classes are absent
+            continue
         halves[bit // 8] |= (plane != 0).view(np.uint8) << np.uint8(bit % 8)
     return halves[0] | halves[1].astype(np.uint16) << np.uint16(8)
 

@@ -5,6 +5,7 @@ height are neglected, as in the published labels.  ``world_from_bev`` below is t
 from homogeneous (x, z) to world (X, Y).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +14,7 @@ import shapely
 from diffbev_engine.core.classes import CATEGORY_TO_CLASS, CLASSES, NUM_CLASSES
 from diffbev_engine.core.grid import LABEL_GRID, BEVGrid
 from diffbev_engine.nuscenes.maps import MapLayers
-from diffbev_engine.nuscenes.outlines import Outlines
+from diffbev_engine.nuscenes.outlines import outlines_of_quads
 from diffbev_engine.nuscenes.tables import Boxes, CameraFrame
 from diffbev_engine.prepare.encoding import add_ignored, pack_planes, unpack_classes
 from diffbev_engine.prepare.lidar import points_in_camera
@@ -100,11 +101,18 @@ def _apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def _footprints(boxes: Boxes, bev_from_world: np.ndarray, grid: BEVGrid) -> tuple[np.ndarray, np.ndarray]:
     """Box footprints near the grid: (Q, 4, 2) in cells, and the plane of each (Q,)."""
+    shape = np.array(grid.shape[::-1])
+    # No corner is farther from the centre than this; one cell of margin, since the raster of PON rounds
+    # vertices, and one for rounding here.
+    centres = to_cells(_apply(bev_from_world, boxes.centres[:, :2]), grid)
+    scale = np.linalg.norm(bev_from_world[:2, :2]) / grid.cell
+    reach = scale * np.linalg.norm(boxes.sizes, axis=1, keepdims=True) / 2 + 2
+    boxes = boxes.take(np.flatnonzero(((centres > -reach) & (centres < shape + reach)).all(axis=1)))
+
     quads = to_cells(_apply(bev_from_world, boxes.bottom_corners()[:, :, :2]), grid)
     names = [CATEGORY_TO_CLASS.get(category, "") for category in boxes.categories]
     planes = np.array([_PLANE_OF_CLASS.get(name, _NO_CLASS) for name in names], np.int64)
-    # One cell of margin, since the raster of PON rounds vertices.
-    near = (quads.max(axis=1) > -1) & (quads.min(axis=1) < np.array(grid.shape[::-1]) + 1)
+    near = (quads.max(axis=1) > -1) & (quads.min(axis=1) < shape + 1)
     keep = near.all(axis=1)
     return quads[keep], planes[keep]
 
@@ -118,20 +126,34 @@ def _draw_exact(
     grid: BEVGrid,
 ) -> np.ndarray:
     """(rows, cols) uint16, a bit a plane; nothing needs clipping, far edges cross no row or column."""
-    picked = [layer.outlines.pick(layer.near(patch)) for layer in map_layers.layers]
-    boxes = Outlines.of_quads(quads)
-    x, y = np.concatenate([vertices for vertices, _ in picked], axis=1)  # world
+    outlines = map_layers.outlines
     (column_x, column_y, column), (row_x, row_y, row), _ = bev_from_world
-    on_map = [
-        (column_x * x + column_y * y + column - grid.x_min) / grid.cell,
-        (row_x * x + row_y * y + row - grid.z_min) / grid.cell,
-    ]
+
+    def cells(world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        x, y = world
+        return (
+            (column_x * x + column_y * y + column - grid.x_min) / grid.cell,
+            (row_x * x + row_y * y + row - grid.z_min) / grid.cell,
+        )
+
+    near = [layer.near(patch) for layer in map_layers.layers]
+    before = np.cumsum([0, *(len(layer.polygons) for layer in map_layers.layers[:-1])])
+    of_layer = [len(polygons) for polygons in near]
+    runs, of_polygon = outlines.runs_of(np.concatenate(near) + np.repeat(before, of_layer))
+    plane = np.repeat(np.repeat(np.arange(len(near)), of_layer), of_polygon)  # of each run
+
+    # Runs above, below and to the right of the grid change nothing; one cell of margin for rounding.
+    columns, rows = cells(outlines.middles[:, runs])
+    reach = outlines.radii[runs] / grid.cell
+    column_reach, row_reach = math.hypot(column_x, column_y) * reach + 1, math.hypot(row_x, row_y) * reach + 1
+    last_row, last_column = grid.shape
+    seen = (rows + row_reach > 0) & (rows - row_reach < last_row) & (columns - column_reach < last_column)
+    on_map, turns, of_run = outlines.take(runs[seen])
+    of_boxes, turns_of_boxes = outlines_of_quads(quads)
     return fill_exact(
-        vertices=np.concatenate([on_map, boxes.vertices], axis=1),
-        turns=np.concatenate([turns for _, turns in picked] + [boxes.turns]),
-        planes=np.repeat(
-            np.r_[: len(picked), planes], [*(len(turns) for _, turns in picked), *[5] * len(planes)]
-        ),
+        vertices=np.concatenate([cells(on_map), of_boxes], axis=1),
+        turns=np.concatenate([turns, turns_of_boxes]),
+        planes=np.concatenate([np.repeat(plane[seen], of_run), np.repeat(planes, 5)]),
         shape=grid.shape,
     )
 
@@ -146,7 +168,7 @@ def _draw_pon(
 ) -> np.ndarray:
     """(rows, cols) uint16, a bit a plane: clip in the world, then move to the grid and round."""
     masks = np.zeros((NUM_CLASSES + 1, *grid.shape), np.uint8)
-    near = [layer.polygons[layer.near(patch)] for layer in map_layers.layers]
+    near = [layer.meeting(patch) for layer in map_layers.layers]
     plane_of_polygon = np.repeat(np.arange(len(near)), [len(polygons) for polygons in near])
     parts, origin = polygon_parts(shapely.intersection(np.concatenate(near), patch))
 

@@ -18,8 +18,12 @@ import numpy as np
 import shapely
 
 from diffbev_engine.core.grid import BEVGrid
+from diffbev_engine.nuscenes.outlines import ranges
 
 RASTERS = ("exact", "pon")
+_BITS = 16
+"""Of a row's or a column's number within one number for the place of a crossing."""
+_MASK = (1 << _BITS) - 1
 
 
 def to_cells(coordinates: np.ndarray, grid: BEVGrid) -> np.ndarray:
@@ -47,36 +51,37 @@ def fill_exact(
     beyond = vertices[0] > cols
     edges = np.flatnonzero((above[:-1] != above[1:]) & (turns[:-1] != 0) & ~(beyond[:-1] & beyond[1:]))
     (column0, row0), (column1, row1) = vertices[:, edges], vertices[:, edges + 1]
-    first = np.minimum(above[edges], above[edges + 1])
     counts = np.abs(above[edges + 1] - above[edges])
     edge = np.repeat(np.arange(len(edges)), counts)  # of each crossing, among those that cross
-    row = np.arange(len(edge)) + (first - np.cumsum(counts) + counts)[edge]
+    row = ranges(np.minimum(above[edges], above[edges + 1]), counts)
 
     slope = (column1 - column0) / (row1 - row0)
     column = column0[edge] + (row - row0[edge]) * slope[edge]
-    column = np.ceil(column).clip(0, cols).astype(np.int32)  # a crossing beyond the grid counts at its edge
-    change = np.where(row1 > row0, -turns[edges], turns[edges])[edge]
-    line = ((planes[edges] * rows)[edge] + row).astype(np.int32)  # a row of a plane
-    place = line * np.int32(cols + 1) + column
-    order = np.argsort(place)
-    return _bits(place[order], line[order], change[order], shape)
+    column = np.ceil(column).clip(0, cols).astype(np.int64)  # a crossing beyond the grid counts at its edge
+    upwards = (turns[edges] > 0) ^ (row1 > row0)
+    line = (planes[edges] << _BITS)[edge] | row  # a row of a plane
+    crossings = (line << _BITS | column) << 1 | upwards[edge]
+    crossings.sort()  # numbers that hold all there is: a third of the time of an order and what it orders
+    return _bits(crossings, shape)
 
 
-def _bits(place: np.ndarray, line: np.ndarray, change: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _bits(crossings: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Where winding numbers are not 0, from sorted crossings: in each line they begin at 0."""
     rows, cols = shape
-    winding = np.cumsum(change)
-    first = np.flatnonzero(_changes(line))  # of each line
-    before = (winding - change)[first]
+    winding = np.cumsum((crossings & 1) * 2 - 1)
+    place = crossings >> 1
     last = np.roll(_changes(place), -1)  # of the crossings in one place
-    place, line, winding = place[last], line[last], winding[last]
-    begins = _changes(line)
-    inside = winding != before[np.cumsum(begins) - 1]
+    place, winding = place[last], winding[last]
+    begins = _changes(place >> _BITS)
+    first = np.flatnonzero(begins)  # of each line
+    before = np.where(first > 0, winding[first - 1], 0)
+    inside = winding != np.repeat(before, np.diff(first, append=len(place)))
     turned = inside.copy()
     turned[1:] ^= inside[:-1] & ~begins[1:]
-    plane, cell = np.divmod(place[turned], np.int32(rows * (cols + 1)))
+    place = place[turned]
+    cell = (place >> _BITS & _MASK) * (cols + 1) + (place & _MASK)
     bits = np.zeros(rows * (cols + 1), np.uint16)
-    np.bitwise_xor.at(bits, cell, np.uint16(1) << plane.astype(np.uint16))
+    np.bitwise_xor.at(bits, cell, np.uint16(1) << (place >> 2 * _BITS).astype(np.uint16))
     return np.bitwise_xor.accumulate(bits.reshape(rows, cols + 1), axis=1)[:, :-1]
 
 

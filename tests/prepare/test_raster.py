@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from diffbev_engine.core.grid import BEVGrid
-from diffbev_engine.nuscenes.outlines import Outlines
+from diffbev_engine.nuscenes.outlines import Outlines, outlines_of_quads
 from diffbev_engine.prepare.raster import (
     fill_exact,
     fill_polygons_pon,
@@ -24,14 +24,13 @@ U_SHAPE = shapely.Polygon([(4, 4), (30, 4), (30, 24), (24, 24), (24, 10), (10, 1
 
 def fill(polygons: Sequence[shapely.Polygon]) -> np.ndarray:
     outlines = Outlines.of_polygons(np.array(polygons, object))
-    vertices, turns = outlines.pick(np.arange(len(polygons)))
+    vertices, turns, _ = outlines.take(outlines.runs_of(np.arange(len(polygons)))[0])
     return fill_exact(vertices, turns, np.zeros(len(turns), int), SHAPE) != 0
 
 
 def fill_quads(quads: np.ndarray) -> np.ndarray:
-    outlines = Outlines.of_quads(quads)
-    planes = np.zeros(len(outlines.turns), int)
-    return fill_exact(outlines.vertices, outlines.turns, planes, SHAPE) != 0
+    vertices, turns = outlines_of_quads(quads)
+    return fill_exact(vertices, turns, np.zeros(len(turns), int), SHAPE) != 0
 
 
 def fill_pon_style(polygons: Sequence[shapely.Polygon]) -> np.ndarray:
@@ -63,6 +62,8 @@ def star_polygons(draw: st.DrawFn) -> shapely.Polygon:
     if draw(st.booleans()):
         hole = shapely.Point(centre).buffer(draw(st.floats(0.5, 3)), quad_segs=2)
         polygon = polygon.difference(hole)
+    if draw(st.booleans()):
+        polygon = shapely.segmentize(polygon, draw(st.floats(0.3, 3)))  # rings of several runs
     parts, _ = polygon_parts(np.array([polygon]))
     return parts[np.argmax(shapely.area(parts))]
 
