@@ -1,6 +1,6 @@
 """Calibration files of other programs: OpenCV, ROS, COLMAP, and the ``calib.json`` of a data root."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +30,17 @@ _COLMAP_PARAMETERS = {
 }
 _ONE_FOCAL_LENGTH = ("SIMPLE_PINHOLE", "SIMPLE_RADIAL", "RADIAL")
 _COLMAP_CENTRE = 0.5  # of the first pixel; 0 in OpenCV
+# Of OpenCV's own programs in their versions, of ROS 1 and 2, and of common scripts; without case and "_".
+_MATRIX = ("cameramatrix", "k", "intrinsicmatrix", "mtx")
+_DISTORTION = (
+    "distortioncoefficients",
+    "distcoeffs",
+    "distortioncoeffs",
+    "distcoeff",
+    "distortion",
+    "dist",
+    "d",
+)
 _ROS_MODELS = ("plumb_bob", "rational_polynomial", "equidistant")
 
 
@@ -48,7 +59,7 @@ def read_calibration(path: Path, camera_id: str | None = None) -> CameraOf:
     if path.name == "calib.json":
         return _Prepared(path)
     try:
-        text = read_bounded(path, _LARGEST).decode("utf-8-sig")
+        text = _text(read_bounded(path, _LARGEST))
         rows = _colmap_rows(text)
         camera = _of_colmap(rows, camera_id) if rows else _of_yaml(_mapping(text))
     except OSError as error:
@@ -57,6 +68,16 @@ def read_calibration(path: Path, camera_id: str | None = None) -> CameraOf:
         reason = plain(str(error), longest=_LONGEST_REASON)
         raise DiffBEVError(f"the calibration {path} cannot be used: {reason}.") from error
     return lambda _name: camera
+
+
+def _text(content: bytes) -> str:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError("it is no text (of COLMAP, give cameras.txt, not cameras.bin)") from error
+    if text.lstrip().startswith("<"):
+        raise ValueError("it is XML; OpenCV writes YAML to a file whose name ends in .yaml")
+    return text
 
 
 class _Prepared:
@@ -141,26 +162,42 @@ def _mapping(text: str) -> Mapping[str, Any]:
 
 
 def _of_yaml(content: Mapping[str, Any]) -> Camera:
-    matrix = _first(content, "camera_matrix", "K", "k")
+    known = {
+        str(name).lower().replace("_", ""): value for name, value in content.items() if value is not None
+    }
+    matrix = _first(known, _MATRIX)
     if matrix is None:
         raise ValueError("it has no camera_matrix (OpenCV) and no K (ROS)")
     numbers = _numbers(matrix, "camera_matrix")
     if len(numbers) != 9:
         raise ValueError(f"its camera matrix has {len(numbers)} numbers, not 9")
-    model = content.get("distortion_model") or "plumb_bob"
+    model = known.get("distortionmodel") or "plumb_bob"
     if model not in _ROS_MODELS:
         raise ValueError(f"distortion_model {model} is not supported; these are: {', '.join(_ROS_MODELS)}")
-    distortion = _numbers(
-        _first(content, "distortion_coefficients", "D", "d") or [], "distortion_coefficients"
-    )
-    width, height = _first(content, "image_width", "width"), _first(content, "image_height", "height")
+    distortion = _numbers(_first(known, _DISTORTION) or [], "distortion_coefficients")
+    not_read = [str(name) for name in content if _names_distortion(name)]
+    if not_read and not distortion:
+        raise ValueError(f"its {not_read[0]} is unknown; call it distortion_coefficients, in OpenCV's order")
+    width, height = _first(known, ("imagewidth", "width")), _first(known, ("imageheight", "height"))
     if not isinstance(width, int) or not isinstance(height, int):
         raise ValueError("it has no image_width and image_height, or no whole numbers there")
-    return Camera(np.array(numbers).reshape(3, 3), (width, height), tuple(distortion), model == "equidistant")
+    fisheye = model == "equidistant" or bool(known.get("fisheyemodel"))
+    return Camera(np.array(numbers).reshape(3, 3), (width, height), tuple(distortion), fisheye)
 
 
-def _first(content: Mapping[str, Any], *names: str) -> Any:
-    return next((content[name] for name in names if content.get(name) is not None), None)
+def _first(content: Mapping[str, Any], names: Iterable[str]) -> Any:
+    return next((content[name] for name in names if name in content), None)
+
+
+def _plainly(name: object) -> str:
+    return str(name).lower().replace("_", "")
+
+
+def _names_distortion(written: object) -> bool:
+    """Whether something of this name may be what a lens does to the image, which must not be left out."""
+    name = _plainly(written)
+    known = name in _DISTORTION or name == "distortionmodel"
+    return not known and name.startswith(("distor", "distcoef", "lensdist", "radialdist", "tangentialdist"))
 
 
 def _numbers(value: Any, what: str) -> list[float]:

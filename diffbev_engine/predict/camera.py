@@ -66,9 +66,9 @@ class Camera:
             ValueError: an image of another shape than the camera's.
         """
         matrix = self.scaled_to(image.shape[1], image.shape[0])
-        if not any(self.distortion):
-            return image
-        coefficients = np.array(self.distortion)
-        if self.fisheye:
+        coefficients = np.array(self.distortion or (0.0,) * 4)
+        if self.fisheye:  # without coefficients too it is no pinhole camera
             return np.asarray(cv2.fisheye.undistortImage(image, matrix, coefficients, Knew=matrix))
+        if not coefficients.any():
+            return image
         return np.asarray(cv2.undistort(image, matrix, coefficients))

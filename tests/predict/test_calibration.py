@@ -76,6 +76,43 @@ def test_the_models_of_colmap(line, distortion, fisheye, tmp_path):
     assert (camera.distortion, camera.fisheye) == (distortion, fisheye)
 
 
+@pytest.mark.parametrize(
+    ("theirs", "other"),
+    [
+        ("camera_matrix", "Camera_Matrix"),  # OpenCV 2.4
+        ("camera_matrix", "cameraMatrix"),
+        ("camera_matrix", "K"),
+        ("distortion_coefficients", "Distortion_Coefficients"),
+        ("distortion_coefficients", "dist_coeffs"),  # OpenCV's interactive-calibration, and its ArUco samples
+        ("distortion_coefficients", "distCoeffs"),
+        ("distortion_coefficients", "D"),
+        ("image_width", "image_Width"),
+    ],
+)
+def test_what_the_same_is_called_by_other_programs(theirs, other, tmp_path):
+    (tmp_path / "camera").write_text(_OPENCV.replace(theirs, other))
+    camera = read_calibration(tmp_path / "camera")("any")
+    assert (camera.matrix[0, 0], camera.size, camera.distortion[0]) == (1266.4, (1600, 900), -0.3)
+
+
+@pytest.mark.parametrize("fisheye", [0, 1])
+def test_a_fisheye_camera_of_opencv_is_one(fisheye, tmp_path):
+    text = _OPENCV.replace("cols: 5", "cols: 4").replace("0., 0. ]\n", "0. ]\n")
+    (tmp_path / "camera").write_text(text + f"fisheye_model: {fisheye}\n")
+    camera = read_calibration(tmp_path / "camera")("any")
+    assert (camera.fisheye, camera.distortion) == (bool(fisheye), (-0.3, 0.1, 0.001, 0.0))
+
+
+@pytest.mark.parametrize("distortion", [(), (0.0, 0.0, 0.0, 0.0)])
+def test_a_fisheye_lens_without_coefficients_is_no_pinhole_camera(distortion):
+    matrix = np.array([[40.0, 0.0, 48.0], [0.0, 40.0, 32.0], [0.0, 0.0, 1.0]])
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[32, 48 + round(40 * np.arctan(0.8)) :] = 255  # an edge at x / z = 0.8
+    straight = Camera(matrix, None, distortion, fisheye=True).undistort(image)[32, :, 0]
+    assert np.flatnonzero(straight > 127)[0] == pytest.approx(48 + 40 * 0.8, abs=1)
+    assert np.array_equal(Camera(matrix, None, distortion).undistort(image), image)
+
+
 @pytest.mark.parametrize("fisheye", [False, True])
 def test_images_are_undistorted_to_the_pinhole_camera_of_the_same_matrix(fisheye):
     matrix = np.array([[80.0, 0.0, 48.0], [0.0, 80.0, 32.0], [0.0, 0.0, 1.0]])
@@ -105,16 +142,19 @@ def test_images_are_undistorted_to_the_pinhole_camera_of_the_same_matrix(fisheye
         (_ROS_FILE.replace("1266.4", ".nan"), "not a finite 3x3 matrix"),
         (_ROS_FILE.replace("1266.4", "[1, 2]"), "10 numbers|no number"),
         (_ROS_FILE.replace("-0.3", ".inf"), "distortion coefficients that are not finite"),
+        (_OPENCV.replace("tion_coefficients", "tion_params"), "its distortion_params is unknown; call it"),
         (_ROS_FILE.replace("image_width", "w"), "no image_width and image_height"),
         ("a: &a [1]\nk: *a", "refers to another part"),
         ("k: !!python/object/apply:os.system ['true']", "neither YAML nor a cameras.txt"),
         ("[" * 20_000, "neither YAML nor a cameras.txt"),
+        ("<?xml version='1.0'?><opencv_storage>", "it is XML; OpenCV writes YAML"),
+        ("\udcff\udcfe", "it is no text .*cameras.txt, not cameras.bin"),
         ("hello", "neither YAML nor a cameras.txt"),
         ("x" * 70_000, "too large"),
     ],
 )
 def test_what_is_no_camera_is_one_sentence(text, words, tmp_path):
-    (tmp_path / "camera.yaml").write_text(text)
+    (tmp_path / "camera.yaml").write_text(text, errors="surrogateescape")
     with pytest.raises(DiffBEVError, match=words) as told:
         read_calibration(tmp_path / "camera.yaml")
     assert len(str(told.value)) < 500
