@@ -387,7 +387,7 @@ class LogPane(Pane, can_focus=False):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Mark matches while typing."""
-        if event.input.display and self._typing == "find":
+        if self._typing == "find":
             self._search(event.value)
 
     def on_find_line_left(self, message: FindLine.Left) -> None:

@@ -186,9 +186,8 @@ class RunbookPane(Pane, can_focus=False):
 
     @on(FindStep.Changed)
     def _find_changed(self, message: FindStep.Changed) -> None:
-        if message.input.display:
-            self._selection.find(message.value)
-            self.draw()
+        self._selection.find(message.value)
+        self.draw()
 
     @on(FindStep.Move)
     def _find_moved(self, message: FindStep.Move) -> None:

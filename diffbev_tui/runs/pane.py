@@ -294,8 +294,7 @@ class RunsPane(Pane, can_focus=False):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the table while typing."""
-        if event.input.display:
-            self._look(replace(self.view, wanted=event.value))
+        self._look(replace(self.view, wanted=event.value))
 
     def on_find_line_left(self, message: FindLine.Left) -> None:
         """Enter keeps it, Escape does not."""

@@ -12,8 +12,8 @@ from textual.widgets import Input
 class FindLine(Input):
     """Hidden until it is opened; Enter and Escape close it.
 
-    However fast one types, no key is lost: Enter and Escape are heeded in the order of the keys, and keys
-    that were typed ahead of what they do go to the widget that has the focus then.
+    However fast one types, no key is lost: those that are bound here are heeded in the order of the keys,
+    and what was typed ahead behind Enter and Escape goes to the widget that has the focus then.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "app.key_cancel")]
@@ -52,15 +52,16 @@ class FindLine(Input):
         self._close(take=True)
 
     async def _on_key(self, event: events.Key) -> None:
-        if self.typing and event.key not in ("enter", "escape"):
+        if not self.typing:  # typed ahead: after those who hear that this is closed
+            self.call_later(self.app.post_message, events.Key(event.key, event.character))
+        elif (bound := self.screen.active_bindings.get(event.key)) and bound.node is self:
+            # Now, not after the event has gone up to the app, when later keys may have come.
+            await self.run_action(bound.binding.action)
+        else:
             await super()._on_key(event)
             return
         event.stop()
         event.prevent_default()
-        if self.typing:
-            self._close(take=event.key == "enter")
-        else:  # typed ahead: after those who hear that this is closed
-            self.call_later(self.app.post_message, events.Key(event.key, event.character))
 
     def _close(self, *, take: bool) -> None:
         self.display = False

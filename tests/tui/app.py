@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rich.cells import cell_len
+from textual import events
+from textual.app import App
 from textual.geometry import Region
 from textual.pilot import Pilot
 from textual.widget import Widget
@@ -19,6 +21,7 @@ from diffbev_tui.screen_text import text_of
 from tests.processes import PATIENCE_S
 
 _POLL_S = 0.01
+_KEYS = {"/": "slash", ".": "full_stop", "⏎": "enter", "⎋": "escape", "⌫": "backspace", "↓": "down"}
 
 
 @asynccontextmanager
@@ -43,6 +46,12 @@ async def until(pilot: Pilot[Any], holds: Any) -> None:
     while not holds():
         assert time.monotonic() < give_up, f"it never came to {holds}"
         await pilot.pause(_POLL_S)
+
+
+def type_at_once(app: App[Any], typed: str) -> None:
+    """Press keys without waiting for what each of them does, as one who types ahead; ``⏎⎋⌫↓`` are keys."""
+    for character in typed:
+        app.post_message(events.Key(_KEYS.get(character, character), character))
 
 
 def shown(app: DiffBEVApp) -> str:

@@ -7,7 +7,7 @@ from diffbev_tui import log_tail
 from diffbev_tui.i18n import tr
 from diffbev_tui.log import scan
 from diffbev_tui.threads import jobs_running
-from tests.tui.app import run_app, until
+from tests.tui.app import run_app, type_at_once, until
 
 
 def _log(workspace, lines, name="train_20260101_000000.log"):
@@ -113,6 +113,14 @@ async def test_hits_are_marked_while_typing_counted_and_gone_to(workspace):
         await pilot.press("escape")
         await until(pilot, lambda: "/X 7" not in _name(app))
         assert log.has_focus
+
+
+async def test_a_search_typed_at_once_is_complete_before_the_keys_behind_it(workspace):
+    _log(workspace, [f"line {n}" for n in range(40)])
+    async with run_app(workspace) as (app, pilot):
+        await _open(app, pilot, 40)
+        type_at_once(app, "/line 3⏎N")
+        await until(pilot, lambda: "10/11" in _name(app))  # 3 and 30 to 39: from the last one back
 
 
 async def test_an_empty_search_ends_it(workspace):

@@ -1,4 +1,3 @@
-from textual import events
 from textual.widgets import Input, Static
 
 from diffbev_engine.runbook.load import load_runbook
@@ -13,7 +12,7 @@ from diffbev_tui.widgets.choose_one import ChooseOne
 from diffbev_tui.widgets.dialogs import Choice
 from diffbev_tui.widgets.row_list import RowList
 from tests.processes import PATIENCE_S
-from tests.tui.app import run_app, until
+from tests.tui.app import run_app, shown, type_at_once, until
 
 
 def _text(app, where):
@@ -211,8 +210,14 @@ async def test_what_is_typed_ahead_of_the_line_that_finds_goes_into_it(workspace
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         await until(pilot, lambda: app.snapshot.view is not None)
         await pilot.pause()
-        for key, character in (("slash", "/"), ("1", "1"), ("full_stop", "."), ("slash", "/")):
-            app.post_message(events.Key(key, character))
+        type_at_once(app, "/1./")
         line = app.query_one("#runbook-find")
         await until(pilot, lambda: line.value == "1./")
         assert line.has_focus
+
+
+async def test_a_step_is_found_and_skipped_without_a_look(trial):
+    async with run_app(trial.workspace, size=(140, 44)) as (app, pilot):
+        await _ready(app, pilot)
+        type_at_once(app, "/0.↓⏎s")
+        await until(pilot, lambda: isinstance(app.screen, AskText) and "0.2" in shown(app))

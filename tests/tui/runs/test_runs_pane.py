@@ -10,7 +10,7 @@ from diffbev_engine.runs.labels import RunLabels, read_labels, write_labels
 from diffbev_tui.i18n import tr
 from diffbev_tui.runs.pane import RunsPane
 from diffbev_tui.widgets.dialogs import Choice
-from tests.tui.app import run_app, until
+from tests.tui.app import run_app, type_at_once, until
 from tests.tui.runs.many_runs import write_scored, write_thirty
 
 
@@ -129,6 +129,16 @@ async def test_runs_are_filtered_by_words_tags_and_settings(workspace):
         assert len(_names(pane)) == 2
         await pilot.press("slash", *"paper", "enter")
         await until(pilot, lambda: _names(pane) == ["faster"])
+
+
+async def test_a_filter_typed_at_once_is_there_before_the_keys_behind_it(workspace):
+    write_scored(workspace / "runs", "baseline", 0.20)
+    write_scored(workspace / "runs", "faster", 0.215)
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        pane = await _open(app, pilot)
+        type_at_once(app, "/base⏎d")
+        await until(pilot, lambda: isinstance(app.screen, Choice))
+        assert _names(pane) == ["baseline"]
 
 
 async def test_a_run_is_moved_to_the_trash_after_a_question_with_its_size(workspace):

@@ -3,16 +3,13 @@
 from typing import ClassVar
 
 import pytest
-from textual import events
 from textual.app import App
 from textual.binding import Binding
 from textual.containers import Vertical
 from textual.widgets import OptionList
 
 from diffbev_tui.widgets.find_line import FindLine
-from tests.tui.app import until
-
-NAMED = {"/": "slash", "\r": "enter", "\x1b": "escape"}
+from tests.tui.app import type_at_once, until
 
 
 class _Pane(Vertical):
@@ -52,19 +49,19 @@ class _App(App[None]):
 @pytest.mark.parametrize(
     ("typed", "heard"),
     [
-        ("/ab\rrx", " [ab taken] r x"),
-        ("/ab\x1brx", " [ab dropped] r x"),
-        ("/j\rj", " [j taken] j"),
-        ("/a/b\r\r", " [a/b taken]"),  # the list itself takes the second one
-        ("/a\r/b\rx", " [a taken] [b taken] x"),
+        ("/ab⏎rx", " [ab taken] r x"),
+        ("/ab⎋rx", " [ab dropped] r x"),
+        ("/ab⌫c⏎x", " [ac taken] x"),
+        ("/j⏎j", " [j taken] j"),
+        ("/a/b⏎⏎", " [a/b taken]"),  # the list itself takes the second one
+        ("/a⏎/b⏎x", " [a taken] [b taken] x"),
     ],
 )
 async def test_a_burst_of_keys_is_heard_in_its_order(typed, heard):
     app = _App()
     async with app.run_test() as pilot:
         pane = app.query_one(_Pane)
-        for character in typed:
-            app.post_message(events.Key(NAMED.get(character, character), character))
+        type_at_once(app, typed)
         await until(pilot, lambda: len(pane.heard) >= len(heard))
         await pilot.pause()
         assert pane.heard == heard
