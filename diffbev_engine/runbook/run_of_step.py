@@ -1,5 +1,6 @@
 """A step that trains is judged by its run, also where that was stopped, resumed or finished elsewhere."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -28,7 +29,7 @@ def run_of(step: Step, roots: WorkspacePaths, runs: Sequence[RunReport]) -> RunR
 def as_its_run_stands(step: Step, record: StepRecord, roots: WorkspacePaths) -> StepRecord:
     """The record of a step that failed, as its run stands now if that was started again since."""
     run = _run_of(step, roots) if record.state is StepState.FAILED else None
-    if run is None or (run.started or 0.0) <= (record.finished or record.started or 0.0):
+    if run is None or not _went_on(run, record):
         return record
     if run.state is RunCondition.FINISHED:
         more = run.ended - run.started if run.ended and run.started else None
@@ -54,6 +55,19 @@ def why_its_run_failed(step: Step, record: StepRecord, roots: WorkspacePaths) ->
         return None
     belongs = (run.started or 0.0) >= (record.started or 0.0) - 1  # run.json has whole seconds
     return same(run.reason) if belongs else None
+
+
+def _went_on(run: RunReport, record: StepRecord) -> bool:
+    """Whether the run was started again after the end that ``record`` tells of.
+
+    That may have been before the end was written down, as one who is quick resumes a run.
+    """
+    began, started = record.started or 0.0, run.started or 0.0
+    if record.finished is None:
+        return started > began
+    if started < math.floor(began):  # under way before the step; run.json has whole seconds
+        return False
+    return run.state is RunCondition.RUNNING or (run.ended or started) > record.finished
 
 
 def _run_of(step: Step, roots: WorkspacePaths) -> RunReport | None:

@@ -69,6 +69,15 @@ def test_a_run_that_failed_since_says_why(trained):
     assert (record.interrupted, record.reason.en) == (False, "Lwce is NaN")
 
 
+@pytest.mark.parametrize(("state", "shown"), [("training", StepState.FAILED), ("finished", StepState.PASSED)])
+def test_a_run_that_was_resumed_before_the_end_was_written_down_counts_too(trained, state, shown):
+    trained.folder.best.touch()
+    process = identify() if state == "training" else ENDED
+    one = trained(RunState(state), started=time.time() - 61, process=process)
+    assert one.state is shown
+    assert "resumed outside the runbook" in one.record.reason.en
+
+
 def test_what_the_step_saw_itself_stays(trained):
     trained.folder.best.touch()
     one = trained(RunState.FINISHED, started=time.time() - 900)  # before the step
