@@ -16,7 +16,7 @@ _MOST_SCANS = 200
 """Of a JPEG; each makes a decoder go through all pixels once, and takes a dozen bytes."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8"
-_SCAN = b"\xff\xda"
+_SCAN, _END = b"\xff\xda", b"\xff\xd9"
 _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _MOST_SEGMENTS = 1_000
 _MOST_CHUNKS = 10_000
@@ -42,6 +42,25 @@ def image_header(file: BinaryIO) -> ImageHeader | None:
         return _png(file.read(18))
     file.seek(0)
     return jpeg_header(file)
+
+
+def whole_jpeg(content: bytes) -> bytes:
+    """The JPEG at the beginning of ``content`` without what its camera appended; empty if it is cut off.
+
+    Phones append notes of their own, a second picture or a video; a preview lies before the pixels, in a
+    segment of the header.
+    """
+    at = len(_JPEG)
+    for _ in range(_MOST_SEGMENTS):
+        marker = content[at : at + 2]
+        if marker == _SCAN:
+            end = content.find(_END, at)  # pixels hold no such bytes
+            return content[: end + len(_END)] if end >= 0 else b""
+        if len(marker) < 2 or marker[0] != 0xFF:
+            return b""
+        fill = marker[1] == 0xFF
+        at += 1 if fill else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    return b""
 
 
 def why_not_decoded(content: bytes) -> str:
