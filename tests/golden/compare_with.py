@@ -26,6 +26,7 @@ from tests.golden.differences import (
     same_checkpoint,
     same_files,
     same_json,
+    same_labels,
     same_rows,
 )
 
@@ -244,9 +245,9 @@ def _compare_data(report: Report, old: Path, new: Path) -> None:
         report.item(f"synthetic world, {kind}", lambda w=worlds: same_files(*w))
     for raster in ("exact", "pon"):
         folders = (old / raster / "ann_bev_dir", new / raster / "ann_bev_dir")
-        report.item(f"labels, --raster {raster}", lambda f=folders: same_files(*f, "*/*.png", 12))
+        report.item(f"labels, --raster {raster}", lambda f=folders: same_labels(*f, "*/*.png", 12))
     report.item(
-        "two rasters", lambda: _different(same_files, old / "exact", old / "pon", "ann_bev_dir/*/*.png", 12)
+        "two rasters", lambda: _different(same_labels, old / "exact", old / "pon", "ann_bev_dir/*/*.png", 12)
     )
     for depth in ("exact/ann_bev_dir", "full_depth"):
         report.item(f"depth, {depth}", lambda d=depth: same_arrays(old / d, new / d, "*_depth/*.npz", 12))

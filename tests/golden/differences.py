@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from diffbev_engine.prepare.encoding import read_label
+
 TIMINGS = frozenset({"images_per_s", "network_ms", "gpu_mem_mb", "seconds"})
 """Fields that no two runs share."""
 _SHOWN = 3
@@ -24,6 +26,14 @@ def same_files(old: Path, new: Path, pattern: str, at_least: int) -> str:
     differing = [name for name in names if (old / name).read_bytes() != (new / name).read_bytes()]
     _refuse(f"{name} has other bytes" for name in differing)
     return f"{len(names)} files, equal bytes"
+
+
+def same_labels(old: Path, new: Path, pattern: str, at_least: int) -> str:
+    """The label PNGs of both folders hold the same cells, however they are packed."""
+    names = _same_names(old, new, pattern, at_least)
+    before, after = ({name: read_label(folder / name) for name in names} for folder in (old, new))
+    _refuse(_of_values(before, after, frozenset(), "labels"))
+    return f"{len(names)} files, equal cells"
 
 
 def same_arrays(old: Path, new: Path, pattern: str, at_least: int) -> str:

@@ -4,16 +4,20 @@ import json
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
+from diffbev_engine.core.grid import LABEL_GRID
+from diffbev_engine.prepare.encoding import write_label
 from tests.golden.differences import (
     Different,
     same_arrays,
     same_checkpoint,
     same_files,
     same_json,
+    same_labels,
     same_rows,
 )
 
@@ -75,6 +79,18 @@ def test_the_smallest_difference_is_seen(old, new):
     torch.save({**_checkpoint(), "model": {"weight": torch.tensor([1.0, -0.0])}}, new / "a.pth")
     with pytest.raises(Different, match=r"model\.weight has other bits"):
         _all(old, new)
+
+
+def test_labels_are_compared_by_their_cells(old, new):
+    label = np.zeros(LABEL_GRID.shape, np.uint16)
+    write_label(old / "b.png", label)
+    cv2.imwrite(str(new / "b.png"), label)
+    assert (old / "b.png").read_bytes() != (new / "b.png").read_bytes()
+    same_labels(old, new, "b.png", 1)
+    label[3, 5] = 1
+    write_label(new / "b.png", label)
+    with pytest.raises(Different, match=r"b\.png"):
+        same_labels(old, new, "b.png", 1)
 
 
 def test_only_a_key_that_is_listed_may_be_added_and_none_may_go(old, new):
