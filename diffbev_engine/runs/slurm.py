@@ -8,6 +8,7 @@ queue and exits with code 5; the next start resumes.  Usage errors, lack of GPU 
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -24,7 +25,10 @@ from diffbev_engine.runs.folder import RunFolder
 
 ANNOUNCED_S = 120
 """Seconds before the time limit at which SLURM sends SIGUSR1."""
+SHORTEST_S = ANNOUNCED_S + 60
+"""A time limit up to this leaves no time to train: the end is announced as soon as the job begins."""
 _ANSWERS_WITHIN_S = 10.0
+_LIMIT = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
 _LONGEST_REASON = 300
 _STATES_ZH = {"pending": "排队中", "running": "运行中", "completing": "正在结束", "requeued": "已重新排队"}
 _WHAT_HAPPENS = "Before the time limit it saves, goes back into the queue, and later resumes."
@@ -68,8 +72,32 @@ class JobState:
     """Why it is not running, such as ``Resources``."""
 
 
+def seconds_of(time_limit: str) -> int | None:
+    """Of a limit as sbatch takes it (M, M:S, H:M:S, D-H, D-H:M, D-H:M:S); ``None``: unlimited, or no such."""
+    found = _LIMIT.fullmatch(time_limit.strip())
+    if found is None:
+        return None
+    days, *parts = found.groups()
+    numbers = [int(part) for part in parts if part is not None]
+    if days is None and len(numbers) < 3:
+        numbers = [0, *numbers]  # no hours
+    hours, minutes, seconds = (*numbers, 0, 0)[:3]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds or None
+
+
 def batch_script(request: Request) -> str:
-    """The script that ``sbatch`` takes, which people may edit."""
+    """The script that ``sbatch`` takes, which people may edit.
+
+    Raises:
+        UsageError: within the time limit no training would begin.
+    """
+    limit = seconds_of(request.time_limit)
+    announces_itself = any(option.startswith("--signal") for option in request.further)
+    if limit is not None and limit <= SHORTEST_S and not announces_itself:
+        raise UsageError(
+            f"--time {request.time_limit}: SLURM announces the end {ANNOUNCED_S // 60} minutes before, so "
+            f"that training would never begin. Ask for more than {SHORTEST_S // 60} minutes."
+        )
     directory = request.work_dir.absolute()
     tasks = max(1, request.gpus)
     log = "slurm_%A_%a.log" if request.seeds else "slurm_%j.log"

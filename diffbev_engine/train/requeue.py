@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from diffbev_engine.core.errors import InterruptedTraining, UsageError
-from diffbev_engine.runs.slurm import current_job
+from diffbev_engine.runs.slurm import SHORTEST_S, current_job
 from diffbev_engine.train.signals import StopRequest
 
 _BEFORE_THE_LIMIT = ("SIGUSR1", "SIGUSR2")
@@ -38,14 +38,32 @@ def nothing_to_save(stop: StopRequest, *, requeues: bool) -> Iterator[None]:
         with stop.nothing_to_save():
             yield
     except InterruptedTraining as failure:
-        raise (put_back(failure, stop) if requeues else failure) from failure
+        raise (put_back(failure, stop, trained=False) if requeues else failure) from failure
 
 
-def put_back(failure: InterruptedTraining, stop: StopRequest) -> InterruptedTraining:
-    """Put the job back into the queue, from its main process only, and say so."""
+def put_back(failure: InterruptedTraining, stop: StopRequest, *, trained: bool) -> InterruptedTraining:
+    """Put the job back into the queue, from its main process only, and say so.
+
+    Args:
+        failure: why it ends.
+        stop: the signal.
+        trained: whether this start has done an iteration; a job that never will is not put back for ever.
+    """
     if os.environ.get("RANK", "0") != "0":
         return failure
+    limit = _time_limit()
+    if not trained and limit is not None and limit <= SHORTEST_S:
+        return InterruptedTraining(
+            f"{failure} Not put back into the queue: the job's time limit of {limit} s leaves no time to "
+            "train. Submit it with a longer one."
+        )
     return InterruptedTraining(f"{failure} {requeue(stop.signal_name)}.")
+
+
+def _time_limit() -> int | None:
+    """Of this job, in seconds, where SLURM tells it (22.05 and newer)."""
+    began, ends = (os.environ.get(f"SLURM_JOB_{name}_TIME", "") for name in ("START", "END"))
+    return int(ends) - int(began) if began.isdecimal() and ends.isdecimal() else None
 
 
 def requeue(signal_name: str | None) -> str:

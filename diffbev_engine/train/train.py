@@ -141,7 +141,8 @@ def _train(
     except BaseException as error:
         failure = as_failure(error)
         if job.requeue and isinstance(failure, InterruptedTraining):
-            failure = put_back(failure, stop)
+            trained = loop is not None and loop.progress.iteration > start.iteration
+            failure = put_back(failure, stop, trained=trained)
         if is_out_of_gpu_memory(error):
             reached = loop.progress.iteration if loop else start.iteration
             leave_oom_report(folder, error, job.settings, processes, step=reached, started_at=start.iteration)

@@ -31,6 +31,25 @@ def test_the_script_is_one_that_bash_accepts_and_people_can_read(tmp_path):
     assert "RANK" not in one
 
 
+@pytest.mark.parametrize(
+    ("limit", "seconds"),
+    [
+        *[("30", 1800), ("2:30", 150), ("1:00:00", 3600), ("1-0", 86400), ("1-2:3", 93780), ("0-0:0:9", 9)],
+        *[("0", None), ("UNLIMITED", None), ("", None), ("soon", None)],
+    ],
+)
+def test_time_limits_are_read_as_sbatch_reads_them(limit, seconds):
+    assert slurm.seconds_of(limit) == seconds
+
+
+def test_a_time_limit_within_which_no_training_would_begin_is_refused(tmp_path):
+    for limit in ("3", "2:59"):
+        with pytest.raises(UsageError, match="Ask for more than 3 minutes"):
+            batch_script(Request("x", tmp_path, time_limit=limit))
+    batch_script(Request("x", tmp_path, time_limit="4"))
+    batch_script(Request("x", tmp_path, time_limit="3", further=("--signal=USR1@30",)))
+
+
 def test_the_job_of_a_process_is_known_by_its_environment(tmp_path):
     assert current_job({}) is None
     assert current_job({"SLURM_JOB_ID": "7"}) == SlurmJob("7")

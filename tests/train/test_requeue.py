@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from diffbev_engine.core.errors import ExitCode, UsageError
-from diffbev_engine.train.requeue import requeue, require_slurm
+from diffbev_engine.core.errors import ExitCode, InterruptedTraining, UsageError
+from diffbev_engine.train.requeue import put_back, requeue, require_slurm
+from diffbev_engine.train.signals import StopRequest
 from tests.processes import PATIENCE_S, engine, wait_until
 
 
@@ -70,3 +71,15 @@ def test_a_job_whose_end_is_announced_while_it_starts_goes_back_too(scontrol, tm
     assert "job 4711 is back in the queue" in said
     assert calls.read_text() == "requeue 4711\n"
     assert not work_dir.exists()
+
+
+def test_a_job_that_never_gets_to_train_is_not_put_back_for_ever(scontrol, monkeypatch):
+    calls, stop = scontrol(), StopRequest(announce=False)
+    stop.signal_name = "SIGUSR1"
+    monkeypatch.setenv("SLURM_JOB_START_TIME", "1000")
+    for ends, trained, back in (("1180", False, False), ("1180", True, True), ("1181", False, True)):
+        monkeypatch.setenv("SLURM_JOB_END_TIME", ends)
+        calls.unlink(missing_ok=True)
+        told = str(put_back(InterruptedTraining("stopped."), stop, trained=trained))
+        assert calls.exists() == back
+        assert ("leaves no time to train" in told) == (not back)
