@@ -115,12 +115,14 @@ async def test_hits_are_marked_while_typing_counted_and_gone_to(workspace):
         assert log.has_focus
 
 
-async def test_a_search_typed_at_once_is_complete_before_the_keys_behind_it(workspace):
+async def test_a_search_typed_at_once_is_complete_when_it_goes_to_its_last_match(workspace):
     _log(workspace, [f"line {n}" for n in range(40)])
     async with run_app(workspace) as (app, pilot):
         await _open(app, pilot, 40)
-        type_at_once(app, "/line 3⏎N")
-        await until(pilot, lambda: "10/11" in _name(app))  # 3 and 30 to 39: from the last one back
+        type_at_once(app, "/line 3⏎")
+        await until(pilot, lambda: "11/11" in _name(app))  # 3 and 30 to 39
+        await pilot.press("N")
+        await until(pilot, lambda: "10/11" in _name(app))
 
 
 async def test_an_empty_search_ends_it(workspace):
