@@ -45,7 +45,8 @@ class Choice(ModalScreen[str]):
 
     def on_mount(self) -> None:
         """Put the focus where enter does the expected thing."""
-        self.query_one(f"#answer-{self._first}", Button).focus()
+        for button in self.query(f"#answer-{self._first}"):  # none, where the UI is just being closed
+            button.focus()
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         """Answer."""

@@ -137,7 +137,7 @@ async def test_a_filter_typed_at_once_is_there_before_the_keys_behind_it(workspa
     async with run_app(workspace, size=(140, 44)) as (app, pilot):
         pane = await _open(app, pilot)
         type_at_once(app, "/base⏎d")
-        await until(pilot, lambda: isinstance(app.screen, Choice))
+        await until(pilot, lambda: isinstance(app.screen, Choice) and app.focused)
         assert _names(pane) == ["baseline"]
 
 
