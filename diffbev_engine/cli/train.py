@@ -68,7 +68,7 @@ def command(
     or --detach with --gpu-ids 0,1,2,3. If one process ends or hangs, all end within
     dist_params.timeout seconds, and the iteration that was reached is saved.
     """
-    from diffbev_engine.train.requeue import nothing_to_save, require_slurm
+    from diffbev_engine.train.requeue import require_slurm, starting_up
     from diffbev_engine.train.signals import stop_on_signals
 
     if requeue:
@@ -76,7 +76,7 @@ def command(
         if detach:
             raise click.UsageError("--requeue is for a job that SLURM runs; leave out --detach")
         resume = resume or "latest"
-    with stop_on_signals() as stop, nothing_to_save(stop, requeues=requeue):  # imports take seconds
+    with stop_on_signals() as stop, starting_up(stop, requeues=requeue):  # imports take seconds
         from diffbev_engine.config.load import load_settings
 
         settings = load_settings(config, overrides)

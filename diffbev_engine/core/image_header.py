@@ -5,6 +5,7 @@ Ninety bytes can claim billions of pixels, for which a decoder would take the me
 
 import os
 import struct
+from collections.abc import Iterator
 from io import BytesIO
 from typing import BinaryIO, NamedTuple
 
@@ -15,8 +16,8 @@ LARGEST_IMAGE = 64 << 20
 _MOST_SCANS = 200
 """Of a JPEG; each makes a decoder go through all pixels once, and takes a dozen bytes."""
 _PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG = b"\xff\xd8"
-_SCAN, _END = b"\xff\xda", b"\xff\xd9"
+JPEG_START, JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_SCAN = b"\xff\xda"
 _FRAME_HEADERS = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 _MOST_SEGMENTS = 1_000
 _MOST_CHUNKS = 10_000
@@ -50,16 +51,10 @@ def whole_jpeg(content: bytes) -> bytes:
     Phones append notes of their own, a second picture or a video; a preview lies before the pixels, in a
     segment of the header.
     """
-    at = len(_JPEG)
-    for _ in range(_MOST_SEGMENTS):
-        marker = content[at : at + 2]
-        if marker == _SCAN:
-            end = content.find(_END, at)  # pixels hold no such bytes
-            return content[: end + len(_END)] if end >= 0 else b""
-        if len(marker) < 2 or marker[0] != 0xFF:
-            return b""
-        fill = marker[1] == 0xFF
-        at += 1 if fill else 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+    file = BytesIO(content)
+    if file.read(len(JPEG_START)) == JPEG_START and _SCAN[1] in _segments(file):
+        end = content.find(JPEG_END, file.tell())  # pixels hold no such bytes
+        return content[: end + len(JPEG_END)] if end >= 0 else b""
     return b""
 
 
@@ -72,7 +67,7 @@ def why_not_decoded(content: bytes) -> str:
         return f"claims {header.width} x {header.height} pixels, too many to be decoded"
     if content.startswith(_PNG) and not _chunks_are_whole(content):
         return "is truncated or damaged"
-    if content.startswith(_JPEG) and content.count(_SCAN) > _MOST_SCANS:
+    if content.startswith(JPEG_START) and content.count(_SCAN) > _MOST_SCANS:
         return "has too many scans to be decoded"
     return ""
 
@@ -104,21 +99,29 @@ def _png(chunk: bytes) -> ImageHeader | None:
 
 def jpeg_header(file: BinaryIO) -> ImageHeader | None:
     """The header of a JPEG at the beginning of ``file``; None for anything else."""
-    if file.read(len(_JPEG)) != _JPEG:
+    if file.read(len(JPEG_START)) != JPEG_START:
         return None
-    for _ in range(_MOST_SEGMENTS):
-        marker = file.read(4)
-        if len(marker) < 4 or marker[0] != 0xFF or marker[1] == _SCAN[1]:
-            return None
-        if marker[1] == 0xFF:  # a fill byte before the marker
-            file.seek(-3, os.SEEK_CUR)
-            continue
-        (length,) = struct.unpack(">H", marker[2:])
-        if marker[1] in _FRAME_HEADERS:
+    for kind in _segments(file):
+        if kind in _FRAME_HEADERS:
             frame = file.read(6)
             if len(frame) < 6:
                 return None
             bits, height, width, channels = struct.unpack(">BHHB", frame)
             return ImageHeader(width, height, bits, channels) if width and height else None
-        file.seek(max(length - 2, 0), os.SEEK_CUR)
     return None
+
+
+def _segments(file: BinaryIO) -> Iterator[int]:
+    """The kinds of the segments of a JPEG, with the file at the content of each; the last are the pixels."""
+    for _ in range(_MOST_SEGMENTS):
+        marker = file.read(4)
+        if len(marker) < 4 or marker[0] != 0xFF:
+            return
+        if marker[1] == 0xFF:  # a fill byte before the marker
+            file.seek(-3, os.SEEK_CUR)
+            continue
+        behind = file.tell() + max(int.from_bytes(marker[2:], "big") - 2, 0)
+        yield marker[1]
+        if marker[1] == _SCAN[1]:
+            return
+        file.seek(behind)

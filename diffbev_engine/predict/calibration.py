@@ -162,9 +162,7 @@ def _mapping(text: str) -> Mapping[str, Any]:
 
 
 def _of_yaml(content: Mapping[str, Any]) -> Camera:
-    known = {
-        str(name).lower().replace("_", ""): value for name, value in content.items() if value is not None
-    }
+    known = {_plainly(name): value for name, value in content.items() if value is not None}
     matrix = _first(known, _MATRIX)
     if matrix is None:
         raise ValueError("it has no camera_matrix (OpenCV) and no K (ROS)")

@@ -6,10 +6,15 @@ import cv2
 import numpy as np
 
 from diffbev_engine.core.errors import DiffBEVError
-from diffbev_engine.core.image_header import LARGEST_IMAGE, image_header, whole_jpeg, why_not_decoded
+from diffbev_engine.core.image_header import (
+    JPEG_END,
+    JPEG_START,
+    LARGEST_IMAGE,
+    image_header,
+    whole_jpeg,
+    why_not_decoded,
+)
 from diffbev_engine.core.regular_file import open_regular, read_bounded
-
-_JPEG_START, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
 
 
 def decode_image(content: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
@@ -19,7 +24,7 @@ def decode_image(content: bytes, flags: int = cv2.IMREAD_COLOR) -> np.ndarray:
         ValueError: what is wrong with it, as the end of a sentence.
     """
     # OpenCV returns what it could decode of a truncated JPEG, grey below; the end marker tells.
-    if content.startswith(_JPEG_START) and _JPEG_END not in content[-64:]:
+    if content.startswith(JPEG_START) and JPEG_END not in content[-64:]:
         content = whole_jpeg(content)
         if not content:
             raise ValueError("is truncated")

@@ -12,7 +12,7 @@ from typing import Literal
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.core.files import atomic_path, foreign_content, write_bytes
 from diffbev_engine.core.format import byte_size
-from diffbev_engine.core.image_header import LARGEST_IMAGE, jpeg_header
+from diffbev_engine.core.image_header import JPEG_END, LARGEST_IMAGE, jpeg_header
 from diffbev_engine.core.regular_file import open_regular, read_bounded
 from diffbev_engine.nuscenes.tables import CameraFrame, Frames
 from diffbev_engine.prepare.missing import MissingFile
@@ -20,7 +20,6 @@ from diffbev_engine.prepare.pinhole import same_shape
 
 _log = logging.getLogger(__name__)
 
-_END = b"\xff\xd9"
 _TAIL = 64  # some writers pad the file with zeros
 _SIZES_READ = 200
 _SPARE_BYTES = 1 << 30
@@ -53,7 +52,7 @@ def check_image(frame: CameraFrame) -> tuple[int, int]:
         raise MissingFile(path) from error
     except OSError as error:
         raise DiffBEVError(f"cannot read the image {path}: {error.strerror or error}") from error
-    if header is None or not tail.rstrip(b"\0").endswith(_END):
+    if header is None or not tail.rstrip(b"\0").endswith(JPEG_END):
         what = "is not a JPEG" if header is None else "is truncated"
         what = foreign_content(path) or f"{what} ({size} bytes). Extract it again"
         raise DiffBEVError(f"image damaged: {path} {what}.")

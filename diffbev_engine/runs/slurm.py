@@ -73,7 +73,7 @@ class JobState:
 
 
 def seconds_of(time_limit: str) -> int | None:
-    """Of a limit as sbatch takes it (M, M:S, H:M:S, D-H, D-H:M, D-H:M:S); ``None``: unlimited, or no such."""
+    """Seconds of a time limit (M, M:S, H:M:S, D-H, D-H:M or D-H:M:S); ``None``: unlimited, or no such."""
     found = _LIMIT.fullmatch(time_limit.strip())
     if found is None:
         return None

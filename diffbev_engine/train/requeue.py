@@ -28,7 +28,7 @@ def require_slurm() -> None:
 
 
 @contextmanager
-def nothing_to_save(stop: StopRequest, *, requeues: bool) -> Iterator[None]:
+def starting_up(stop: StopRequest, *, requeues: bool) -> Iterator[None]:
     """Leave at the first signal while the block runs; an announced end puts the job back all the same.
 
     Raises:
@@ -51,13 +51,7 @@ def put_back(failure: InterruptedTraining, stop: StopRequest, *, trained: bool) 
     """
     if os.environ.get("RANK", "0") != "0":
         return failure
-    limit = _time_limit()
-    if not trained and limit is not None and limit <= SHORTEST_S:
-        return InterruptedTraining(
-            f"{failure} Not put back into the queue: the job's time limit of {limit} s leaves no time to "
-            "train. Submit it with a longer one."
-        )
-    return InterruptedTraining(f"{failure} {requeue(stop.signal_name)}.")
+    return InterruptedTraining(f"{failure} {requeue(stop.signal_name, trained=trained)}.")
 
 
 def _time_limit() -> int | None:
@@ -66,10 +60,16 @@ def _time_limit() -> int | None:
     return int(ends) - int(began) if began.isdecimal() and ends.isdecimal() else None
 
 
-def requeue(signal_name: str | None) -> str:
+def requeue(signal_name: str | None, *, trained: bool = True) -> str:
     """Put this job back into the queue, if the scheduler announced its end; returns what to tell of it."""
     if signal_name not in _BEFORE_THE_LIMIT:
         return f"not put back into the queue: {signal_name} is no announcement of a time limit"
+    limit = _time_limit()
+    if not trained and limit is not None and limit <= SHORTEST_S:
+        return (
+            f"not put back into the queue: the job's time limit of {limit} s leaves no time to train; submit "
+            "it with a longer one"
+        )
     own = current_job()
     assert own is not None, "require_slurm was called"
     job = own.job  # of an array the one task: the number alone may mean the whole array

@@ -41,7 +41,7 @@ from diffbev_engine.train.objective import loss_composition
 from diffbev_engine.train.opening import open_run, sweep_remnants
 from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory, leave_oom_report
 from diffbev_engine.train.recorder import Recorder, RunLog, logger
-from diffbev_engine.train.requeue import nothing_to_save, put_back
+from diffbev_engine.train.requeue import put_back, starting_up
 from diffbev_engine.train.resume import Start, find_start
 from diffbev_engine.train.signals import StopRequest, before_training, stop_on_signals
 from diffbev_engine.train.step import TrainingStep
@@ -63,10 +63,10 @@ def train(job: TrainingJob, make_evaluate: MakeEvaluate) -> None:
         DiffBEVError: one message for the user; ``status.json`` tells the same.
     """
     with stop_on_signals(announce=os.environ.get("RANK", "0") == "0") as stop:
-        with nothing_to_save(stop, requeues=job.requeue):
+        with starting_up(stop, requeues=job.requeue):
             processes = join_processes(job.gpu_ids)
         with taking_part(processes, job.settings.dist_params.timeout) as processes:
-            with nothing_to_save(stop, requeues=job.requeue):
+            with starting_up(stop, requeues=job.requeue):
                 settings, met = job.settings, Preconditions()
                 records = read_records(settings.data_root, "train", settings.data.cameras)
                 if settings.model.loss.priors == MEASURED:
@@ -104,7 +104,7 @@ def _train(
 ) -> None:
     folder = RunFolder(job.work_dir)
     swept = sweep_remnants(folder) if processes.is_main else ""
-    with nothing_to_save(stop, requeues=job.requeue):
+    with starting_up(stop, requeues=job.requeue):
         data = TrainingData.of(record.token for record in records)
         start = find_start(job, folder, processes.shard.world_size, data)
     log: RunLog | None = None

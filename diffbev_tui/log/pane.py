@@ -24,7 +24,7 @@ from diffbev_tui.log.wanted import LEVELS, Wanted, pattern_of
 from diffbev_tui.log_tail import logs_of
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.choose_one import ChooseOne
-from diffbev_tui.widgets.find_line import FindLine
+from diffbev_tui.widgets.find_line import FindLine, is_typing
 from diffbev_tui.widgets.pane import Pane
 
 Place = Literal["top", "middle", "above", "below"]
@@ -367,7 +367,7 @@ class LogPane(Pane, can_focus=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """While typing, their keys are letters."""
-        return action not in ("find", "only") or not any(line.typing for line in self.query(FindLine))
+        return action not in ("find", "only") or not is_typing(self)
 
     def action_close_find(self) -> None:
         """Away with the search; without one, with the text that lines must have."""

@@ -18,6 +18,7 @@ from diffbev_tui.runbook.step_detail import StepDetail
 from diffbev_tui.runbook.step_find import FindStep
 from diffbev_tui.runbook.step_tabs import StepTabs
 from diffbev_tui.snapshot import Snapshot
+from diffbev_tui.widgets.find_line import is_typing
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.plain import PlainHorizontal, PlainVertical
 from diffbev_tui.widgets.row_list import RowList
@@ -204,7 +205,7 @@ class RunbookPane(Pane, can_focus=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """While finding, a slash is a letter."""
-        return action != "find" or not any(line.typing for line in self.query(FindStep))
+        return action != "find" or not is_typing(self)
 
     def action_find(self) -> None:
         """Type to find a step or a problem."""

@@ -35,7 +35,7 @@ from diffbev_tui.runs.state import (
 from diffbev_tui.runs.text import Course, detail, read_course
 from diffbev_tui.snapshot import Snapshot
 from diffbev_tui.widgets.ask_text import AskText
-from diffbev_tui.widgets.find_line import FindLine
+from diffbev_tui.widgets.find_line import FindLine, is_typing
 from diffbev_tui.widgets.pane import Pane
 from diffbev_tui.widgets.run_control import RunActed, RunControl
 
@@ -286,11 +286,9 @@ class RunsPane(Pane, can_focus=False):
         line = self.query_one(FindLine)
         line.open(tr("runs.filter_hint"), line.value, then=self._table)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:  # noqa: ARG002
         """While typing, a slash is a letter."""
-        if action == "filter" and any(line.typing for line in self.query(FindLine)):
-            return False
-        return super().check_action(action, parameters)
+        return action != "filter" or not is_typing(self)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the table while typing."""

@@ -38,7 +38,7 @@ class FindLine(Input):
         return self.is_attached and self.screen.focused is self
 
     def open(self, hint: str, text: str = "", *, then: Widget) -> None:
-        """Type; what is typed from now on goes here, also what was typed ahead; later keys to ``then``."""
+        """Type; keys go here from now on, also those typed ahead, and to ``then`` once this is closed."""
         self._then = then
         self.placeholder, self.value, self.display = hint, text, True
         self.screen.set_focus(self)  # at once: ``focus`` would wait, and let others have some keys
@@ -68,3 +68,8 @@ class FindLine(Input):
         if self.typing:
             self.screen.set_focus(self._then)
         self.post_message(self.Left(self.value, take=take))
+
+
+def is_typing(pane: Widget) -> bool:
+    """Whether keys are letters in a line of ``pane``: those that open it do not open it again then."""
+    return any(line.typing for line in pane.query(FindLine))

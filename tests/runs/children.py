@@ -16,7 +16,7 @@ from diffbev_engine.runs.status import RunState, StatusWriter
 from diffbev_engine.train.signals import stop_on_signals
 
 folder = RunFolder(Path(sys.argv[1]))
-slow_save, slow_end = float(sys.argv[2]), float(sys.argv[3])
+slow_save, leave = float(sys.argv[2]), sys.argv[3]
 with sole_writer(folder), stop_on_signals() as stop:
     status, step = StatusWriter(folder.status, 1000, interval_s=0), 0
     write_manifest(folder.manifest, config_path="pretend", config={"seed": 0}, seed=0, devices=[],
@@ -30,14 +30,15 @@ with sole_writer(folder), stop_on_signals() as stop:
     folder.checkpoint(step).touch()
     folder.latest.touch()
     status.update(state=RunState.INTERRUPTED, message=f"stopped by {stop.signal_name}")
-    time.sleep(slow_end)
+    while leave and not Path(leave).exists():
+        time.sleep(0.02)
 sys.exit(5)
 """
 
 
-def pretend_training(folder: RunFolder, slow_save: float = 0.0, slow_end: float = 0.0) -> list[str]:
-    """The command of a process that behaves like a training, for as long as it may."""
-    return [sys.executable, "-c", _PRETEND, str(folder.path), str(slow_save), str(slow_end)]
+def pretend_training(folder: RunFolder, slow_save: float = 0.0, leave: Path | str = "") -> list[str]:
+    """A process that behaves like a training; having told its end, it goes once ``leave`` is there."""
+    return [sys.executable, "-c", _PRETEND, str(folder.path), str(slow_save), str(leave)]
 
 
 def python(code: str, *arguments: object, **options: object) -> subprocess.Popen[str]:

@@ -17,8 +17,8 @@ from tests.processes import wait_until
 from tests.runs.children import pretend_training
 
 
-def _start(folder, slow_save=0.0, slow_end=0.0):
-    launch = start_detached(folder, pretend_training(folder, slow_save, slow_end))
+def _start(folder, slow_save=0.0, leave=""):
+    launch = start_detached(folder, pretend_training(folder, slow_save, leave))
     wait_until(lambda: (status := read_status(folder.status)) and status.step > 2)
     return launch
 
@@ -49,8 +49,9 @@ def test_two_who_stop_it_send_one_signal(folder):
     assert stopped.checkpoint
 
 
-def test_what_has_told_its_end_can_be_resumed_before_its_process_is_gone(folder, monkeypatch):
-    launch = _start(folder, slow_end=1.0)
+def test_what_has_told_its_end_can_be_resumed_before_its_process_is_gone(folder, tmp_path, monkeypatch):
+    leave = tmp_path / "leave"
+    launch = _start(folder, leave=leave)
     os.kill(launch.process.pid, signal.SIGINT)
     wait_until(lambda: inspect_run(folder.path).resumable)
     assert launch.process.alive
@@ -59,7 +60,10 @@ def test_what_has_told_its_end_can_be_resumed_before_its_process_is_gone(folder,
     monkeypatch.setattr(actions, "_arguments_again", lambda *_, **__: (arguments, ()))
     start = lambda *_, **__: alive_at_start.append(launch.process.alive) or launch  # noqa: E731
     monkeypatch.setattr(actions, "start_detached", start)
-    actions.resume_run(folder.path)
+    resuming = threading.Thread(target=actions.resume_run, args=(folder.path,))
+    resuming.start()
+    leave.touch()
+    resuming.join()
     assert alive_at_start == [False]
 
 

@@ -83,3 +83,5 @@ def test_a_job_that_never_gets_to_train_is_not_put_back_for_ever(scontrol, monke
         told = str(put_back(InterruptedTraining("stopped."), stop, trained=trained))
         assert calls.exists() == back
         assert ("leaves no time to train" in told) == (not back)
+    monkeypatch.setenv("SLURM_JOB_END_TIME", "1180")
+    assert "SIGTERM is no announcement" in requeue("SIGTERM", trained=False)
