@@ -29,8 +29,8 @@ class Condition(nn.Module):
         self.from_mass = (
             nn.Sequential(
                 nn.Conv2d(1, channels, 3, padding=1),
-                GroupNorm(groups, channels),
-                nn.SiLU(),
+                GroupNorm(groups, channels, "silu"),
+                nn.Identity(),  # where the activation was: checkpoints name the convolution behind it 3
                 nn.Conv2d(channels, channels, 3, padding=1),
             )
             if "S" in kind

@@ -32,24 +32,23 @@ class Bottleneck(nn.Module):
         super().__init__()
         out_channels = planes * _EXPANSION
         self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)
-        self.norm1 = GroupNorm(groups, planes)
+        self.norm1 = GroupNorm(groups, planes, "relu")
         self.conv2: nn.Module
         if upsample:
             self.conv2 = nn.ConvTranspose2d(planes, planes, 4, stride=2, padding=1, bias=False)
         else:
             self.conv2 = nn.Conv2d(planes, planes, 3, padding=1, bias=False)
-        self.norm2 = GroupNorm(groups, planes)
+        self.norm2 = GroupNorm(groups, planes, "relu")
         self.conv3 = nn.Conv2d(planes, out_channels, 1, bias=False)
-        self.norm3 = GroupNorm(groups, out_channels)
+        self.norm3 = GroupNorm(groups, out_channels, "relu")
         self.shortcut = _shortcut(in_channels, out_channels, groups, upsample)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, Z, X) to (B, 4 * planes, Z, X), or twice the rows and columns."""
         x = innermost(x)
-        out = self.norm1(self.conv1(x)).relu()
-        out = self.norm2(self.conv2(out)).relu()
-        out = self.norm3(self.conv3(out))
-        return (out + self.shortcut(x)).relu()
+        out = self.norm1(self.conv1(x))
+        out = self.norm2(self.conv2(out))
+        return self.norm3(self.conv3(out), add=self.shortcut(x))
 
 
 class PyramidHead(nn.Module):

@@ -173,4 +173,4 @@ def build_model(settings: ModelSettings, image_size: tuple[int, int]) -> BEVMode
 
 def _residual_branch(channels: int, groups: int) -> nn.Sequential:
     conv = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
-    return nn.Sequential(conv, GroupNorm(groups, channels), nn.SiLU())
+    return nn.Sequential(conv, GroupNorm(groups, channels, "silu"))

@@ -78,7 +78,7 @@ class ConditionalUNet(nn.Module):
         self.attention = SelfAttention(widths[-1], groups)
         self.bottleneck = ResidualBlock(widths[-1], widths[-1], groups, _TIME_WIDTH)
         self.decoder = nn.ModuleList(_stage(below + w, w, groups, blocks) for w, below in pairwise(widths))
-        self.norm = GroupNorm(groups, widths[0])
+        self.norm = GroupNorm(groups, widths[0], "silu")
         self.leave = nn.Conv2d(widths[0], out_channels or channels, 3, padding=1)
         nn.init.zeros_(self.leave.weight)
         assert self.leave.bias is not None
@@ -109,7 +109,7 @@ class ConditionalUNet(nn.Module):
         for level in reversed(range(_LEVELS - 1)):
             joined = torch.cat([upsample(x, skips[level].shape[-2:]), skips[level]], dim=1)
             x = _run(self.decoder[level], joined, time)
-        last: Tensor = nn.functional.silu(self.norm(x))
+        last: Tensor = self.norm(x)
         return last if features else self.leave(last)
 
 

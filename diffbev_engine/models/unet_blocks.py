@@ -45,9 +45,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, in_channels: int, channels: int, groups: int, time_width: int | None) -> None:
         super().__init__()
-        self.norm1 = GroupNorm(groups, in_channels)
+        self.norm1 = GroupNorm(groups, in_channels, "silu")
         self.conv1 = nn.Conv2d(in_channels, channels, 3, padding=1)
-        self.norm2 = GroupNorm(groups, channels)
+        self.norm2 = GroupNorm(groups, channels, "silu")
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.film = nn.Linear(time_width, 2 * channels) if time_width else None
         same = in_channels == channels
@@ -56,13 +56,10 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, time: Tensor | None = None) -> Tensor:
         """(B, C_in, Z, X) and (B, E) to (B, C, Z, X)."""
         x = innermost(x)
-        h = self.norm2(self.conv1(nn.functional.silu(self.norm1(x))))
-        if self.film is not None:
-            assert time is not None
-            scale, shift = self.film(time)[:, :, None, None].chunk(2, dim=1)  # B x C x 1 x 1
-            h = h * (1 + scale) + shift
+        film = None if self.film is None else self.film(time)  # B x 2C
+        h = self.norm2(self.conv1(self.norm1(x)), film=film)
         skip: Tensor = self.shortcut(x)
-        return skip + self.conv2(nn.functional.silu(h))
+        return skip + self.conv2(h)
 
 
 class ConditionGate(nn.Module):
