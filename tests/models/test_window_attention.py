@@ -1,14 +1,11 @@
 """The kernels of window attention compute what timm's network does, and its gradients."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 from timm.models.swin_transformer import SwinTransformerBlock, WindowAttention
 
 from diffbev_engine.models.window_attention import CompiledWindowAttention, use_kernels
+from tests.models.interpreter import interpreted
 
 ON_THE_CPU = """
 import torch
@@ -39,16 +36,7 @@ print("equal")
 
 @pytest.mark.slow
 def test_the_kernels_give_attention_and_its_gradients():
-    pytest.importorskip("triton", reason="no Triton on this platform")
-    done = subprocess.run(
-        [sys.executable, "-c", ON_THE_CPU],
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.stdout == "equal\n", done.stderr
+    assert interpreted(ON_THE_CPU) == "equal\n"
 
 
 def test_a_network_keeps_its_weights_and_numbers():
