@@ -45,11 +45,11 @@ def _first_to_go() -> None:
 def _measure(request: Request) -> dict[str, Any]:
     import torch
 
-    from diffbev_engine.bench.speed import random_batch
     from diffbev_engine.config.load import load_settings
     from diffbev_engine.evaluate.network import predictor, uncompiled
     from diffbev_engine.train.distributed import device_name, join_processes
     from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory
+    from diffbev_engine.train.random_batch import random_batch
     from diffbev_engine.train.train import build_step
 
     started = time.perf_counter()

@@ -50,7 +50,7 @@ class TrainingSpeed:
     matmul_tflops: float
     peak_gib: float | None
     warmup_s: float
-    """Time of the first iterations, compilation included."""
+    """Time from building the model until the first iterations are done, compilation included."""
 
     @property
     def spread(self) -> str:
@@ -85,11 +85,12 @@ def measure_training(
     device = processes.device
     records = read_records(settings.data_root, "train", settings.data.cameras)
     order = TrainingOrder(len(records), settings.data.samples_per_gpu, settings.seed)
+    started, warmup_s = time.perf_counter(), 0.0
     step = build_step(settings, processes, resuming=False)
     meter = Meter(loss_names(settings.model), device, guard_grad_norm=settings.precision != "fp16")
     uncompiled = build_model(settings.model.without_pretrained(), settings.data.image_size)
     flops = count_flops(uncompiled, settings.data.image_size)
-    clock, started, warmup_s = StepClock(), time.perf_counter(), 0.0
+    clock = StepClock()
     timed: list[dict[str, float]] = []
     with closing(
         training_batches(BEVDataset(records, settings.data), order, settings.data.workers_per_gpu)

@@ -46,7 +46,7 @@ class Settings(StrictSettings):
     compile: Literal["auto", "off", "head", "all"] = "auto"
     """How training goes faster on a GPU.
 
-    ``auto``: the step is replayed as a CUDA graph; in runs of 5,000 iterations and more each distinct
+    ``auto``: the step is replayed as a CUDA graph; in runs of 2,500 iterations and more each distinct
     block goes through torch.compile before, unless ``deterministic``; on a CPU neither.  ``off``: neither.
     ``head``, ``all``: the head with the U-Net, or the whole network, through torch.compile.
     """

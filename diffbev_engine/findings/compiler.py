@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from diffbev_engine.config.settings import Settings
 
 OFF = Remedy(Bilingual("或使用 --set compile=off", "or use --set compile=off"), overrides=("compile=off",))
-WORTH_COMPILING = 5_000
-"""Iterations from which on ``compile=auto`` compiles, which takes two to three minutes the first time and ten
-seconds later: at batch 8 DiffBEV wins them back within 3,500 iterations, a baseline within 5,500."""
+WORTH_COMPILING = 2_500
+"""Iterations from which on ``compile=auto`` compiles.  A first start takes about a minute longer on 16 cores,
+which is won back within 1,100 iterations at batch 8, and two to three minutes longer on two or three."""
 _TRIAL = "#include <Python.h>\n#include <stdint.h>\n"
 _TRIAL_S = 30.0
 

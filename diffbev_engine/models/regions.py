@@ -11,11 +11,12 @@ from timm.layers import PatchEmbed
 from timm.models.swin_transformer import PatchMerging, SwinTransformerBlock
 from torch import nn
 
-from diffbev_engine.models.diffbev import DiffBEV
+from diffbev_engine.models.condition import Condition
+from diffbev_engine.models.fusion import Fusion
 from diffbev_engine.models.head import PyramidHead
-from diffbev_engine.models.layout import LayoutDiffusion
 from diffbev_engine.models.lift_splat import LiftSplat
 from diffbev_engine.models.model import BEVEncoder
+from diffbev_engine.models.unet import ConditionalUNet
 
 _REGIONS = (
     PatchEmbed,
@@ -23,8 +24,9 @@ _REGIONS = (
     PatchMerging,
     LiftSplat,
     BEVEncoder,
-    DiffBEV,
-    LayoutDiffusion,
+    Condition,
+    ConditionalUNet,  # and not the diffusion around it, which calls it several times
+    Fusion,
     PyramidHead,
 )
 _VARIANTS = 64

@@ -14,8 +14,17 @@ from diffbev_engine.findings.catalogue import says
 from diffbev_engine.findings.compiler import missing_for_compile, missing_libcuda, why_not_compiled
 from diffbev_engine.models.regions import compile_regions
 from diffbev_engine.train.distributed import Processes
+from diffbev_engine.train.objective import COMPILED_FUNCTIONS
 from diffbev_engine.train.recorder import logger
 from diffbev_engine.train.step import TrainingStep
+
+
+def why_plain(settings: Settings, processes: Processes) -> str:
+    """Why ``compile=auto`` compiles nothing for a run on this machine; empty if it does."""
+    if why := why_not_compiled(settings, on_gpu=processes.device.type == "cuda"):
+        return why.en
+    absent = missing_for_compile(on_gpu=True) or missing_libcuda()
+    return absent[0].en if absent else ""
 
 
 def accelerate(step: TrainingStep, settings: Settings, processes: Processes) -> None:
@@ -35,30 +44,20 @@ def accelerate(step: TrainingStep, settings: Settings, processes: Processes) -> 
         if model.diffusion is not None:
             model.diffusion.unet.compile()
     elif choice == "auto" and processes.device.type == "cuda":
-        if why := why_not_compiled(settings, on_gpu=True):
-            logger.info(f"compile=auto: training runs uncompiled ({why.en})")
+        if why := why_plain(settings, processes):
+            logger.info(f"compile=auto: training runs uncompiled ({why})")
         else:
-            _compile_where_possible(step)
+            compile_parts(step)
+            step.graphs.may_retry = _continues_uncompiled
         step.graphs.wanted = True
 
 
-def _compile_where_possible(step: TrainingStep) -> None:
-    if absent := missing_for_compile(on_gpu=True) or missing_libcuda():
-        logger.info(f"compile=auto: {absent[0].en}; training runs uncompiled")
-        return
-    _compile(step)
-    logger.info("compile=auto: the first step compiles, for two to three minutes if that was not done before")
-    step.graphs.may_retry = _continues_uncompiled
-
-
-def _compile(step: TrainingStep) -> None:
-    """Compile the network region by region, the augmentation and the losses, each at its first call."""
+def compile_parts(step: TrainingStep) -> None:
+    """Let the network's regions, the augmentation and the losses be compiled, each at its first call."""
     warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")
     compile_regions(step.model)
-    objective = step.objective
-    objective.prepare = torch.compile(objective.prepare, dynamic=False)
-    objective.segmentation_loss = torch.compile(objective.segmentation_loss, dynamic=False)
-    objective.depth_loss = torch.compile(objective.depth_loss, dynamic=False)
+    for name in COMPILED_FUNCTIONS:
+        setattr(step.objective, name, torch.compile(getattr(step.objective, name), dynamic=False))
 
 
 def _continues_uncompiled(error: Exception) -> bool:

@@ -144,6 +144,7 @@ class TrainingLoop:
         self._processes.now(Activity.LOADING, iteration + 1)
         with self._clock.waiting():
             drawn, damage = self._draw(batches)
+        self._step.await_compilers(lambda: bool(self._stop))
         self._leave_if_asked(damage)
         self._processes.now(Activity.STEPPING, iteration + 1)
         if self._recorder:

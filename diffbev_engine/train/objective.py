@@ -26,6 +26,8 @@ from diffbev_engine.models.settings import ModelSettings
 from diffbev_engine.train.distributed import Processes
 
 AUTOCAST_DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}
+COMPILED_FUNCTIONS = ("prepare", "segmentation_loss", "depth_loss")
+"""What of an ``Objective`` may be replaced by its compiled form."""
 _DIFFUSION_STREAM = 1  # apart from the numbers of the photometric distortion
 
 
@@ -91,14 +93,14 @@ class Objective:
         processes: Device and rank.
 
     Attributes:
-        prepare: Uint8 images (B, 3, H, W) to normalised ones; may be replaced by its compiled form.
-        segmentation_loss, depth_loss: may be, too.
+        prepare: Uint8 images (B, 3, H, W) to normalised ones.
     """
 
     def __init__(self, model: BEVModel, settings: Settings, processes: Processes) -> None:
-        self._model = model
-        self._settings = settings
-        self._processes = processes
+        self.model = model
+        self.settings = settings
+        self.device = processes.device
+        self._rank = processes.shard.rank
         self._weights = loss_terms(settings.model)
         self.prepare: Callable[..., Tensor] = prepare
         self.segmentation_loss: Callable[..., Tensor] = SegmentationLoss(settings.model.loss).to(
@@ -111,29 +113,28 @@ class Objective:
 
         They are a pure function of seed, draw and process; those of the diffusion are made on the device.
         """
-        size, device = len(batch.tokens), self._processes.device
-        seed, rank = self._settings.seed, self._processes.shard.rank
+        size, device, seed, rank = len(batch.tokens), self.device, self.settings.seed, self._rank
         distortion, draws = None, None
-        if self._settings.data.photometric:
+        if self.settings.data.photometric:
             drawn = draw_distortion(size, seeded_generator("cpu", seed, draw, rank))
             distortion = Distortion(*(each.to(device, non_blocking=True) for each in drawn))
-        if self._model.diffusion is not None:
+        if self.model.diffusion is not None:
             generator = seeded_generator(device, seed, draw, rank, _DIFFUSION_STREAM)
-            draws = self._model.diffusion.training_draws(size, generator)
+            draws = self.model.diffusion.training_draws(size, generator)
         return Inputs(batch, distortion, draws)
 
     def losses(self, inputs: Inputs) -> dict[str, Tensor]:
         """The terms and their weighted sum, float32 scalars."""
-        settings, batch = self._settings, inputs.batch
+        settings, batch = self.settings, inputs.batch
         images = self.prepare(
-            batch.images, inputs.distortion, self._model.pixel_mean, self._model.pixel_std
+            batch.images, inputs.distortion, self.model.pixel_mean, self.model.pixel_std
         )  # B x 3 x H x W
         valid, classes = batch.valid(settings.data.mask), batch.classes()
         draws = inputs.draws
-        if draws is not None and isinstance(self._model.diffusion, LayoutDiffusion):
+        if draws is not None and isinstance(self.model.diffusion, LayoutDiffusion):
             draws = with_layout(draws, classes, valid, batch.known)
-        with autocast(self._processes.device, settings.precision):
-            output: ModelOutput = self._model(images, batch.intrinsics, draws, batch.depth)
+        with autocast(self.device, settings.precision):
+            output: ModelOutput = self.model(images, batch.intrinsics, draws, batch.depth)
         losses = {"Lwce": self.segmentation_loss(output.logits, classes, valid, batch.known)}
         if settings.model.depth_loss:
             losses["Ldepth"] = self._depth_term(output.depth_logits, batch)
@@ -143,11 +144,11 @@ class Objective:
         return losses | {"loss": total}
 
     def _depth_term(self, depth_logits: Tensor, batch: Batch) -> Tensor:
-        assert self._settings.model.depth_loss is not None
+        assert self.settings.model.depth_loss is not None
         assert batch.depth is not None, "settings with a depth loss load depth"
-        lift, stride = self._model.lift, self._model.backbone.stride
+        lift, stride = self.model.lift, self.model.backbone.stride
         target = depth_target(batch.depth, lift.depths, lift.feature_size, stride)
-        return self.depth_loss(depth_logits, target, self._settings.model.depth_loss.form)
+        return self.depth_loss(depth_logits, target, self.settings.model.depth_loss.form)
 
 
 def prepare(images: Tensor, distortion: Distortion | None, mean: Tensor, std: Tensor) -> Tensor:

@@ -31,6 +31,8 @@ class TrainingStep:
 
     Attributes:
         learning_rate: Of the last step.
+        await_compilers: Returns when what compiles parts of the step ahead is done, or told to leave;
+            the first step calls it.
     """
 
     def __init__(self, model: BEVModel, settings: Settings, processes: Processes) -> None:
@@ -49,6 +51,7 @@ class TrainingStep:
         self.scaler = torch.amp.GradScaler(processes.device.type, enabled=settings.precision == "fp16")
         self.restore_point = RestorePoint(model, processes.device)
         self._running_averages = [x for x in running_averages(model).values() if x.is_floating_point()]
+        self.await_compilers: Callable[..., None] = _at_once
         self.graphs = GraphedStep(model, self._backward, self._apply_gradients, self._drop_gradients)
 
     @property
@@ -69,6 +72,7 @@ class TrainingStep:
         Returns:
             The losses by name and the gradient norm before clipping, all on the device.
         """
+        self.await_compilers()
         settings = self._settings
         base_lr, max_iters = settings.optimizer.lr, settings.runner.max_iters
         self.learning_rate = learning_rate(iteration, base_lr, max_iters, settings.lr_config)
@@ -144,3 +148,7 @@ class TrainingStep:
             "scaler": self.scaler.state_dict(),
             "ema": {} if self._average is None else self._average.module.state_dict(),
         }
+
+
+def _at_once(_leave: Callable[[], bool] | None = None) -> None:
+    """Nothing is compiled ahead."""

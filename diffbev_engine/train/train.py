@@ -32,6 +32,7 @@ from diffbev_engine.runs.status import RunState, record_end_for
 from diffbev_engine.runs.trackers.feed import start_feeding
 from diffbev_engine.runs.watch import start_watching
 from diffbev_engine.train import random_state
+from diffbev_engine.train.compile_ahead import start_compiling
 from diffbev_engine.train.compiling import accelerate
 from diffbev_engine.train.distributed import Processes, device_name, join_processes, taking_part
 from diffbev_engine.train.failure import as_failure, is_known, record_failed_start, state_after
@@ -182,17 +183,23 @@ def _end_alone(
 
 def build_step(settings: Settings, processes: Processes, *, resuming: bool) -> TrainingStep:
     """The model on its device with its optimizer; ``resuming`` spares reading weights to start from."""
-    random_state.seed_everything(settings.seed, rank=0)  # the same initial weights in every process
-    if settings.deterministic:
-        torch.use_deterministic_algorithms(True)
-    network = settings.model.without_pretrained() if resuming else settings.model
-    model = build_model(network, settings.data.image_size).to(processes.device)
-    if settings.load_from and not resuming:
-        load_from(model, settings.load_from)
-    recompute(model, settings.recompute)
-    random_state.seed_everything(settings.seed, processes.shard.rank)
-    step = TrainingStep(model, settings, processes)
-    accelerate(step, settings, processes)
+    compilers = start_compiling(settings, processes)
+    try:
+        random_state.seed_everything(settings.seed, rank=0)  # the same initial weights in every process
+        if settings.deterministic:
+            torch.use_deterministic_algorithms(True)
+        network = settings.model.without_pretrained() if resuming else settings.model
+        model = build_model(network, settings.data.image_size).to(processes.device)
+        if settings.load_from and not resuming:
+            load_from(model, settings.load_from)
+        recompute(model, settings.recompute)
+        random_state.seed_everything(settings.seed, processes.shard.rank)
+        step = TrainingStep(model, settings, processes)
+        accelerate(step, settings, processes)
+    except BaseException:
+        compilers.end()
+        raise
+    step.await_compilers = compilers.wait
     return step
 
 

@@ -3,13 +3,11 @@
 import json
 
 import pytest
-import torch
 from click.testing import CliRunner
 
 from diffbev_engine.bench.diffbev import Cost
-from diffbev_engine.bench.speed import Speed, random_batch
+from diffbev_engine.bench.speed import Speed
 from diffbev_engine.cli.main import cli
-from diffbev_engine.config.load import load_settings
 from diffbev_engine.core.errors import UsageError
 
 FEW = ("--batch", "2", "--iterations", "1", "--rounds", "2")
@@ -53,26 +51,6 @@ def test_the_text_holds_ratios_against_the_limits():
     assert rows["inference, 3 DDIM"][-3:] == ["2.20", "2.0", "EXCEEDED"]
     assert rows["inference, 1 DDIM"][-1] == "1.50"
     assert rows["training peak"][-1] == "1.50"
-
-
-def test_the_random_batch_has_the_types_of_the_loader(diffbev_config):
-    settings = load_settings(diffbev_config)
-    batch = random_batch(settings, torch.device("cpu"))
-
-    assert (batch.images.shape, batch.images.dtype) == ((2, 3, 64, 96), torch.uint8)
-    assert batch.images.is_contiguous(memory_format=torch.channels_last)
-    assert (batch.label.shape, batch.label.dtype) == ((2, 196, 200), torch.int32)
-    assert batch.depth.shape == (2, 64, 96)
-    assert 0.002 < (batch.depth > 0).float().mean() < 0.01
-    assert 0.4 < batch.valid("pon").float().mean() < 0.6
-    assert 0 < batch.classes().float().mean() < 1
-    assert (
-        random_batch(
-            load_settings(diffbev_config, ["model.depth_loss=None", "data.load_depth=False"]),
-            torch.device("cpu"),
-        ).depth
-        is None
-    )
 
 
 def test_a_baseline_has_nothing_to_compare(diffbev_config):

@@ -10,10 +10,10 @@ load_from = None
 # 混合精度：'bf16'、'fp16' 或 'fp32'（CPU 与较旧的 GPU 使用 'fp32'）
 # Mixed precision: 'bf16', 'fp16' or 'fp32' ('fp32' for CPUs and older GPUs)
 precision = "bf16"
-# 'auto'：在 GPU 上以 CUDA graph 重放训练步；5,000 次迭代及以上的训练还会编译网络各模块
+# 'auto'：在 GPU 上以 CUDA graph 重放训练步；2,500 次迭代及以上的训练还会编译网络各模块
 # 'off'：都不用
 # 'head'、'all'：只用 torch.compile 编译解码头或整个网络
-# 'auto': on a GPU the step is replayed as a CUDA graph; from 5,000 iterations on, blocks are compiled too
+# 'auto': on a GPU the step is replayed as a CUDA graph; from 2,500 iterations on, blocks are compiled too
 # 'off': neither
 # 'head', 'all': torch.compile alone, for the head or the whole network
 compile = "auto"

@@ -1,0 +1,206 @@
+"""Compiling in several processes at once, before the first step, which would compile part after part.
+
+Each process compiles some parts of the network into torch's cache on the disk, from where training then takes
+all of them.  That happens once for a kind of GPU and what is computed on it; later starts find the cache.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffbev_engine import models
+from diffbev_engine.config.settings import Settings
+from diffbev_engine.core.cores import usable_cores
+from diffbev_engine.core.files import write_text
+from diffbev_engine.core.host_memory import host_memory
+from diffbev_engine.train.compiling import why_plain
+from diffbev_engine.train.distributed import Processes, device_name
+from diffbev_engine.train.recorder import logger
+
+_COMMAND = [sys.executable, "-m", "diffbev_engine.train.compile_worker"]
+_MOST = 8
+"""Processes: with more, the part that takes longest decides."""
+_CORES, _GPU_MIB, _HOST_MIB = 2, 2048, 4096
+"""What a process takes: its own core and those that its kernels are compiled on, memory of a part."""
+_LONGEST_S, _LOOK_S = 600.0, 0.1
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a process is asked for, as JSON on its stdin."""
+
+    settings: dict[str, Any]
+    device: str
+    claims: str
+    """Folder in which each process leaves a file for the parts that it has taken on."""
+
+
+def start_compiling(settings: Settings, processes: Processes) -> "CompilingAhead":
+    """Begin to compile what training with ``settings`` will call.
+
+    Nothing is done where ``compile=auto`` compiles nothing, where it was done before, or where cores or
+    memory are too few for several processes: then the first step compiles.
+    """
+    if settings.compile != "auto" or why_plain(settings, processes):
+        return CompilingAhead()
+    done = _mark(settings, processes)
+    number, cores = (0, 0) if done.exists() else _affordable(processes)
+    if number < 2:
+        how_long = "ten seconds" if done.exists() else "two to three minutes"
+        logger.info(f"compile=auto: the first step compiles, for about {how_long}")
+        return CompilingAhead()
+    logger.info(f"compile=auto: {number} processes compile the network, once for this GPU and these sizes")
+    return CompilingAhead(settings, str(processes.device), number, cores, done)
+
+
+class CompilingAhead:
+    """Processes that compile; none by default."""
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        device: str = "",
+        number: int = 0,
+        cores: int = 1,
+        done: Path | None = None,
+    ) -> None:
+        """Start ``number`` of them, each on ``cores`` cores; ``done`` is written when they are."""
+        self._done = done
+        self._workers: list[_Worker] = []
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True) if number else None
+        if self._folder and settings:
+            request = Request(settings.model_dump(mode="json"), device, self._folder.name)
+            errors = [Path(self._folder.name) / f"errors_{index}" for index in range(number)]
+            self._workers = [_Worker(request, each, cores) for each in errors]
+
+    def wait(self, leave: Callable[[], bool] = lambda: False) -> None:
+        """Wait until all is compiled; what could not be, training compiles itself.
+
+        Args:
+            leave: asked again and again; they are ended at once when it says so.
+        """
+        if not self._workers:
+            return
+        started = time.monotonic()
+        while self._running() and time.monotonic() < started + _LONGEST_S and not leave():
+            time.sleep(_LOOK_S)
+        if not leave():
+            self._report(time.monotonic() - started)
+        self.end()
+
+    def end(self) -> None:
+        """End those that still run."""
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+        if self._folder:
+            self._folder.cleanup()
+
+    def _running(self) -> bool:
+        return any(worker.running for worker in self._workers)
+
+    def _report(self, seconds: float) -> None:
+        logger.info(f"compile=auto: waited {seconds:.0f} s for them")
+        if problems := [problem for worker in self._workers if (problem := worker.problem())]:
+            what = f"{len(problems)} of them failed: {problems[0]}"
+            logger.info(f"compile=auto: the first step compiles the rest ({what})")
+        if self._done:
+            with suppress(OSError):
+                write_text(self._done, "")  # trying again would fail alike
+
+
+def how_many(cores: int, gpu_mib: float, host_mib: float) -> int:
+    """Processes that compile at once, for what is free."""
+    return min(_MOST, cores // _CORES, int(gpu_mib // _GPU_MIB), int(host_mib // _HOST_MIB))
+
+
+def _affordable(processes: Processes) -> tuple[int, int]:
+    """How many processes, and the cores for each."""
+    alike = int(os.environ.get("LOCAL_WORLD_SIZE", processes.shard.world_size))  # each with a GPU of its own
+    free, _ = torch.cuda.mem_get_info(processes.device)
+    cores = usable_cores() // alike
+    number = how_many(cores, free / 2**20, host_memory().available / alike)
+    return number, cores // max(1, number)
+
+
+class _Worker:
+    """A process that compiles."""
+
+    def __init__(self, request: Request, errors: Path, cores: int) -> None:
+        self._errors = errors
+        self._process: subprocess.Popen[str] | None = None
+        environment = {"TORCHINDUCTOR_COMPILE_THREADS": str(cores), **os.environ}
+        # One that cannot be started, or ends before it is asked, says so when it is waited for.
+        with suppress(OSError), errors.open("w") as file:
+            self._process = subprocess.Popen(
+                _COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=file,
+                text=True,
+                start_new_session=True,  # Ctrl+C is for the training, which ends them
+                env=environment,
+            )
+            assert self._process.stdin is not None
+            self._process.stdin.write(json.dumps(asdict(request)) + "\n")
+            self._process.stdin.flush()
+
+    @property
+    def running(self) -> bool:
+        """Whether it still compiles."""
+        return self._process is not None and self._process.poll() is None
+
+    def problem(self) -> str:
+        """Why it failed; empty if it did not."""
+        if self._process is None:
+            return "it could not be started"
+        code = self._process.poll()
+        if code is None:
+            return f"not done after {_LONGEST_S / 60:.0f} minutes"
+        lines = self._errors.read_text(errors="replace").strip().splitlines() if code else []
+        return lines[-1] if lines else f"exit code {code}" if code else ""
+
+    def end(self) -> None:
+        """End it if it still runs."""
+        if self._process is None:
+            return
+        if self.running:
+            with suppress(OSError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+
+
+def _mark(settings: Settings, processes: Processes) -> Path:
+    """The file that says that what ``settings`` need on this GPU is in the cache next to it."""
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
+    data = settings.data
+    about = {
+        "network": settings.model.model_dump(mode="json"),
+        "inputs": (data.image_size, data.samples_per_gpu, data.photometric, data.load_depth),
+        "precision": settings.precision,
+        "recompute": settings.recompute,
+        "device": (processes.device.index, device_name(processes.device)),
+        "versions": (platform.python_version(), torch.__version__, version("timm")),
+    }
+    digest = hashlib.sha256(json.dumps(about).encode())
+    for source in sorted(Path(models.__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return Path(cache_dir()) / f"diffbev_{digest.hexdigest()[:16]}"
