@@ -21,7 +21,8 @@ def config(tiny_settings, tmp_path):
 
 
 @pytest.mark.slow(30)
-def test_a_larger_batch_takes_more_memory_of_the_host(config, tmp_path):
+def test_a_larger_batch_takes_more_memory_of_the_host(config, tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     big = ("--set", "data.image_size=(256,384)")
     process = engine("memory", config, *big, "--max-batch", "2", "--json", "--work-dir", tmp_path / "run")
     output = process.communicate(timeout=PATIENCE_S)[0]
@@ -37,8 +38,9 @@ def test_a_larger_batch_takes_more_memory_of_the_host(config, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_measurement_is_that_of_a_fresh_process(config):
+def test_a_measurement_is_that_of_a_fresh_process(config, monkeypatch):
     """Memory that the measuring program itself once held must not be counted."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     ballast = bytearray(3 * 2**30)
     ballast[:: 2**12] = b"x" * len(ballast[:: 2**12])
     del ballast
