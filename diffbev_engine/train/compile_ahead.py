@@ -8,12 +8,13 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -64,28 +65,27 @@ def start_compiling(settings: Settings, processes: Processes) -> "CompilingAhead
         logger.info(f"compile=auto: the first step compiles, for about {how_long}")
         return CompilingAhead()
     logger.info(f"compile=auto: {number} processes compile the network, once for this GPU and these sizes")
-    return CompilingAhead(settings, str(processes.device), number, cores, done)
+    folder = Path(tempfile.mkdtemp(prefix="diffbev_compile_"))
+    request = Request(settings.model_dump(mode="json"), str(processes.device), str(folder))
+    workers = [_Worker(request, folder / f"errors_{index}", cores) for index in range(number)]
+    return CompilingAhead(workers, folder, done)
 
 
 class CompilingAhead:
-    """Processes that compile; none by default."""
+    """Processes that compile; none by default.
+
+    Args:
+        workers: They.
+        folder: Theirs, which goes with them.
+        done: Is written when they are done.
+    """
 
     def __init__(
-        self,
-        settings: Settings | None = None,
-        device: str = "",
-        number: int = 0,
-        cores: int = 1,
-        done: Path | None = None,
+        self, workers: "Sequence[_Worker]" = (), folder: Path | None = None, done: Path | None = None
     ) -> None:
-        """Start ``number`` of them, each on ``cores`` cores; ``done`` is written when they are."""
+        self._workers = workers
+        self._folder = folder
         self._done = done
-        self._workers: list[_Worker] = []
-        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True) if number else None
-        if self._folder and settings:
-            request = Request(settings.model_dump(mode="json"), device, self._folder.name)
-            errors = [Path(self._folder.name) / f"errors_{index}" for index in range(number)]
-            self._workers = [_Worker(request, each, cores) for each in errors]
 
     def wait(self, leave: Callable[[], bool] = lambda: False) -> None:
         """Wait until all is compiled; what could not be, training compiles itself.
@@ -106,9 +106,9 @@ class CompilingAhead:
         """End those that still run."""
         for worker in self._workers:
             worker.end()
-        self._workers = []
+        self._workers = ()
         if self._folder:
-            self._folder.cleanup()
+            shutil.rmtree(self._folder, ignore_errors=True)
 
     def _running(self) -> bool:
         return any(worker.running for worker in self._workers)
