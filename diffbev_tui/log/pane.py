@@ -84,8 +84,8 @@ class LogPane(Pane, can_focus=False):
         self._typing: Literal["find", "only"] = "find"
         self._hit: int | None = None
         """Byte at which the line begins that was gone to."""
-        self._going = 0
-        """Direction of a match to go to as soon as it is found."""
+        self._going: list[int] = []
+        """Directions of the matches to go to as soon as they are found, one after the other."""
         self._jumps = self._followed = 0
         """Those of the tail that are laid out; ``new`` of the log when its end was last in view."""
 
@@ -172,8 +172,9 @@ class LogPane(Pane, can_focus=False):
             self._scan()
         if scan is log.only and log.window is None:
             self._show_end(complete=scan.finished)
-        if self._going:
-            self.action_hit(self._going)
+        going, self._going = self._going, []
+        for by in going:
+            self.action_hit(by)
         self._show_name()
 
     def _show_end(self, *, complete: bool = False) -> None:
@@ -377,7 +378,7 @@ class LogPane(Pane, can_focus=False):
         self._log.focus()
 
     def _search(self, needle: str) -> None:
-        self._needle, self._hit, self._going = needle, None, 0
+        self._needle, self._hit, self._going = needle, None, []
         if self._open is not None:
             self._open.look_for(needle)
         self._log.search(pattern_of(needle))
@@ -408,8 +409,8 @@ class LogPane(Pane, can_focus=False):
         at = self._hit
         if at is None:
             at = log.tail.size + 1 if self._following else self._bottom + 1
-        self._going = 0 if log.search.knows(at, by) else by
-        if self._going:
+        if self._going or not log.search.knows(at, by):
+            self._going.append(by)
             return
         found = log.search.before(at) if by < 0 else log.search.after(at)
         if found is None and self._hit is None:

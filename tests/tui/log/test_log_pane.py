@@ -190,6 +190,20 @@ async def test_a_match_far_before_the_end_is_shown_among_its_lines(workspace, lo
         await until(pilot, lambda: "new" not in _name(app) and "at " not in _name(app))
 
 
+async def test_keys_that_come_while_a_long_log_is_searched_count_each(workspace, long_log):
+    async with run_app(workspace) as (app, pilot):
+        await _open(app, pilot, 50)
+        failures = [line for line in long_log.read_text().splitlines() if line.endswith("E failed")]
+        assert len(failures) == 20
+        await pilot.press("slash", *"E failed")
+        app.pane._open.look_for("E failed")  # as if nothing had been read yet
+        for by in (-1, -1, -1, 1):
+            app.pane.action_hit(by)
+        assert app.pane.copy_text() not in failures[-3:]
+        app.pane._scan()
+        await until(pilot, lambda: app.pane.copy_text() == failures[-2])
+
+
 async def test_a_filter_is_applied_to_the_complete_file(workspace, long_log):
     async with run_app(workspace) as (app, pilot):
         await _open(app, pilot, 50)
