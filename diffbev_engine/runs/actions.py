@@ -18,7 +18,7 @@ from diffbev_engine.runs.lock import read_owner, refuse_if_held
 from diffbev_engine.runs.manifest import Manifest, RecordedArguments, decode_manifest
 from diffbev_engine.runs.process import Liveness, ProcessIdentity
 from diffbev_engine.runs.process_signals import kill_tree, send
-from diffbev_engine.runs.status import FINAL_STATES
+from diffbev_engine.runs.status import FINAL_STATES, read_status
 from diffbev_engine.runs.stop_request import asked_to_stop, record_stop_request
 from diffbev_engine.runs.verdict import RunCondition
 
@@ -109,7 +109,7 @@ def resume_run(
     """
     folder = RunFolder(path.resolve())
     report, found = inspect_run(folder.path), decode_manifest(folder)
-    _wait_until_it_lets_go(folder, report)
+    wait_until_it_lets_go(folder)
     refuse_if_held(folder)
     if report.state is RunCondition.RUNNING:
         raise DiffBEVError(f"{path} is running: {report.message}.")
@@ -282,14 +282,15 @@ def _ended(
     return what_is_left(folder.path)
 
 
-def _wait_until_it_lets_go(folder: RunFolder, report: RunReport) -> None:
+def wait_until_it_lets_go(folder: RunFolder) -> None:
     """A run that has told its end, but whose processes take a moment to go, is no longer under way."""
-    if report.status is None or report.status.state not in FINAL_STATES:
+    status = read_status(folder.status)
+    if status is None or status.state not in FINAL_STATES:
         return
     deadline = time.monotonic() + _RECORDED_WITHIN_S
     while time.monotonic() < deadline:
         owner = read_owner(folder)
-        if owner is None or not owner.process.alive or owner.since > report.status.updated:
+        if owner is None or not owner.process.alive or owner.since > status.updated:
             return
         time.sleep(_POLL_S)
 

@@ -23,6 +23,7 @@ from diffbev_engine.models.load_from import load_from
 from diffbev_engine.models.model import build_model
 from diffbev_engine.models.recompute import recompute
 from diffbev_engine.models.settings import MEASURED
+from diffbev_engine.runs.actions import wait_until_it_lets_go
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.lock import sole_writer
 from diffbev_engine.runs.manifest import TrainingData
@@ -76,6 +77,7 @@ def train(job: TrainingJob, make_evaluate: MakeEvaluate) -> None:
                     job = replace(job, settings=settings)
                 evaluate = make_evaluate(settings, processes)
                 if processes.is_main:
+                    wait_until_it_lets_go(RunFolder(job.work_dir))
                     met = check_job(job)
                     make_writable_dir(job.work_dir, "work dir")
             with sole_writer(RunFolder(job.work_dir)) if processes.is_main else nullcontext():

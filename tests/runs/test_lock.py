@@ -12,8 +12,14 @@ from dataclasses import asdict, replace
 import pytest
 
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.evaluate.run import evaluation_in_training
+from diffbev_engine.runs.actions import wait_until_it_lets_go
+from diffbev_engine.runs.inspect import inspect_run
 from diffbev_engine.runs.lock import RunHeldError, read_owner, sole_writer, take_lock
 from diffbev_engine.runs.process import identify
+from diffbev_engine.runs.status import read_status
+from diffbev_engine.runs.verdict import RunCondition
+from diffbev_engine.train import train
 from tests.processes import PATIENCE_S, engine, wait_until
 from tests.runs.children import contents, pretend_training, python
 
@@ -48,6 +54,23 @@ def test_a_second_writer_is_told_who_the_first_is(folder):
         with pytest.raises(RunHeldError), sole_writer(folder):
             pass
     assert not folder.lock.exists()
+
+
+def test_a_training_waits_for_one_that_has_told_its_end(folder, tiny_settings, monkeypatch):
+    leave = folder.path.parent / "leave"
+    first = subprocess.Popen(pretend_training(folder, leave=leave))
+    wait_until(lambda: (status := read_status(folder.status)) and status.step > 2)
+    first.send_signal(signal.SIGINT)
+    wait_until(lambda: inspect_run(folder.path).resumable)
+
+    def wait(held):
+        leave.touch()
+        wait_until_it_lets_go(held)
+
+    monkeypatch.setattr(train, "wait_until_it_lets_go", wait)
+    train.train(train.TrainingJob(tiny_settings, "tiny.py", folder.path), evaluation_in_training)
+    assert first.wait(PATIENCE_S) == 5
+    assert inspect_run(folder.path).state is RunCondition.FINISHED
 
 
 @pytest.mark.slow
