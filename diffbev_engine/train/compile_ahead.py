@@ -189,7 +189,7 @@ class _Worker:
 
 def _mark(settings: Settings, processes: Processes) -> Path:
     """The file that says that what ``settings`` need on this GPU is in the cache next to it."""
-    from torch._inductor.runtime.cache_dir_utils import cache_dir
+    from torch._inductor.codecache import cache_dir
 
     data = settings.data
     about = {
