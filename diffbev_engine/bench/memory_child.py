@@ -46,7 +46,7 @@ def _measure(request: Request) -> dict[str, Any]:
     import torch
 
     from diffbev_engine.config.load import load_settings
-    from diffbev_engine.evaluate.network import predictor, uncompiled
+    from diffbev_engine.evaluate.network import evaluated
     from diffbev_engine.train.distributed import device_name, join_processes
     from diffbev_engine.train.out_of_memory import is_out_of_gpu_memory
     from diffbev_engine.train.random_batch import random_batch
@@ -72,15 +72,13 @@ def _measure(request: Request) -> dict[str, Any]:
         training = meter.read(graphs=step.graphs.captured)
         meter.reset()
         size = settings.evaluation.samples_per_gpu or request.batch
-        evaluated = settings.data.model_copy(update={"samples_per_gpu": size})
-        batch = random_batch(settings.model_copy(update={"data": evaluated}), processes.device)
+        data = settings.data.model_copy(update={"samples_per_gpu": size})
+        batch = random_batch(settings.model_copy(update={"data": data}), processes.device)
         step.model.eval()
-        predict = predictor(
-            step.model, settings.precision, processes.device, graphs=settings.compile == "auto"
-        )
-        with torch.inference_mode(), uncompiled(settings):
+        run = evaluated(step.model, settings, processes.device)
+        with torch.inference_mode():
             for _ in range(2):  # the second by a graph
-                predict(batch)
+                run(batch)
         evaluation = meter.read(graphs=step.graphs.captured)
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_gpu_memory(error) and not isinstance(error, MemoryError):

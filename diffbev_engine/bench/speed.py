@@ -7,7 +7,6 @@ step is the one that training runs: augmentation, network, losses, backward, opt
 import gc
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
@@ -17,7 +16,7 @@ import torch
 
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import OutOfGPUMemoryError
-from diffbev_engine.evaluate.network import predictor, uncompiled
+from diffbev_engine.evaluate.network import evaluated
 from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.random_batch import random_batch
 from diffbev_engine.train.train import build_step
@@ -75,17 +74,13 @@ class Subject:
             UsageError: settings that do not fit together.
             OutOfGPUMemoryError: the batch is too large.
         """
-        self._settings = settings
-        self._compiled = compiled
         self._device = processes.device
         self._held = self._allocated()
         self._step = build_step(settings, processes, resuming=False)
         self._model = self._step.model
         batch = random_batch(settings, self._device)
         self._batches = [batch] * settings.optimizer_config.cumulative_iters
-        self._predict = predictor(
-            self._model, settings.precision, self._device, graphs=settings.compile == "auto"
-        )
+        self._evaluated = evaluated(self._model, settings, self._device, compiled=compiled)
         self._iteration = 0
         diffusion = self._model.diffusion
         self.inference_steps = (tuple(ddim_steps) or (diffusion.steps,)) if diffusion else (0,)
@@ -123,8 +118,7 @@ class Subject:
         self._model.eval()
         if self._model.diffusion is not None:
             self._model.diffusion.steps = steps
-        with nullcontext() if self._compiled else uncompiled(self._settings):
-            self._predict(self._batches[0])
+        self._evaluated(self._batches[0])
 
     def _mean_ms(self, work: Callable[[], None], iterations: int) -> float:
         """Milliseconds of one ``work``; the device queue is empty before and after."""

@@ -1,7 +1,7 @@
 """A model behind its input pipeline: a batch on the device to everything that it says about it."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +34,7 @@ def network(
     samples: int = 1,
     *,
     graphs: bool = True,
+    uncompiled: bool = False,
 ) -> Network:
     """The model behind its input pipeline; the noise of each image is fixed by its token and ``seed``.
 
@@ -47,12 +48,14 @@ def network(
         seed: of the noise.
         samples: how many maps to average; no two seeds have one in common.
         graphs: whether to use CUDA graphs where there is a GPU.
+        uncompiled: whether to leave out what is compiled in the model.
     """
 
     def forward(inputs: _Inputs) -> ModelOutput:
         images = normalise(inputs.images, model.pixel_mean, model.pixel_std)
         draws = [Draws(start=start) for start in inputs.starts]
-        with autocast(device, precision):
+        plainly = torch.compiler.set_stance("force_eager") if uncompiled else nullcontext()
+        with autocast(device, precision), plainly:
             if len(draws) > 1:
                 return model.sample(images, inputs.intrinsics, draws, inputs.depth)
             output: ModelOutput = model(images, inputs.intrinsics, draws[0] if draws else None, inputs.depth)
@@ -74,24 +77,24 @@ def network(
     return run
 
 
-def predictor(
-    model: BEVModel, precision: str, device: torch.device, seed: int = DEFAULT_SEED, *, graphs: bool = True
-) -> Predict:
-    """Like :func:`network`, for those who want nothing but the logits (B, 14, Z, X)."""
-    run = network(model, precision, device, seed, graphs=graphs)
+def evaluated(
+    model: BEVModel,
+    settings: Settings,
+    device: torch.device,
+    seed: int = DEFAULT_SEED,
+    samples: int = 1,
+    *,
+    compiled: bool = False,
+) -> Network:
+    """The network as an evaluation under ``settings`` runs it; see :func:`network`.
 
-    def predict(batch: Batch) -> Tensor:
-        return run(batch).logits
-
-    return predict
-
-
-def uncompiled(settings: Settings) -> AbstractContextManager[object]:
-    """The block runs a network without what ``compile=auto`` compiled in it for training.
-
-    So that an evaluation within a training gives the numbers of ``evaluate``, and has nothing to compile.
+    Without what ``compile=auto`` compiled in it for training, unless ``compiled``: so an evaluation within
+    a training gives the numbers of ``evaluate``, and has nothing to compile.
     """
-    return torch.compiler.set_stance("force_eager") if settings.compile == "auto" else nullcontext()
+    auto = settings.compile == "auto"
+    return network(
+        model, settings.precision, device, seed, samples, graphs=auto, uncompiled=auto and not compiled
+    )
 
 
 class _Inputs(NamedTuple):

@@ -15,7 +15,7 @@ from diffbev_engine.dataset.loader import BEVDataset, WhileWaiting, evaluation_l
 from diffbev_engine.dataset.records import SampleRecord, Split, read_provenance, read_records
 from diffbev_engine.evaluate.depth import DepthStream, depth_obstacle
 from diffbev_engine.evaluate.evaluate import evaluate
-from diffbev_engine.evaluate.network import DEFAULT_SEED, network, uncompiled
+from diffbev_engine.evaluate.network import DEFAULT_SEED, evaluated
 from diffbev_engine.evaluate.result import EvaluationResult, MaskResult
 from diffbev_engine.evaluate.summary import SeedSummary, StepsTable
 from diffbev_engine.models.model import BEVModel, build_model
@@ -63,16 +63,9 @@ def evaluate_model(
     was_training = model.training
     model.eval()
     try:
-        with closing(batches), uncompiled(settings):
+        with closing(batches):
             return evaluate(
-                network(
-                    model,
-                    settings.precision,
-                    processes.device,
-                    seed,
-                    samples or 1,
-                    graphs=settings.compile == "auto",
-                ),
+                evaluated(model, settings, processes.device, seed, samples or 1),
                 batches,
                 processes.device,
                 samples=len(records),

@@ -12,7 +12,7 @@ from diffbev_engine.core.errors import UsageError
 from diffbev_engine.dataset.order import ALONE, Shard
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.dataset.sample import collate, load_sample
-from diffbev_engine.evaluate.network import network, predictor
+from diffbev_engine.evaluate.network import network
 from diffbev_engine.evaluate.run import evaluate_checkpoint, evaluate_model, evaluation_in_training
 from diffbev_engine.train.distributed import Processes
 from tests.tiny import trained
@@ -61,11 +61,11 @@ def test_another_seed_gives_other_numbers(model, diffusion_settings, records):
 
 def test_the_noise_of_an_image_does_not_depend_on_its_batch(model, records):
     model.eval()
-    predict = predictor(model, "fp32", CPU)
+    run = network(model, "fp32", CPU)
     samples = [load_sample(record, (64, 96)) for record in records[:3]]
     with torch.inference_mode():
-        together, alone = predict(collate(samples)), predict(collate(samples[2:]))
-        other_seed = predictor(model, "fp32", CPU, seed=1)(collate(samples[2:]))
+        together, alone = run(collate(samples)).logits, run(collate(samples[2:])).logits
+        other_seed = network(model, "fp32", CPU, seed=1)(collate(samples[2:])).logits
     torch.testing.assert_close(together[2:], alone, rtol=1e-4, atol=1e-4)
     assert (other_seed - alone).abs().max() > 0.01
 

@@ -12,7 +12,7 @@ import diffbev_engine
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.dataset.records import read_records
 from diffbev_engine.dataset.sample import collate, load_sample
-from diffbev_engine.evaluate.network import predictor
+from diffbev_engine.evaluate.network import network
 from diffbev_engine.evaluate.reproducible import reproducible_kernels
 from diffbev_engine.evaluate.run import trained_model
 from diffbev_engine.predict.frames import frames_of, list_files
@@ -35,10 +35,10 @@ def checkpoint(tmp_path, diffusion_settings):
 def _scored(settings, checkpoint, record):
     """What an evaluation decides by, of the same image."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    predict = predictor(trained_model(settings, checkpoint, device)[0], "fp32", device)
+    run = network(trained_model(settings, checkpoint, device)[0], "fp32", device)
     batch = collate([load_sample(record, settings.data.image_size)]).to(device)
     with torch.inference_mode(), reproducible_kernels():
-        return predict(batch)[0].sigmoid().cpu().numpy()
+        return run(batch).logits[0].sigmoid().cpu().numpy()
 
 
 def test_prepared_images_get_the_map_that_is_scored(
