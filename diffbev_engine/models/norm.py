@@ -21,7 +21,7 @@ _PLAIN = {"none": lambda x: x, "relu": F.relu, "silu": F.silu}
 class GroupNorm(nn.GroupNorm):
     """``nn.GroupNorm`` and an activation; the output has the type of the input, also under autocast.
 
-    Compiled for a GPU it is kernels of its own.
+    Where it is compiled for a GPU, it runs as kernels of its own.
 
     Args:
         groups: Of channels.

@@ -28,7 +28,7 @@ _PROGRAMS = 1024
 
 
 def kernel(*numbers: str) -> Any:
-    """Compiled once whatever these arguments are: a network has many sizes."""
+    """Make a function a kernel that is compiled once for all values of ``numbers``."""
     return triton.jit(do_not_specialize=list(numbers))
 
 

@@ -61,8 +61,10 @@ def start_compiling(settings: Settings, processes: Processes) -> "CompilingAhead
     done = _mark(settings, processes)
     number, cores = (0, 0) if done.exists() else _affordable(processes)
     if number < 2:
-        how_long = "ten seconds" if done.exists() else "two to three minutes"
-        logger.info(f"compile=auto: the first step compiles, for about {how_long}")
+        # The mark says that it was tried, not that all of it is still in the cache.
+        logger.info(
+            "compile=auto: the first step compiles, for two to three minutes if that was not done before"
+        )
         return CompilingAhead()
     logger.info(f"compile=auto: {number} processes compile the network, once for this GPU and these sizes")
     folder = Path(tempfile.mkdtemp(prefix="diffbev_compile_"))
@@ -114,7 +116,7 @@ class CompilingAhead:
         return any(worker.running for worker in self._workers)
 
     def _report(self, seconds: float) -> None:
-        logger.info(f"compile=auto: waited {seconds:.0f} s for them")
+        logger.info(f"compile=auto: waited {seconds:.0f} s for the processes that compile")
         if problems := [problem for worker in self._workers if (problem := worker.problem())]:
             what = f"{len(problems)} of them failed: {problems[0]}"
             logger.info(f"compile=auto: the first step compiles the rest ({what})")
@@ -188,7 +190,7 @@ class _Worker:
 
 
 def _mark(settings: Settings, processes: Processes) -> Path:
-    """The file that says that what ``settings`` need on this GPU is in the cache next to it."""
+    """The file that says that what ``settings`` need on this GPU was compiled into the cache next to it."""
     from torch._inductor.codecache import cache_dir
 
     data = settings.data
