@@ -34,4 +34,9 @@ def as_if_compiled(compiled: bool = True) -> Iterator[None]:
 
 def innermost(x: Tensor) -> Tensor:
     """``x`` (B, C, Z, X) with its channels innermost in memory, where that is compiled."""
-    return x.contiguous(memory_format=torch.channels_last) if is_compiled(x) else x
+    if not is_compiled(x):
+        return x
+    if len(x) == 1:
+        # The stride along a batch of one may be any, yet convolutions tell the layout by it.
+        return x.clone(memory_format=torch.channels_last)
+    return x.contiguous(memory_format=torch.channels_last)

@@ -1,7 +1,8 @@
 """Compiling in several processes at once, before the first step, which would compile part after part.
 
-Each process compiles some parts of the network into torch's cache on the disk, from where training then takes
-all of them.  That happens once for a kind of GPU and what is computed on it; later starts find the cache.
+Each process compiles some parts of the network into torch's cache on the disk, from where training takes each
+as soon as it is there.  That happens once for a kind of GPU and what is computed on it; later starts find the
+cache.
 """
 
 import hashlib
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,8 +30,10 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.cores import usable_cores
 from diffbev_engine.core.files import write_text
 from diffbev_engine.core.host_memory import host_memory
+from diffbev_engine.train.compiled_calls import distinct_calls, make
 from diffbev_engine.train.compiling import why_plain
 from diffbev_engine.train.distributed import Processes, device_name
+from diffbev_engine.train.objective import Objective
 from diffbev_engine.train.recorder import logger
 
 _COMMAND = [sys.executable, "-m", "diffbev_engine.train.compile_worker"]
@@ -46,8 +50,13 @@ class Request:
 
     settings: dict[str, Any]
     device: str
-    claims: str
-    """Folder in which each process leaves a file for the parts that it has taken on."""
+    folder: str
+    """In which each process leaves a file for every part that it has taken on, and for what it has made."""
+
+
+def made(folder: Path, number: int) -> Path:
+    """The file that says that a part is in the cache, of this number among the calls of a step."""
+    return folder / f"{number}.made"
 
 
 def start_compiling(settings: Settings, processes: Processes) -> "CompilingAhead":
@@ -88,6 +97,21 @@ class CompilingAhead:
         self._workers = workers
         self._folder = folder
         self._done = done
+        self._left: dict[int, Callable[[], None]] = {}
+        """What makes the parts that were not taken yet, by their numbers."""
+
+    def follow(self, objective: Objective) -> None:
+        """Take what they make for ``objective`` while waiting.
+
+        Args:
+            objective: of the training, whose parts are not compiled yet.
+        """
+        if not self._workers:
+            return
+        # What fails here fails in them, which tell it, and then in the first step.
+        with suppress(Exception):
+            parts = [partial(make, call, objective) for call in distinct_calls(objective)]
+            self._left = dict(enumerate(parts))
 
     def wait(self, leave: Callable[[], bool] = lambda: False) -> None:
         """Wait until all is compiled; what could not be, training compiles itself.
@@ -99,7 +123,10 @@ class CompilingAhead:
             return
         started = time.monotonic()
         while self._running() and time.monotonic() < started + _LONGEST_S and not leave():
-            time.sleep(_LOOK_S)
+            if not self._take_one():
+                time.sleep(_LOOK_S)
+        while not leave() and self._take_one():
+            pass
         if not leave():
             self._report(time.monotonic() - started)
         self.end()
@@ -111,6 +138,18 @@ class CompilingAhead:
         self._workers = ()
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _take_one(self) -> bool:
+        """Take a part from the cache that was not taken yet; false if none is there."""
+        assert self._folder is not None, "who waits has processes, which share a folder"
+        number = next((each for each in self._left if made(self._folder, each).exists()), None)
+        if number is None:
+            return False
+        try:
+            self._left.pop(number)()
+        except Exception:  # the first step meets it too, and tells what is wrong
+            self._left.clear()
+        return True
 
     def _running(self) -> bool:
         return any(worker.running for worker in self._workers)
@@ -145,7 +184,8 @@ class _Worker:
     def __init__(self, request: Request, errors: Path, cores: int) -> None:
         self._errors = errors
         self._process: subprocess.Popen[str] | None = None
-        environment = {"TORCHINDUCTOR_COMPILE_THREADS": str(cores), **os.environ}
+        # With as many threads in each process as there are cores, they block each other.
+        environment = {"TORCHINDUCTOR_COMPILE_THREADS": str(cores), **os.environ, "OMP_NUM_THREADS": "1"}
         # One that cannot be started, or ends before it is asked, says so when it is waited for.
         with suppress(OSError), errors.open("w") as file:
             self._process = subprocess.Popen(

@@ -55,6 +55,7 @@ def accelerate(step: TrainingStep, settings: Settings, processes: Processes) -> 
 def compile_parts(step: TrainingStep) -> None:
     """Let the network's regions, the augmentation and the losses be compiled, each at its first call."""
     warnings.filterwarnings("ignore", message="TensorFloat32 tensor cores")
+    step.halves_weights = True
     compile_regions(step.model)
     for name in COMPILED_FUNCTIONS:
         setattr(step.objective, name, torch.compile(getattr(step.objective, name), dynamic=False))

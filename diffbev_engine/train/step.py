@@ -1,6 +1,7 @@
 """One training step: batch to losses, gradients and new weights, without waiting for the device."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from torch import Tensor, nn
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import UsageError
 from diffbev_engine.dataset.sample import Batch
+from diffbev_engine.models.half_weights import half_weights
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.train.checkpoint import Checkpoint, load_weights
 from diffbev_engine.train.distributed import Processes
-from diffbev_engine.train.objective import Inputs, Objective, loss_names
+from diffbev_engine.train.objective import AUTOCAST_DTYPES, Inputs, Objective, loss_names
 from diffbev_engine.train.optimizer import (
     build_optimizer,
     learning_rate,
@@ -33,6 +35,7 @@ class TrainingStep:
         learning_rate: Of the last step.
         await_compilers: Returns when what compiles parts of the step ahead is done, or told to leave;
             the first step calls it.
+        halves_weights: Whether a pass makes its weights in half precision once, not wherever they are used.
     """
 
     def __init__(self, model: BEVModel, settings: Settings, processes: Processes) -> None:
@@ -52,6 +55,7 @@ class TrainingStep:
         self.restore_point = RestorePoint(model, processes.device)
         self._running_averages = [x for x in running_averages(model).values() if x.is_floating_point()]
         self.await_compilers: Callable[..., None] = _at_once
+        self.halves_weights = False
         self.graphs = GraphedStep(model, self._backward, self._apply_gradients, self._drop_gradients)
 
     @property
@@ -99,10 +103,12 @@ class TrainingStep:
 
     def _backward(self, inputs: Inputs, went_forward: Callable[[], None]) -> Tensor:
         """Add the gradients of one pass; returns its losses in the order of their names."""
-        losses = self.objective.losses(inputs)
-        went_forward()
         passes = self._settings.optimizer_config.cumulative_iters
-        self.scaler.scale(losses["loss"] / passes).backward()
+        precision = AUTOCAST_DTYPES[self._settings.precision]
+        with half_weights(self.model, precision) if self.halves_weights else nullcontext():
+            losses = self.objective.losses(inputs)
+            went_forward()
+            self.scaler.scale(losses["loss"] / passes).backward()
         return torch.stack([losses[name].detach() for name in self._names])
 
     def _apply_gradients(self) -> Tensor:

@@ -197,6 +197,7 @@ def build_step(settings: Settings, processes: Processes, *, resuming: bool) -> T
         recompute(model, settings.recompute)
         random_state.seed_everything(settings.seed, processes.shard.rank)
         step = TrainingStep(model, settings, processes)
+        compilers.follow(step.objective)
         accelerate(step, settings, processes)
     except BaseException:
         compilers.end()

@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from torch._dynamo.utils import counters
 from torch.utils._pytree import tree_map
 
 from diffbev_engine.config.load import load_settings
@@ -19,7 +21,9 @@ from diffbev_engine.evaluate.run import evaluation_in_training
 from diffbev_engine.models.regions import regions
 from diffbev_engine.train import compile_ahead, compile_worker, train
 from diffbev_engine.train.compile_ahead import Request, how_many, start_compiling
-from diffbev_engine.train.compile_worker import Described, distinct_calls, make, step_to_compile
+from diffbev_engine.train.compile_worker import step_to_compile
+from diffbev_engine.train.compiled_calls import Described, distinct_calls, make
+from diffbev_engine.train.compiling import compile_parts
 from diffbev_engine.train.distributed import Processes
 from diffbev_engine.train.random_batch import random_batch
 from diffbev_engine.train.train import build_step
@@ -64,8 +68,22 @@ def test_blocks_alike_are_compiled_once_and_each_way_of_calling_a_part():
 def test_a_call_is_made_with_tensors_like_those_of_training(diffusion_settings):
     step = step_to_compile(diffusion_settings, CPU)
     for call in distinct_calls(step.objective):
-        make(call, step.objective, torch.bfloat16)
+        make(call, step.objective)
     assert all(parameter.grad is None for parameter in step.model.parameters())
+
+
+def test_a_step_finds_its_parts_compiled_once_they_were_called(diffusion_settings, monkeypatch):
+    step = step_to_compile(diffusion_settings.model_copy(update={"precision": "bf16"}), CPU)
+    calls = distinct_calls(step.objective, really=True)
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    torch._dynamo.reset()
+    counters.clear()
+    compile_parts(step)
+    for call in calls:
+        make(call, step.objective)
+    graphs = counters["stats"]["unique_graphs"]
+    step.run(0, [random_batch(diffusion_settings, CPU)])
+    assert counters["stats"]["unique_graphs"] == graphs > 5
 
 
 def test_each_part_is_taken_on_once(tmp_path):
@@ -113,6 +131,55 @@ def test_training_compiles_what_its_processes_could_not(tiny_settings, on_a_gpu,
     caplog.clear()
     build_step(tiny_settings, ALONE_ON_THE_CPU, resuming=True).await_compilers()
     assert "processes compile" not in caplog.text
+
+
+_MAKES_TWO = """
+import json, sys
+from pathlib import Path
+folder = Path(json.loads(sys.stdin.readline())["folder"])
+for number in (1, 0):
+    (folder / f"{number}.made").touch()
+"""
+
+
+@pytest.fixture
+def taken(monkeypatch):
+    """The parts that training takes from the cache."""
+    names = []
+    monkeypatch.setattr(compile_ahead, "make", lambda call, _objective: names.append(call.name))
+    return names
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_training_takes_what_its_processes_have_made_and_nothing_else(tiny_settings, taken, monkeypatch):
+    _compiled_by(monkeypatch, _MAKES_TWO)
+    step = build_step(tiny_settings, ALONE_ON_THE_CPU, resuming=True)
+    step.await_compilers()
+    calls = distinct_calls(step_to_compile(tiny_settings, CPU).objective)
+    assert len(calls) > 2
+    assert taken == [call.name for call in calls[:2]]
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_a_stop_comes_before_what_could_be_taken(tiny_settings, taken, monkeypatch):
+    _compiled_by(monkeypatch, _MAKES_TWO)
+    step = build_step(tiny_settings, ALONE_ON_THE_CPU, resuming=True)
+    step.await_compilers(lambda: True)
+    assert taken == []
+
+
+@pytest.mark.usefixtures("on_a_gpu")
+def test_a_part_that_cannot_be_taken_is_left_to_the_first_step(tiny_settings, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("a damaged cache")
+
+    uncompiled = tiny_settings.model_copy(update={"compile": "off"})
+    plain = build_step(uncompiled, ALONE_ON_THE_CPU, resuming=True)
+    monkeypatch.setattr(compile_ahead, "make", fail)
+    _compiled_by(monkeypatch, _MAKES_TWO)
+    step = build_step(tiny_settings, ALONE_ON_THE_CPU, resuming=True)
+    batch = random_batch(tiny_settings, CPU)
+    assert step.run(0, [batch])[0] == plain.run(0, [batch])[0]
 
 
 @pytest.mark.usefixtures("on_a_gpu")
@@ -210,3 +277,4 @@ def test_training_finds_all_that_was_compiled_ahead(preset, monkeypatch, tmp_pat
     counts = json.loads(done.stdout.splitlines()[-1])
     assert counts["fxgraph_cache_hit"] > 10, done.stderr
     assert counts.get("fxgraph_cache_miss", 0) == 0
+    assert counts["graphs_before"] == counts["graphs_after"] > 10
