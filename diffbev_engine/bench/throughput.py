@@ -85,11 +85,11 @@ def measure_training(
     device = processes.device
     records = read_records(settings.data_root, "train", settings.data.cameras)
     order = TrainingOrder(len(records), settings.data.samples_per_gpu, settings.seed)
+    uncompiled = build_model(settings.model.without_pretrained(), settings.data.image_size)
+    flops = count_flops(uncompiled, settings.data.image_size)
     started, warmup_s = time.perf_counter(), 0.0
     step = build_step(settings, processes, resuming=False)
     meter = Meter(loss_names(settings.model), device, guard_grad_norm=settings.precision != "fp16")
-    uncompiled = build_model(settings.model.without_pretrained(), settings.data.image_size)
-    flops = count_flops(uncompiled, settings.data.image_size)
     clock = StepClock()
     timed: list[dict[str, float]] = []
     with closing(

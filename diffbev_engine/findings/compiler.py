@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 OFF = Remedy(Bilingual("或使用 --set compile=off", "or use --set compile=off"), overrides=("compile=off",))
 WORTH_COMPILING = 2_500
-"""Iterations from which on ``compile=auto`` compiles.  A first start takes about a minute longer on 16 cores,
-which is won back within 1,100 iterations at batch 8, and two to three minutes longer on two or three."""
+"""Iterations from which on ``compile=auto`` compiles.  A first start takes up to 50 seconds longer on 16
+cores, which is won back within 900 iterations at batch 8, and two to three minutes longer on two or three."""
 _TRIAL = "#include <Python.h>\n#include <stdint.h>\n"
 _TRIAL_S = 30.0
 
