@@ -16,7 +16,7 @@ from diffbev_engine.bench.memory_child import ANSWER, Request
 from diffbev_engine.config.load import load_settings
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.host_memory import host_memory
-from diffbev_engine.findings.memory.curve import MARGIN, MemoryCurve, MemoryPoint, fit_line
+from diffbev_engine.findings.memory.curve import MARGIN, MemoryCurve, MemoryLine, MemoryPoint, fit_line
 
 LARGEST_ON_GPU = 512
 LARGEST_ON_HOST = 8
@@ -35,6 +35,7 @@ def measure_memory(
     gpu_ids: Sequence[int] = (),
     max_batch: int | None = None,
     limit: float | None = None,
+    like: MemoryCurve | None = None,
     show: Show = lambda _point, _free: None,
 ) -> MemoryCurve:
     """Measure 1, 2, 4, … and then the size that the line through them predicts.
@@ -45,6 +46,7 @@ def measure_memory(
         gpu_ids: the GPU.
         max_batch: largest size to try; by default 512 on a GPU and 8 on a CPU.
         limit: measure as on a GPU with this many GiB, of one that has more and is idle otherwise.
+        like: of the same network on a larger GPU: its line says where to begin, instead of at 1.
         show: called with every point.
 
     Raises:
@@ -52,11 +54,11 @@ def measure_memory(
         DiffBEVError: a measurement failed for another reason than memory.
     """
     settings = load_settings(config, overrides)
-    search = _Search(Request(config, tuple(overrides), tuple(gpu_ids), limit, batch=1), max_batch, show)
-    search.run()
-    line = fit_line(search.points)
-    room = search.free * (1 - MARGIN)
-    fitting = [point.batch for point in search.points if point.fits and (point.peak or 0.0) <= room]
+    known = like.points if like else ()
+    request = Request(config, tuple(overrides), tuple(gpu_ids), limit, batch=1)
+    search = _Search(request, max_batch, show, known)
+    search.run(_expected_on(limit, like) if limit and like else None)
+    line = search.line
     return MemoryCurve(
         config=config,
         device=search.device["device"],
@@ -71,17 +73,27 @@ def measure_memory(
         points=tuple(sorted(search.points, key=lambda point: point.batch)),
         line=line,
         predicted=line.largest(search.free) if line else None,
-        largest=max(fitting, default=None),
+        largest=max(search.fitting, default=None),
     )
+
+
+def _expected_on(limit: float, like: MemoryCurve) -> int | None:
+    """The batch that fits ``limit`` GiB by the line of a larger GPU; ``None`` where that has none."""
+    taken = like.total - like.free  # by the context and whatever else was there
+    largest = like.line.largest(limit * 1024 - taken) if like.line else None
+    return None if largest is None else max(1, largest)
 
 
 class _Search:
     """Doubles the batch until memory or the limit ends it, then closes in on the largest that fits."""
 
-    def __init__(self, request: Request, max_batch: int | None, show: Show) -> None:
+    def __init__(
+        self, request: Request, max_batch: int | None, show: Show, known: Sequence[MemoryPoint] = ()
+    ) -> None:
         self._request = request
         self._max_batch = max_batch
         self._show = show
+        self._known = known
         self.points: list[MemoryPoint] = []
         self.device: dict[str, Any] = {}
         memory = host_memory()
@@ -99,9 +111,20 @@ class _Search:
             return self._max_batch
         return LARGEST_ON_GPU if self.device["kind"] == "gpu" else LARGEST_ON_HOST
 
-    def run(self) -> None:
-        """Fill ``points``."""
-        for batch in self._doubling():
+    @property
+    def fitting(self) -> list[int]:
+        """Sizes that fit with the margin to spare."""
+        room = self.free * (1 - MARGIN)
+        return [point.batch for point in self.points if point.fits and (point.peak or 0.0) <= room]
+
+    @property
+    def line(self) -> MemoryLine | None:
+        """Through all points that are known."""
+        return fit_line([*self._known, *self.points])
+
+    def run(self, begin: int | None = None) -> None:
+        """Fill ``points``, from ``begin`` on where somebody knows about which size fits."""
+        for batch in self._doubling() if begin is None else [min(begin, self._max_batch or begin)]:
             self._try(batch)
         for _ in range(_ATTEMPTS):
             guess = self._next_guess()
@@ -120,14 +143,15 @@ class _Search:
 
     def _expected(self, batch: int) -> float:
         """Peak by the line so far; with one point alone, at least that of the point."""
-        line = fit_line(self.points)
+        line = self.line
         return line.at(batch) if line else self.points[-1].peak or 0.0
 
     def _next_guess(self) -> int | None:
         """The predicted size, between the largest that fits and the smallest that does not."""
-        line = fit_line(self.points)
-        fits = max((point.batch for point in self.points if point.fits), default=0)
-        fails = min((point.batch for point in self.points if not point.fits), default=self.limit + 1)
+        line = self.line
+        fits = max(self.fitting, default=0)
+        others = [point.batch for point in self.points if point.batch not in self.fitting]
+        fails = min(others, default=self.limit + 1)
         if line is None:
             return None
         predicted = line.largest(self.free)

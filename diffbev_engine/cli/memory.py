@@ -1,6 +1,7 @@
 """``diffbev-engine memory``."""
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,21 @@ from diffbev_engine.core.errors import ExitCode
 from diffbev_engine.core.format import mib_size, percent
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from diffbev_engine.findings.memory.curve import MemoryCurve, MemoryPoint
+
+
+def _read_limits(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[float, ...]:
+    if value is None:
+        return ()
+    try:
+        limits = tuple(float(part) for part in value.split(","))
+    except ValueError:
+        limits = ()
+    if not limits or not all(0 < limit < math.inf for limit in limits):
+        raise click.BadParameter("give GiB above 0, such as 12, or 8,12,16,24")
+    return tuple(dict.fromkeys(limits))
 
 
 @click.command(short_help="Peak memory against batch size; the largest that fits.")
@@ -23,9 +38,11 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--limit",
-    type=click.FloatRange(min=0, min_open=True),
-    metavar="GIB",
-    help="Measure as on a GPU with this much memory, on one that has more and is otherwise idle.",
+    "limits",
+    callback=_read_limits,
+    metavar="GIB[,GIB…]",
+    help="Measure as on a GPU with this much memory, on one that has more and is otherwise idle; several "
+    "are a table of what fits each.",
 )
 @click.option(
     "--work-dir",
@@ -40,7 +57,7 @@ def command(
     ctx: click.Context,
     config: str,
     max_batch: int | None,
-    limit: float | None,
+    limits: tuple[float, ...],
     work_dir: Path | None,
     gpu_ids: tuple[int, ...],
     overrides: tuple[str, ...],
@@ -57,19 +74,30 @@ def command(
     from diffbev_engine.core.files import make_writable_dir, write_text
     from diffbev_engine.findings.memory.curve import MEMORY_FILE
 
-    if limit and work_dir:
+    if limits and work_dir:
         raise click.UsageError("--limit is about another GPU: what --work-dir keeps is taken for this one.")
     folder = make_writable_dir(work_dir, "work dir") if work_dir else None
     show = (lambda _point, _free: None) if as_json else _show_point
-    curve = measure_memory(config, overrides, gpu_ids=gpu_ids, max_batch=max_batch, limit=limit, show=show)
-    text = json.dumps(curve.to_json(), indent=1)
+    curves: list[MemoryCurve] = []
+    for limit in sorted(limits, reverse=True) or (None,):
+        if len(limits) > 1 and not as_json:
+            click.echo(f"as on a GPU of {limit:g} GiB")
+        like = curves[0] if curves else None
+        curve = measure_memory(
+            config, overrides, gpu_ids=gpu_ids, max_batch=max_batch, limit=limit, like=like, show=show
+        )
+        curves.append(curve)
+    values = [curve.to_json() for curve in curves]
+    text = json.dumps(values if len(curves) > 1 else values[0], indent=1)
     if folder:
         write_text(folder / MEMORY_FILE, text + "\n")
     if as_json:
         click.echo(text)
+    elif len(curves) > 1:
+        _show_table(curves)
     else:
-        _show_result(curve)
-    if curve.largest is None:
+        _show_result(curves[0])
+    if any(curve.largest is None for curve in curves):
         ctx.exit(ExitCode.FAILED)
 
 
@@ -84,6 +112,15 @@ def _show_point(point: "MemoryPoint", free: float) -> None:
     tight = "  too tight: only after emptying caches" if point.retries else tight
     share = f"{percent(point.peak / free, 0)} of free memory" if free else ""
     click.echo(f"batch {point.batch:>4}  peak {mib_size(point.peak, 2)}{reserved}, {share}{tight}")
+
+
+def _show_table(curves: "Sequence[MemoryCurve]") -> None:
+    click.echo(f"\n{curves[0].device}, {curves[0].precision}, compile {curves[0].compile}")
+    click.echo("    memory  largest batch   its peak")
+    for curve in curves:
+        peaks = {point.batch: mib_size(point.peak, 2) for point in curve.points if point.peak is not None}
+        largest, taken = ("none", "") if curve.largest is None else (curve.largest, peaks[curve.largest])
+        click.echo(f"{mib_size(curve.total):>10}{largest:>15}{taken:>11}")
 
 
 def _show_result(curve: "MemoryCurve") -> None:

@@ -44,12 +44,14 @@ class _FakeGpu:
     def __init__(self, bend: int = 1000) -> None:
         self.tried: list[int] = []
         self._bend = bend
+        self._more = 0
 
     def __call__(self, request):
         self.tried.append(request.batch)
-        device = {"device": "Fake", "kind": "gpu", "free": 10_240.0, "total": 12_288.0}
-        peak = 1024 + 716.8 * request.batch + 2000 * max(0, request.batch - self._bend)
-        if peak > 10_240:
+        total = (request.limit or 12) * 1024.0
+        device = {"device": "Fake", "kind": "gpu", "free": total - 2048, "total": total}
+        peak = 1024 + self._more + 716.8 * request.batch + 2000 * max(0, request.batch - self._bend)
+        if peak > total - 2048:
             return {**device, "problem": "out of memory: CUDA out of memory."}
         return {
             **device,
@@ -77,6 +79,35 @@ def test_the_predicted_size_is_measured_too(fake):
     assert gpu.tried == [1, 2, 4, 8, 11]
     assert (curve.largest, curve.predicted) == (11, 11)
     assert curve.line.per_sample == pytest.approx(716.8)
+
+
+def test_a_smaller_gpu_is_measured_where_the_line_of_a_larger_one_says(fake):
+    gpu = fake()
+    large = measure_memory(CONFIG, (), limit=12.0)
+    gpu.tried.clear()
+    small = measure_memory(CONFIG, (), limit=8.0, like=large)
+    assert gpu.tried == [6]
+    assert (small.largest, small.predicted, small.total) == (6, 6, 8192)
+    assert measure_memory(CONFIG, (), limit=8.0).largest == 6
+
+
+def test_a_smaller_gpu_that_needs_more_than_the_line_says_is_searched(fake, monkeypatch):
+    gpu = fake()
+    large = measure_memory(CONFIG, (), limit=12.0)
+    monkeypatch.setattr(gpu, "_bend", 4)
+    gpu.tried.clear()
+    small = measure_memory(CONFIG, (), limit=8.0, like=large)
+    assert small.largest == 4
+    assert gpu.tried[0] == 6
+
+
+def test_a_size_that_only_just_fits_is_not_the_largest(fake, monkeypatch):
+    gpu = fake()
+    large = measure_memory(CONFIG, (), limit=12.0)
+    monkeypatch.setattr(gpu, "_more", 400)  # which 6 images on 8 GiB leave, but the margin does not
+    gpu.tried.clear()
+    assert measure_memory(CONFIG, (), limit=8.0, like=large).largest == 5
+    assert gpu.tried[0] == 6
 
 
 def test_where_the_line_is_too_hopeful_the_search_goes_down(fake):

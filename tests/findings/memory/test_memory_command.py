@@ -6,6 +6,7 @@ import resource
 import pytest
 import torch
 
+from diffbev_engine.bench import memory
 from diffbev_engine.bench.memory import measure_memory, run_child
 from diffbev_engine.bench.memory_child import Request
 from diffbev_engine.config.load import dump_config
@@ -53,6 +54,32 @@ def test_what_is_kept_of_a_run_is_about_this_gpu(config, tmp_path, program):
     assert code == 2
     assert "another GPU" in said
     assert not (tmp_path / "run").exists()
+
+
+def test_several_limits_are_a_table_of_what_fits_each(program, monkeypatch):
+    def child(request):
+        total = request.limit * 1024
+        device = {"device": "Fake", "kind": "gpu", "free": total - 512, "total": total}
+        return {**device, "peak": 2048.0 + 1024 * request.batch, "retries": 0}
+
+    monkeypatch.setattr(memory, "run_child", child)
+    code, said = program("memory", "baseline/lss_swin_demo", "--limit", "8,12,2.5", "--max-batch", "64")
+    assert code == 1  # not even one image
+    rows = [line.split() for line in said.splitlines()[-3:]]
+    assert rows == [
+        ["12.0", "GiB", "8", "10.00", "GiB"],
+        ["8.0", "GiB", "4", "6.00", "GiB"],
+        ["2.5", "GiB", "none"],
+    ]
+    code, said = program("memory", "baseline/lss_swin_demo", "--limit", "8,12", "--json")
+    assert [curve["largest"] for curve in json.loads(said)] == [8, 4]
+
+
+@pytest.mark.parametrize("limits", ["0", "8,", "much", "8,-1", "inf"])
+def test_limits_are_gib(limits, program):
+    code, said = program("memory", "baseline/lss_swin_demo", "--limit", limits)
+    assert code == 2
+    assert "such as 12, or 8,12,16,24" in said
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="asks what happens without a GPU")
