@@ -121,8 +121,14 @@ def _collate_or_error(samples: list[Sample | DiffBEVError]) -> Batch | DiffBEVEr
 def _checked(batches: Iterator[Batch | DiffBEVError]) -> Generator[Batch, None, None]:
     for batch in batches:
         if isinstance(batch, DiffBEVError):
-            raise batch
+            break
         yield batch
+    else:
+        return
+    # Ends the loader's processes.  What the error's traceback holds ends when that is collected as garbage,
+    # by then without their queues: each would be waited for in vain, for five seconds and more.
+    del batches
+    raise batch
 
 
 @atexit.register

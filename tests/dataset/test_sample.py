@@ -1,6 +1,7 @@
 """From files to tensors, and which file is to blame."""
 
 import dataclasses
+import multiprocessing
 
 import cv2
 import numpy as np
@@ -110,7 +111,7 @@ def test_a_damaged_file_names_itself(record, tiny_settings, tmp_path, damage, wo
     with pytest.raises(DiffBEVError, match=r"damaged\.(jpg|png)") as caught:
         next(batches)
     assert "Traceback" not in str(caught.value)
-    batches.close()
+    assert not [child for child in multiprocessing.active_children() if child.daemon]
 
 
 def test_workers_deliver_the_same_batches_in_the_same_order(tiny_root, tiny_settings):
