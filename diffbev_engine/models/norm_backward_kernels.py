@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from diffbev_engine.models.norm import Activation
-from diffbev_engine.models.norm_kernels import APPLIED, CODES, SUMMED, Size, kernel, summed
+from diffbev_engine.models.norm_kernels import APPLIED, CODES, SUMMED, Size, kernel, of_channels, summed, tile
 
 
 @triton.jit
@@ -49,14 +49,12 @@ def _gradient_sums(  # type: ignore[no-untyped-def]
     """Sums of the gradient of z, and of it times x, over a part of the places, to ``parts`` (B, S, 2, C)."""
     image, part, images = tl.program_id(0), tl.program_id(1), tl.num_programs(0)
     channels = tl.arange(0, width)
-    scale = tl.load(found + image * c + channels, mask=channels < c, other=0.0)[None, :]
-    shift = tl.load(found + (images + image) * c + channels, mask=channels < c, other=0.0)[None, :]
+    scale = of_channels(found, 0, image, images, c, width)
+    shift = of_channels(found, 1, image, images, c, width)
     once = tl.zeros((rows, width), dtype=tl.float32)
     twice = tl.zeros((rows, width), dtype=tl.float32)
     for first in range(part * share, tl.minimum(part * share + share, places), rows):
-        at = first + tl.arange(0, rows)[:, None]
-        inside = (at < places) & (channels < c)[None, :]
-        place = (image.to(tl.int64) * places + at) * c + channels[None, :]
+        place, inside = tile(image, first, places, c, rows, width)
         value, of_z = _through_activation(grad, x, out, place, inside, scale, shift, added, activation)
         once += of_z
         twice += of_z * value
@@ -131,14 +129,11 @@ def _apply_backward(  # type: ignore[no-untyped-def]
     width: tl.constexpr,
 ):
     image, images = tl.program_id(1), tl.num_programs(1)
-    channels = tl.arange(0, width)
-    at = tl.program_id(0) * rows + tl.arange(0, rows)[:, None]
-    inside = (at < places) & (channels < c)[None, :]
-    place = (image.to(tl.int64) * places + at) * c + channels[None, :]
-    scale = tl.load(found + image * c + channels, mask=channels < c, other=0.0)[None, :]
-    shift = tl.load(found + (images + image) * c + channels, mask=channels < c, other=0.0)[None, :]
-    a = tl.load(coefficients + image * c + channels, mask=channels < c, other=0.0)[None, :]
-    b = tl.load(coefficients + (images + image) * c + channels, mask=channels < c, other=0.0)[None, :]
+    place, inside = tile(image, tl.program_id(0) * rows, places, c, rows, width)
+    scale = of_channels(found, 0, image, images, c, width)
+    shift = of_channels(found, 1, image, images, c, width)
+    a = of_channels(coefficients, 0, image, images, c, width)
+    b = of_channels(coefficients, 1, image, images, c, width)
     value, of_z = _through_activation(grad, x, out, place, inside, scale, shift, added, activation)
     tl.store(of_x + place, (of_z * scale + value * a + b).to(of_x.dtype.element_ty), mask=inside)
     if added != 0:

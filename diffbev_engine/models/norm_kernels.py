@@ -41,6 +41,21 @@ def _activated(z, activation):  # type: ignore[no-untyped-def]
     return z
 
 
+@triton.jit
+def tile(image, first, places, c: tl.constexpr, rows: tl.constexpr, width: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Where the channels of ``rows`` places of an image are, from ``first`` on, and which there are."""
+    channels = tl.arange(0, width)[None, :]
+    at = first + tl.arange(0, rows)[:, None]
+    return (image.to(tl.int64) * places + at) * c + channels, (at < places) & (channels < c)
+
+
+@triton.jit
+def of_channels(numbers, row, image, images, c: tl.constexpr, width: tl.constexpr):  # type: ignore[no-untyped-def]
+    """A row of ``numbers`` (R, B, C), for the channels of an image."""
+    channels = tl.arange(0, width)[None, :]
+    return tl.load(numbers + (row * images + image) * c + channels, mask=channels < c, other=0.0)
+
+
 @kernel("places", "share")
 def _sums(x, parts, places, share, c: tl.constexpr, rows: tl.constexpr, width: tl.constexpr):  # type: ignore[no-untyped-def]
     """Sums of x and of its square over a part of the places, to ``parts`` (B, S, 2, C)."""
@@ -49,9 +64,7 @@ def _sums(x, parts, places, share, c: tl.constexpr, rows: tl.constexpr, width: t
     once = tl.zeros((rows, width), dtype=tl.float32)
     twice = tl.zeros((rows, width), dtype=tl.float32)
     for first in range(part * share, tl.minimum(part * share + share, places), rows):
-        at = first + tl.arange(0, rows)[:, None]
-        inside = (at < places) & (channels < c)[None, :]
-        place = (image.to(tl.int64) * places + at) * c + channels[None, :]
+        place, inside = tile(image, first, places, c, rows, width)
         value = tl.load(x + place, mask=inside, other=0.0).to(tl.float32)
         once += value
         twice += value * value
@@ -127,13 +140,10 @@ def _apply(  # type: ignore[no-untyped-def]
     width: tl.constexpr,
 ):
     image, images = tl.program_id(1), tl.num_programs(1)
-    channels = tl.arange(0, width)
-    at = tl.program_id(0) * rows + tl.arange(0, rows)[:, None]
-    inside = (at < places) & (channels < c)[None, :]
-    place = (image.to(tl.int64) * places + at) * c + channels[None, :]
-    scale = tl.load(found + image * c + channels, mask=channels < c, other=0.0)
-    shift = tl.load(found + (images + image) * c + channels, mask=channels < c, other=0.0)
-    z = tl.load(x + place, mask=inside, other=0.0).to(tl.float32) * scale[None, :] + shift[None, :]
+    place, inside = tile(image, tl.program_id(0) * rows, places, c, rows, width)
+    scale = of_channels(found, 0, image, images, c, width)
+    shift = of_channels(found, 1, image, images, c, width)
+    z = tl.load(x + place, mask=inside, other=0.0).to(tl.float32) * scale + shift
     if added != 0:
         z += tl.load(add + place, mask=inside, other=0.0).to(tl.float32)
     tl.store(out + place, _activated(z, activation).to(out.dtype.element_ty), mask=inside)
