@@ -56,6 +56,7 @@ class TrainingStep:
         self._running_averages = [x for x in running_averages(model).values() if x.is_floating_point()]
         self.await_compilers: Callable[..., None] = _at_once
         self.halves_weights = False
+        self._weights = {name: weight.detach() for name, weight in model.named_parameters()}
         self.graphs = GraphedStep(model, self._backward, self._apply_gradients, self._drop_gradients)
 
     @property
@@ -148,8 +149,10 @@ class TrainingStep:
 
     def state(self) -> dict[str, Any]:
         """Weights and optimizer state, for a checkpoint."""
+        model = self.model.state_dict()
+        model.update(self._weights)  # whoever saves in another thread may find half weights in the model
         return {
-            "model": self.model.state_dict(),
+            "model": model,
             "optimizer": optimizer_state(self.optimizer, self.learning_rate),
             "scaler": self.scaler.state_dict(),
             "ema": {} if self._average is None else self._average.module.state_dict(),

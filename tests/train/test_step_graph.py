@@ -83,6 +83,29 @@ def test_a_compiler_that_fails_is_told_once_and_training_continues_without(
     assert caplog.text.count("compiling failed: backend='inductor' raised:") == 1
 
 
+def test_what_another_thread_saves_are_the_real_weights(tiny_settings):
+    settings = tiny_settings.model_copy(update={"precision": "bf16"})
+    step = build_step(settings, CPU, resuming=True)
+    step.halves_weights = True
+    before = {name: weight.clone() for name, weight in step.state()["model"].items()}
+    seen = []
+    right = step.objective.segmentation_loss
+
+    def look(*arguments):
+        seen.append((step.model.head.classifier.weight.dtype, step.state()["model"]))
+        return right(*arguments)
+
+    step.objective.segmentation_loss = look
+    step.run(0, [random_batch(settings, CPU.device)])
+    [(inside, saved)] = seen
+    assert inside == torch.bfloat16
+    assert list(saved) == list(before)
+    assert all(saved[name].dtype == before[name].dtype for name in before)
+    after = step.state()["model"]
+    assert all(saved[name].data_ptr() == after[name].data_ptr() for name in before)
+    assert not torch.equal(after["head.classifier.weight"], before["head.classifier.weight"])
+
+
 def test_any_other_error_of_a_first_step_stays_one(tiny_settings):
     def break_step(step):
         step.graphs.may_retry = compiling._continues_uncompiled
