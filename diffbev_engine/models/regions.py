@@ -35,7 +35,9 @@ _VARIANTS = 64
 
 def compile_regions(model: nn.Module) -> None:
     """Let the regions of ``model`` compile themselves, each when it is called."""
-    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _VARIANTS)
+    config = torch._dynamo.config
+    limit = "recompile_limit" if hasattr(config, "recompile_limit") else "cache_size_limit"  # torch 2.6
+    setattr(config, limit, max(getattr(config, limit), _VARIANTS))
     for region in regions(model):
         region.compile(dynamic=False)  # Swin's numbers of windows as variables: Inductor fails on them
 
