@@ -165,8 +165,8 @@ class CompilingAhead:
 
 
 def how_many(cores: int, gpu_mib: float, host_mib: float) -> int:
-    """Processes that compile at once, for what is free."""
-    return min(_MOST, cores // _CORES, int(gpu_mib // _GPU_MIB), int(host_mib // _HOST_MIB))
+    """Processes that compile at once, for what is free; on the GPU training takes parts meanwhile."""
+    return min(_MOST, cores // _CORES, int(gpu_mib // _GPU_MIB) - 1, int(host_mib // _HOST_MIB))
 
 
 def _affordable(processes: Processes) -> tuple[int, int]:

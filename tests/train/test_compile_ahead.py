@@ -35,7 +35,7 @@ ALONE_ON_THE_CPU = Processes(CPU, ALONE)
 
 @pytest.mark.parametrize(
     ("cores", "gpu_mib", "host_mib", "expected"),
-    [(16, 140_000, 128_000, 8), (4, 24_000, 64_000, 2), (16, 7_000, 64_000, 3), (16, 24_000, 9_000, 2)],
+    [(16, 140_000, 128_000, 8), (4, 24_000, 64_000, 2), (16, 7_000, 64_000, 2), (16, 24_000, 9_000, 2)],
 )
 def test_so_many_processes_compile_as_cores_and_memory_allow(cores, gpu_mib, host_mib, expected):
     assert how_many(cores, gpu_mib, host_mib) == expected
