@@ -46,7 +46,7 @@ def measure_memory(
         gpu_ids: the GPU.
         max_batch: largest size to try; by default 512 on a GPU and 8 on a CPU.
         limit: measure as on a GPU with this many GiB, of one that has more and is idle otherwise.
-        like: of the same network on a larger GPU: its line says where to begin, instead of at 1.
+        like: curve of the same network on a larger GPU, from which the first size is predicted.
         show: called with every point.
 
     Raises:
@@ -78,8 +78,8 @@ def measure_memory(
 
 
 def _expected_on(limit: float, like: MemoryCurve) -> int | None:
-    """The batch that fits ``limit`` GiB by the line of a larger GPU; ``None`` where that has none."""
-    taken = like.total - like.free  # by the context and whatever else was there
+    """The largest batch on a GPU of ``limit`` GiB by the line of ``like``; ``None`` if it has no line."""
+    taken = like.total - like.free  # by the CUDA context
     largest = like.line.largest(limit * 1024 - taken) if like.line else None
     return None if largest is None else max(1, largest)
 
@@ -119,12 +119,13 @@ class _Search:
 
     @property
     def line(self) -> MemoryLine | None:
-        """Through all points that are known."""
+        """Through the points of this search and of the larger GPU."""
         return fit_line([*self._known, *self.points])
 
     def run(self, begin: int | None = None) -> None:
-        """Fill ``points``, from ``begin`` on where somebody knows about which size fits."""
-        for batch in self._doubling() if begin is None else [min(begin, self._max_batch or begin)]:
+        """Fill ``points``, starting at ``begin`` if given, else at 1."""
+        sizes = self._doubling() if begin is None else [min(begin, self._max_batch or LARGEST_ON_GPU)]
+        for batch in sizes:
             self._try(batch)
         for _ in range(_ATTEMPTS):
             guess = self._next_guess()

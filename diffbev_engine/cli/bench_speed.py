@@ -5,15 +5,12 @@ from pathlib import Path
 
 import click
 
-from diffbev_engine.cli.options import gpu_ids_option, json_option, rounds_option, set_option
+from diffbev_engine.cli.options import gpu_ids_option, json_option, rounds_option, separated, set_option
 from diffbev_engine.core.errors import ExitCode
 
 
 def _read_batches(_ctx: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    try:
-        batches = tuple(int(part) for part in value.split(","))
-    except ValueError:
-        batches = ()
+    batches = separated(value, int)
     if not batches or min(batches) < 1:
         raise click.BadParameter("give whole numbers from 1 on, such as 4,8,16")
     return batches

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
+from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, separated, set_option
 from diffbev_engine.core.errors import ExitCode
 from diffbev_engine.core.format import mib_size, percent
 
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 def _read_limits(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[float, ...]:
     if value is None:
         return ()
-    try:
-        limits = tuple(float(part) for part in value.split(","))
-    except ValueError:
-        limits = ()
+    limits = separated(value, float)
     if not limits or not all(0 < limit < math.inf for limit in limits):
         raise click.BadParameter("give GiB above 0, such as 12, or 8,12,16,24")
     return tuple(dict.fromkeys(limits))
@@ -41,8 +38,8 @@ def _read_limits(_ctx: click.Context, _parameter: click.Parameter, value: str | 
     "limits",
     callback=_read_limits,
     metavar="GIB[,GIB…]",
-    help="Measure as on a GPU with this much memory, on one that has more and is otherwise idle; several "
-    "are a table of what fits each.",
+    help="Measure as on a GPU with this much memory, on one that has more and is otherwise idle. Several "
+    "values give a table of what fits on each.",
 )
 @click.option(
     "--work-dir",
@@ -116,7 +113,7 @@ def _show_point(point: "MemoryPoint", free: float) -> None:
 
 def _show_table(curves: "Sequence[MemoryCurve]") -> None:
     click.echo(f"\n{curves[0].device}, {curves[0].precision}, compile {curves[0].compile}")
-    click.echo("    memory  largest batch   its peak")
+    click.echo("    memory  largest batch       peak")
     for curve in curves:
         peaks = {point.batch: mib_size(point.peak, 2) for point in curve.points if point.peak is not None}
         largest, taken = ("none", "") if curve.largest is None else (curve.largest, peaks[curve.largest])

@@ -1,6 +1,8 @@
 """Options and arguments that several commands share."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import click
 from click.shell_completion import CompletionItem
@@ -8,6 +10,8 @@ from click.shell_completion import CompletionItem
 from diffbev_engine.config.presets_index import preset_names, setting_keys
 from diffbev_engine.core.cameras import WORDS, standard_cameras
 from diffbev_engine.core.gpu.select import number_like_nvidia_smi
+
+Number = TypeVar("Number", int, float)
 
 
 class _GpuIds(click.ParamType):
@@ -94,6 +98,14 @@ def read_seeds(_ctx: click.Context, _param: click.Parameter, text: str | None) -
     if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
         raise click.BadParameter(f"{text!r} is not a comma-separated list of different seeds, such as 0,1,2")
     return tuple(map(int, parts))
+
+
+def separated(text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
+    """Numbers separated by commas; none if one of them is not of this kind."""
+    try:
+        return tuple(kind(part) for part in text.split(","))
+    except ValueError:
+        return ()
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

@@ -125,8 +125,8 @@ def _checked(batches: Iterator[Batch | DiffBEVError]) -> Generator[Batch, None, 
         yield batch
     else:
         return
-    # Ends the loader's processes.  What the error's traceback holds ends when that is collected as garbage,
-    # by then without their queues: each would be waited for in vain, for five seconds and more.
+    # Shuts the loader's processes down.  Otherwise the error's traceback keeps the loader until garbage
+    # collection, which may close its queues first: then joining each process runs into a timeout of seconds.
     del batches
     raise batch
 

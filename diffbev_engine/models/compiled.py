@@ -37,6 +37,6 @@ def innermost(x: Tensor) -> Tensor:
     if not is_compiled(x):
         return x
     if len(x) == 1:
-        # The stride along a batch of one may be any, yet convolutions tell the layout by it.
+        # contiguous() ignores the stride of a dimension of size 1; convolutions infer the layout from it.
         return x.clone(memory_format=torch.channels_last)
     return x.contiguous(memory_format=torch.channels_last)

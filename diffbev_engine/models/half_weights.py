@@ -1,7 +1,7 @@
-"""Weights in half precision, made from the real ones at once.
+"""Half-precision copies of the weights, made once per pass.
 
-Autocast converts a weight wherever it is used.  Compiled, that is several hundred small kernels in a step,
-each of which the compiler makes, and each of which takes longer to start than to run.
+Autocast converts a weight wherever it is used.  Under torch.compile this adds several hundred small kernels
+to a step; each is compiled separately and takes longer to launch than to run.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,20 +17,21 @@ _LAYERS = (nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
 
 @contextmanager
 def half_weights(network: nn.Module, precision: torch.dtype) -> Iterator[None]:
-    """In the block, linear layers and convolutions of ``network`` have copies of their weights.
+    """Within the block, linear layers and convolutions of ``network`` use copies of their weights.
 
-    The numbers are autocast's.  A backward pass, which has to be in the block too, adds to the gradients of
-    the real weights.
+    Results are those of autocast.  The backward pass must run within the block too; gradients accumulate on
+    the original weights.
 
     Args:
-        network: its weights are float32.
-        precision: of the copies; with float32 nothing is copied.
+        network: with float32 weights.
+        precision: of the copies; float32 copies nothing.
     """
     layers = [layer for layer in network.modules() if isinstance(layer, _LAYERS)]
     if precision == torch.float32 or not layers:
         yield
         return
-    # Not by torch.func.functional_call: blocks that are computed again in the backward pass need them there.
+    # torch.func.functional_call would restore the weights before the backward pass, in which activation
+    # checkpointing runs the forward pass of its blocks again.
     places = [
         (layer._parameters, name) for layer in layers for name, _ in layer.named_parameters(recurse=False)
     ]
@@ -45,7 +46,7 @@ def half_weights(network: nn.Module, precision: torch.dtype) -> Iterator[None]:
 
 
 class _Copies(torch.autograd.Function):
-    """Tensors to copies in another precision, those of convolutions with channels innermost."""
+    """Copies of weights in another precision; those of convolutions are channels-last."""
 
     @staticmethod
     def forward(ctx: Any, precision: torch.dtype, *weights: Tensor) -> tuple[Tensor, ...]:
@@ -72,7 +73,7 @@ def _layout(weight: Tensor) -> torch.memory_format:
 
 
 def _copy(to: Sequence[Tensor], values: Sequence[Tensor]) -> None:
-    """All of them, in few kernels where the layout stays."""
+    """Copy each value, in few kernels where memory layouts agree."""
     alike = [(a, b) for a, b in zip(to, values, strict=True) if a.stride() == b.stride()]
     if alike:
         torch._foreach_copy_([a for a, _ in alike], [b for _, b in alike])

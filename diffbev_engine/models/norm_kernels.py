@@ -43,7 +43,7 @@ def _activated(z, activation):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def tile(image, first, places, c: tl.constexpr, rows: tl.constexpr, width: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Where the channels of ``rows`` places of an image are, from ``first`` on, and which there are."""
+    """Offsets and mask (rows, width) of the channels of ``rows`` places of an image, from ``first`` on."""
     channels = tl.arange(0, width)[None, :]
     at = first + tl.arange(0, rows)[:, None]
     return (image.to(tl.int64) * places + at) * c + channels, (at < places) & (channels < c)

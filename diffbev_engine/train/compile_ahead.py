@@ -1,8 +1,7 @@
 """Compiling in several processes at once, before the first step, which would compile part after part.
 
-Each process compiles some parts of the network into torch's cache on the disk, from where training takes each
-as soon as it is there.  That happens once for a kind of GPU and what is computed on it; later starts find the
-cache.
+Each process compiles some parts of the network into torch's cache on disk; training loads each part as soon
+as it is there.  This happens once for each kind of GPU and set of sizes; later starts find the cache.
 """
 
 import hashlib
@@ -28,6 +27,7 @@ import torch
 from diffbev_engine import models
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.cores import usable_cores
+from diffbev_engine.core.errors import first_line
 from diffbev_engine.core.files import write_text
 from diffbev_engine.core.host_memory import host_memory
 from diffbev_engine.train.compiled_calls import distinct_calls, make
@@ -51,11 +51,11 @@ class Request:
     settings: dict[str, Any]
     device: str
     folder: str
-    """In which each process leaves a file for every part that it has taken on, and for what it has made."""
+    """Each process creates a file here for every part that it claims, and one when the part is compiled."""
 
 
 def made(folder: Path, number: int) -> Path:
-    """The file that says that a part is in the cache, of this number among the calls of a step."""
+    """The file that marks part ``number`` of ``distinct_calls`` as compiled."""
     return folder / f"{number}.made"
 
 
@@ -86,9 +86,9 @@ class CompilingAhead:
     """Processes that compile; none by default.
 
     Args:
-        workers: They.
-        folder: Theirs, which goes with them.
-        done: Is written when they are done.
+        workers: The processes.
+        folder: Shared by them; removed when they end.
+        done: File to write when they are done.
     """
 
     def __init__(
@@ -98,19 +98,21 @@ class CompilingAhead:
         self._folder = folder
         self._done = done
         self._left: dict[int, Callable[[], None]] = {}
-        """What makes the parts that were not taken yet, by their numbers."""
+        """Loads the parts that are not loaded yet, by part number."""
 
     def follow(self, objective: Objective) -> None:
-        """Take what they make for ``objective`` while waiting.
+        """Prepare to load each part of ``objective`` in ``wait``, as soon as it is compiled.
 
         Args:
             objective: of the training, whose parts are not compiled yet.
         """
         if not self._workers:
             return
-        # What fails here fails in them, which tell it, and then in the first step.
-        with suppress(Exception):
+        try:
             parts = [partial(make, call, objective) for call in distinct_calls(objective)]
+        except Exception as error:
+            self._load_no_more(error)
+        else:
             self._left = dict(enumerate(parts))
 
     def wait(self, leave: Callable[[], bool] = lambda: False) -> None:
@@ -123,9 +125,9 @@ class CompilingAhead:
             return
         started = time.monotonic()
         while self._running() and time.monotonic() < started + _LONGEST_S and not leave():
-            if not self._take_one():
+            if not self._load_one():
                 time.sleep(_LOOK_S)
-        while not leave() and self._take_one():
+        while not leave() and self._load_one():
             pass
         if not leave():
             self._report(time.monotonic() - started)
@@ -139,17 +141,22 @@ class CompilingAhead:
         if self._folder:
             shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _take_one(self) -> bool:
-        """Take a part from the cache that was not taken yet; false if none is there."""
-        assert self._folder is not None, "who waits has processes, which share a folder"
+    def _load_one(self) -> bool:
+        """Load one part that is compiled and not loaded yet; false if there is none."""
+        assert self._folder is not None, "processes share a folder"
         number = next((each for each in self._left if made(self._folder, each).exists()), None)
         if number is None:
             return False
         try:
             self._left.pop(number)()
-        except Exception:  # the first step meets it too, and tells what is wrong
-            self._left.clear()
+        except Exception as error:
+            self._load_no_more(error)
         return True
+
+    def _load_no_more(self, error: Exception) -> None:
+        """After an error, which the first step handles if it meets it too."""
+        self._left.clear()
+        logger.info(f"compile=auto: the first step loads the compiled parts ({first_line(error)})")
 
     def _running(self) -> bool:
         return any(worker.running for worker in self._workers)
@@ -165,7 +172,7 @@ class CompilingAhead:
 
 
 def how_many(cores: int, gpu_mib: float, host_mib: float) -> int:
-    """Processes that compile at once, for what is free; on the GPU training takes parts meanwhile."""
+    """How many processes to start for what is free; training, which loads parts, needs a share of the GPU."""
     return min(_MOST, cores // _CORES, int(gpu_mib // _GPU_MIB) - 1, int(host_mib // _HOST_MIB))
 
 
@@ -184,7 +191,7 @@ class _Worker:
     def __init__(self, request: Request, errors: Path, cores: int) -> None:
         self._errors = errors
         self._process: subprocess.Popen[str] | None = None
-        # With as many threads in each process as there are cores, they block each other.
+        # By default OpenMP starts a thread per core in each process, and these compete for the cores.
         environment = {"TORCHINDUCTOR_COMPILE_THREADS": str(cores), **os.environ, "OMP_NUM_THREADS": "1"}
         # One that cannot be started, or ends before it is asked, says so when it is waited for.
         with suppress(OSError), errors.open("w") as file:

@@ -1,6 +1,6 @@
-"""With which tensors a training step calls its compiled parts, and such calls without the step around them.
+"""The calls of the compiled parts within a training step: recorded, and repeated on their own.
 
-A part is compiled when it is called.  So whoever knows the calls can have it compiled before a step does.
+torch.compile compiles a part at its first call; repeating a recorded call does so ahead of the first step.
 """
 
 from collections.abc import Callable, Iterator

@@ -35,7 +35,7 @@ class TrainingStep:
         learning_rate: Of the last step.
         await_compilers: Returns when what compiles parts of the step ahead is done, or told to leave;
             the first step calls it.
-        halves_weights: Whether a pass makes its weights in half precision once, not wherever they are used.
+        halves_weights: Whether weights are converted to half precision once per pass; see ``half_weights``.
     """
 
     def __init__(self, model: BEVModel, settings: Settings, processes: Processes) -> None:
@@ -150,7 +150,8 @@ class TrainingStep:
     def state(self) -> dict[str, Any]:
         """Weights and optimizer state, for a checkpoint."""
         model = self.model.state_dict()
-        model.update(self._weights)  # whoever saves in another thread may find half weights in the model
+        # Another thread may save while a pass of the main thread uses half-precision copies.
+        model.update(self._weights)
         return {
             "model": model,
             "optimizer": optimizer_state(self.optimizer, self.learning_rate),

@@ -169,7 +169,9 @@ def test_a_stop_comes_before_what_could_be_taken(tiny_settings, taken, monkeypat
 
 
 @pytest.mark.usefixtures("on_a_gpu")
-def test_a_part_that_cannot_be_taken_is_left_to_the_first_step(tiny_settings, monkeypatch):
+def test_a_part_that_cannot_be_taken_is_left_to_the_first_step(tiny_settings, monkeypatch, caplog):
+    caplog.set_level("INFO", "diffbev_engine")
+
     def fail(*_):
         raise RuntimeError("a damaged cache")
 
@@ -180,6 +182,7 @@ def test_a_part_that_cannot_be_taken_is_left_to_the_first_step(tiny_settings, mo
     step = build_step(tiny_settings, ALONE_ON_THE_CPU, resuming=True)
     batch = random_batch(tiny_settings, CPU)
     assert step.run(0, [batch])[0] == plain.run(0, [batch])[0]
+    assert caplog.text.count("the first step loads the compiled parts (a damaged cache)") == 1
 
 
 @pytest.mark.usefixtures("on_a_gpu")
