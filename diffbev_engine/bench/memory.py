@@ -4,6 +4,7 @@ Every size runs in a process of its own: a process that has run out of memory me
 more, and its end takes nothing else along.
 """
 
+import itertools
 import json
 import os
 import subprocess
@@ -14,8 +15,10 @@ from typing import Any
 
 from diffbev_engine.bench.memory_child import ANSWER, Request
 from diffbev_engine.config.load import load_settings
+from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import DiffBEVError, UsageError
 from diffbev_engine.core.host_memory import host_memory
+from diffbev_engine.findings.compiler import why_not_compiled
 from diffbev_engine.findings.memory.curve import MARGIN, MemoryCurve, MemoryLine, MemoryPoint, fit_line
 
 LARGEST_ON_GPU = 512
@@ -40,6 +43,8 @@ def measure_memory(
 ) -> MemoryCurve:
     """Measure 1, 2, 4, … and then the size that the line through them predicts.
 
+    Where the network is compiled, which takes a minute a size, two sizes are enough for the line.
+
     Args:
         config: configuration file or preset; its data is not read, weights are random.
         overrides: as after ``--set``.
@@ -56,7 +61,7 @@ def measure_memory(
     settings = load_settings(config, overrides)
     known = like.points if like else ()
     request = Request(config, tuple(overrides), tuple(gpu_ids), limit, batch=1)
-    search = _Search(request, max_batch, show, known)
+    search = _Search(request, settings, max_batch, show, known)
     search.run(_expected_on(limit, like) if limit and like else None)
     line = search.line
     return MemoryCurve(
@@ -85,12 +90,18 @@ def _expected_on(limit: float, like: MemoryCurve) -> int | None:
 
 
 class _Search:
-    """Doubles the batch until memory or the limit ends it, then closes in on the largest that fits."""
+    """Raises the batch until memory or the limit ends it, then closes in on the largest that fits."""
 
     def __init__(
-        self, request: Request, max_batch: int | None, show: Show, known: Sequence[MemoryPoint] = ()
+        self,
+        request: Request,
+        settings: Settings,
+        max_batch: int | None,
+        show: Show,
+        known: Sequence[MemoryPoint] = (),
     ) -> None:
         self._request = request
+        self._settings = settings
         self._max_batch = max_batch
         self._show = show
         self._known = known
@@ -124,7 +135,7 @@ class _Search:
 
     def run(self, begin: int | None = None) -> None:
         """Fill ``points``, starting at ``begin`` if given, else at 1."""
-        sizes = self._doubling() if begin is None else [min(begin, self._max_batch or LARGEST_ON_GPU)]
+        sizes = self._rising() if begin is None else [min(begin, self._max_batch or LARGEST_ON_GPU)]
         for batch in sizes:
             self._try(batch)
         for _ in range(_ATTEMPTS):
@@ -133,14 +144,14 @@ class _Search:
                 return
             self._try(guess)
 
-    def _doubling(self) -> Iterator[int]:
+    def _rising(self) -> Iterator[int]:
         yield 1
-        batch = 2
-        while (
-            batch <= self.limit and self.points[-1].fits and self._expected(batch) <= self.free * (1 - MARGIN)
-        ):
+        compiles = why_not_compiled(self._settings, on_gpu=self.device["kind"] == "gpu") is None
+        for batch in (4,) if compiles else (2**n for n in itertools.count(1)):
+            room = self.free * (1 - MARGIN)
+            if batch > self.limit or not self.points[-1].fits or self._expected(batch) > room:
+                return
             yield batch
-            batch *= 2
 
     def _expected(self, batch: int) -> float:
         """Peak by the line so far; with one point alone, at least that of the point."""
@@ -148,13 +159,14 @@ class _Search:
         return line.at(batch) if line else self.points[-1].peak or 0.0
 
     def _next_guess(self) -> int | None:
-        """The predicted size, between the largest that fits and the smallest that does not."""
+        """What the line predicts, above the largest that fits and below the smallest that does not."""
         line = self.line
         fits = max(self.fitting, default=0)
         others = [point.batch for point in self.points if point.batch not in self.fitting]
         fails = min(others, default=self.limit + 1)
         if line is None:
-            return None
+            guess = (fits + fails) // 2
+            return guess if guess > fits > 0 else None
         predicted = line.largest(self.free)
         guess = min(self.limit if predicted is None else predicted, fails - 1)
         if fails <= self.limit and guess == fails - 1 > fits + 1:

@@ -53,9 +53,8 @@ def _measure(request: Request) -> dict[str, Any]:
     from diffbev_engine.train.train import build_step
 
     started = time.perf_counter()
-    # A short training, which compile=auto does not compile: that takes minutes a size, and saves no memory.
-    overrides = (f"data.samples_per_gpu={request.batch}", "runner.max_iters=100")
-    settings = load_settings(request.config, (*request.overrides, *overrides))
+    batch_size = f"data.samples_per_gpu={request.batch}"
+    settings = load_settings(request.config, (*request.overrides, batch_size))
     processes = join_processes(request.gpu_ids)
     on_gpu = processes.device.type == "cuda"
     if request.limit and not on_gpu:
@@ -75,7 +74,7 @@ def _measure(request: Request) -> dict[str, Any]:
         data = settings.data.model_copy(update={"samples_per_gpu": size})
         batch = random_batch(settings.model_copy(update={"data": data}), processes.device)
         step.model.eval()
-        run = evaluated(step.model, settings, processes.device)
+        run = evaluated(step.model, settings, processes.device, memory=step.graphs.memory)
         with torch.inference_mode():
             for _ in range(2):  # the second by a graph
                 run(batch)
@@ -124,7 +123,7 @@ class _GpuMeter:
     def read(self, *, graphs: bool) -> dict[str, Any]:
         """Peaks since the last reset; libraries that load kernels outside of torch count too.
 
-        What ``graphs`` compute in is theirs for good, though nothing is allocated there between replays.
+        What ``graphs`` compute in is held by them, though nothing is allocated there between replays.
         """
         self._cuda.synchronize(self._device)
         stats = self._cuda.memory_stats(self._device)

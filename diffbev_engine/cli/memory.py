@@ -64,8 +64,9 @@ def command(
 
     Each size trains and evaluates random images in a process of its own, so running out of
     memory harms nothing. A line through the points gives what a network and what an image needs;
-    the largest batch it predicts, with 8 % to spare, is then measured too. Without a GPU the
-    resident memory of the process on the host is measured.
+    the largest batch it predicts, with 8 % to spare, is then measured too. Where training is
+    compiled, so is each size, for a minute or two; sizes 1 and 4 then give the line. Without a GPU
+    the resident memory of the process on the host is measured.
     """
     from diffbev_engine.bench.memory import measure_memory
     from diffbev_engine.core.files import make_writable_dir, write_text

@@ -10,7 +10,7 @@ from torch import Tensor
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import first_line
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.models.cuda_graph import CapturedCall, new_pool
+from diffbev_engine.models.cuda_graph import CapturedCall, SharedMemory
 from diffbev_engine.models.draws import Draws
 from diffbev_engine.models.model import BEVModel, ModelOutput
 from diffbev_engine.models.photometric import normalise
@@ -34,6 +34,7 @@ def network(
     samples: int = 1,
     *,
     graphs: bool = True,
+    memory: SharedMemory | None = None,
     uncompiled: bool = False,
 ) -> Network:
     """The model behind its input pipeline; the noise of each image is fixed by its token and ``seed``.
@@ -48,6 +49,7 @@ def network(
         seed: of the noise.
         samples: how many maps to average; no two seeds have one in common.
         graphs: whether to use CUDA graphs where there is a GPU.
+        memory: where these compute; its own by default.
         uncompiled: whether to leave out what is compiled in the model.
     """
 
@@ -62,7 +64,7 @@ def network(
         return output
 
     diffusion = model.diffusion
-    replayed = _Replayed(forward) if graphs and device.type == "cuda" else None
+    replayed = _Replayed(forward, memory or SharedMemory()) if graphs and device.type == "cuda" else None
 
     def run(batch: Batch) -> ModelOutput:
         starts: tuple[Tensor, ...] = ()
@@ -85,6 +87,7 @@ def evaluated(
     samples: int = 1,
     *,
     compiled: bool = False,
+    memory: SharedMemory | None = None,
 ) -> Network:
     """The network as an evaluation under ``settings`` runs it; see :func:`network`.
 
@@ -92,8 +95,9 @@ def evaluated(
     a training gives the numbers of ``evaluate``, and has nothing to compile.
     """
     auto = settings.compile == "auto"
+    uncompiled = auto and not compiled
     return network(
-        model, settings.precision, device, seed, samples, graphs=auto, uncompiled=auto and not compiled
+        model, settings.precision, device, seed, samples, graphs=auto, memory=memory, uncompiled=uncompiled
     )
 
 
@@ -118,9 +122,9 @@ class _Inputs(NamedTuple):
 class _Replayed:
     """Computes ``forward`` plainly for the first batch of a shape, and by a graph for those after it."""
 
-    def __init__(self, forward: Callable[[_Inputs], ModelOutput]) -> None:
+    def __init__(self, forward: Callable[[_Inputs], ModelOutput], memory: SharedMemory) -> None:
         self._forward = forward
-        self._pool: Any = None
+        self._memory = memory
         self._seen: set[Any] = set()
         self._captured: dict[Any, tuple[_Inputs, CapturedCall[ModelOutput]]] = {}
         self._works = True
@@ -130,20 +134,20 @@ class _Replayed:
         if self._works and key in self._seen and key not in self._captured:
             self._capture(key, inputs)
         self._seen.add(key)
-        if key not in self._captured:
-            return self._forward(inputs)
-        own, call = self._captured[key]
-        for place, value in zip(own.tensors(), inputs.tensors(), strict=True):
-            place.copy_(value, non_blocking=True)
-        output = call.replay()
-        # Copies, since the next batch is computed in the same place.
+        if key in self._captured:
+            own, call = self._captured[key]
+            for place, value in zip(own.tensors(), inputs.tensors(), strict=True):
+                place.copy_(value, non_blocking=True)
+            output = call.replay()
+        else:
+            output = self._memory.run(lambda: self._forward(inputs))
+        # Copies, since what runs next computes in the same place.
         return output._replace(**{name: x.clone() for name, x in output._asdict().items() if x is not None})
 
     def _capture(self, key: Any, inputs: _Inputs) -> None:
         own = inputs.clone()
         try:
-            self._pool = self._pool or new_pool()
-            self._captured[key] = own, CapturedCall(lambda: self._forward(own), self._pool)
+            self._captured[key] = own, CapturedCall(lambda: self._forward(own), self._memory)
         except Exception as error:  # whatever a driver or a library objects to, the plain way remains
             self._works = False
             logger.warning(f"batches are computed without a CUDA graph: {first_line(error)}")

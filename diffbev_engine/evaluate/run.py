@@ -18,6 +18,7 @@ from diffbev_engine.evaluate.evaluate import evaluate
 from diffbev_engine.evaluate.network import DEFAULT_SEED, evaluated
 from diffbev_engine.evaluate.result import EvaluationResult, MaskResult
 from diffbev_engine.evaluate.summary import SeedSummary, StepsTable
+from diffbev_engine.models.cuda_graph import SharedMemory
 from diffbev_engine.models.model import BEVModel, build_model
 from diffbev_engine.models.settings import MEASURED, DiffusionSettings
 from diffbev_engine.train.checkpoint import Checkpoint, load_checkpoint, load_weights
@@ -37,6 +38,7 @@ def evaluate_model(
     samples: int | None = None,
     averaged: bool = False,
     while_waiting: WhileWaiting | None = None,
+    memory: SharedMemory | None = None,
 ) -> EvaluationResult:
     """Score ``model`` on ``records``; it is put back into training mode if it was in it.
 
@@ -53,6 +55,7 @@ def evaluate_model(
         samples: how many maps of the diffusion to average, scoring uncertainty too; ``None``: one, without.
         averaged: whether the weights are a moving average, for the report.
         while_waiting: see ``WhileWaiting``.
+        memory: where CUDA graphs compute; their own by default.
     """
     obstacle = depth_obstacle(records, settings.data.image_size)
     batch_size = settings.evaluation.samples_per_gpu or settings.data.samples_per_gpu
@@ -65,7 +68,7 @@ def evaluate_model(
     try:
         with closing(batches):
             return evaluate(
-                evaluated(model, settings, processes.device, seed, samples or 1),
+                evaluated(model, settings, processes.device, seed, samples or 1, memory=memory),
                 batches,
                 processes.device,
                 samples=len(records),
@@ -86,15 +89,20 @@ def evaluate_model(
 
 def evaluation_in_training(
     settings: Settings, processes: Processes
-) -> Callable[[BEVModel, Callable[[int], None], WhileWaiting], MaskResult]:
-    """The evaluation that a training runs at its intervals, on the val split.
+) -> Callable[[BEVModel, SharedMemory | None, Callable[[int], None], WhileWaiting], MaskResult]:
+    """The evaluation that a training runs at its intervals, on the val split; see ``train.loop.Evaluate``.
 
     Raises:
         DiffBEVError: now rather than after hours, if the val split cannot be used.
     """
     records = read_records(settings.data_root, "val", settings.data.cameras)
 
-    def run(model: BEVModel, after_batch: Callable[[int], None], while_waiting: WhileWaiting) -> MaskResult:
+    def run(
+        model: BEVModel,
+        memory: SharedMemory | None,
+        after_batch: Callable[[int], None],
+        while_waiting: WhileWaiting,
+    ) -> MaskResult:
         result = evaluate_model(
             model,
             settings,
@@ -104,6 +112,7 @@ def evaluation_in_training(
             after_batch,
             averaged=settings.ema is not None,
             while_waiting=while_waiting,
+            memory=memory,
         )
         logger.info(f"evaluation\n{result.to_text()}")
         return result.main

@@ -1,11 +1,50 @@
 """One call, captured as a CUDA graph: its kernels are launched together, on the same memory every time."""
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 
 Result = TypeVar("Result")
+
+
+class SharedMemory:
+    """GPU memory for calls that run in turns, never at the same time: training steps and evaluation, say.
+
+    Each call uses the space in which the others had temporary values.  So a result that is not referred to
+    any more, or that a later replay makes again, is overwritten: copy what shall last.
+    """
+
+    def __init__(self) -> None:
+        self._pool = torch.cuda.MemPool()
+        # Freed memory is used again by the stream that it was allocated on, and by no other.
+        self._stream = torch.cuda.Stream()
+
+    def run(self, work: Callable[[], Result]) -> Result:
+        """Compute ``work`` plainly, with all that it allocates in this memory."""
+        before = torch.cuda.current_stream()
+        self._stream.wait_stream(before)
+        with torch.cuda.stream(self._stream), torch.cuda.use_mem_pool(self._pool):
+            result = work()
+        before.wait_stream(self._stream)
+        return result
+
+    def capture(self, work: Callable[[], Result]) -> tuple[torch.cuda.CUDAGraph, Result]:
+        """The kernels that ``work`` launches, and its result, which a replay computes."""
+        graph = torch.cuda.CUDAGraph()
+        before = torch.cuda.current_stream()
+        try:
+            # Other threads go on meanwhile: one of the loader pins memory.
+            with torch.cuda.graph(
+                graph,
+                pool=self._pool.id,  # type: ignore[arg-type] # older versions do not take the pool itself
+                stream=self._stream,
+                capture_error_mode="thread_local",
+            ):
+                result = work()
+        finally:
+            torch.cuda.set_stream(before)  # which a capture that fails does not leave
+        return graph, result
 
 
 class CapturedCall(Generic[Result]):
@@ -17,29 +56,17 @@ class CapturedCall(Generic[Result]):
 
     Args:
         work: What to capture; it must not wait for the device.
-        pool: Of :func:`new_pool`; calls that share one are replayed in turns, and do not need each
-            other's temporary memory to last.
+        memory: Where it computes.
 
     Raises:
         RuntimeError: it cannot be captured; the device can be used as before.
     """
 
-    def __init__(self, work: Callable[[], Result], pool: Any) -> None:
-        self._graph = torch.cuda.CUDAGraph()
-        before = torch.cuda.current_stream()
-        try:
-            # Other threads go on meanwhile: one of the loader pins memory.
-            with torch.cuda.graph(self._graph, pool=pool, capture_error_mode="thread_local"):
-                self._result = work()
-        finally:
-            torch.cuda.set_stream(before)  # which a capture that fails does not leave
+    def __init__(self, work: Callable[[], Result], memory: SharedMemory) -> None:
+        self._graph, self._result = memory.capture(work)
+        self._memory = memory  # which outlives the graph
 
     def replay(self) -> Result:
         """Compute the result again, in the place of the last one."""
         self._graph.replay()
         return self._result
-
-
-def new_pool() -> Any:
-    """Memory for calls that are replayed in turns."""
-    return torch.cuda.graph_pool_handle()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from diffbev_engine.core.errors import first_line
-from diffbev_engine.models.cuda_graph import CapturedCall, new_pool
+from diffbev_engine.models.cuda_graph import CapturedCall, SharedMemory
 from diffbev_engine.train.objective import Inputs
 from diffbev_engine.train.recorder import logger
 
@@ -54,6 +54,11 @@ class GraphedStep:
     def captured(self) -> bool:
         """Whether steps are replayed."""
         return self._graphs is not None
+
+    @property
+    def memory(self) -> SharedMemory | None:
+        """Where replayed steps compute, for what runs between steps; ``None`` as long as none is replayed."""
+        return self._graphs.memory if self._graphs else None
 
     def begin(self, passes: list[Inputs]) -> None:
         """A step begins: capture it if it is time to."""
@@ -111,12 +116,14 @@ class _Graphs:
     def __init__(
         self, model: nn.Module, backward: Backward, update: Callable[[], Tensor], passes: list[Inputs]
     ) -> None:
-        pool = new_pool()
+        self.memory = SharedMemory()
         self._inputs = passes[0].clone()
         # The first pass makes the gradients, every further one adds to them: two graphs are enough.
-        self._passes = [CapturedCall(lambda: backward(self._inputs, nothing), pool) for _ in passes[:2]]
+        self._passes = [
+            CapturedCall(lambda: backward(self._inputs, nothing), self.memory) for _ in passes[:2]
+        ]
         self.gradients = _gradients(model)
-        self._update = CapturedCall(update, pool)
+        self._update = CapturedCall(update, self.memory)
 
     def takes(self, inputs: Inputs) -> bool:
         """Whether ``inputs`` have the shape that was captured."""

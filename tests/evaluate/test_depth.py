@@ -133,6 +133,6 @@ def test_training_logs_the_depth_of_its_evaluations(tiny_settings, depth_root, c
     settings = tiny_settings.model_copy(update={"data_root": depth_root})
     with caplog.at_level("INFO", logger="diffbev_engine"):
         evaluation_in_training(settings, SINGLE)(
-            trained(settings), lambda _images: None, lambda _seconds: None
+            trained(settings), None, lambda _images: None, lambda _seconds: None
         )
     assert "depth: abs rel" in caplog.text

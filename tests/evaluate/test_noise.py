@@ -81,7 +81,7 @@ def test_the_number_of_processes_does_not_change_the_counts(model, diffusion_set
 
 def test_evaluation_in_training_uses_seed_zero(model, diffusion_settings, records):
     in_training = evaluation_in_training(diffusion_settings, SINGLE)(
-        model, lambda _images: None, lambda _seconds: None
+        model, None, lambda _images: None, lambda _seconds: None
     )
     assert in_training == _evaluate(model, diffusion_settings, records, seed=0).main
 

@@ -12,7 +12,7 @@ from diffbev_engine.config.load import load_settings
 from diffbev_engine.core.errors import DiffBEVError
 from diffbev_engine.dataset.order import ALONE
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.evaluate.network import network
+from diffbev_engine.evaluate.network import evaluated, network
 from diffbev_engine.models.model import build_model
 from diffbev_engine.models.regions import regions
 from diffbev_engine.train import compiling
@@ -206,3 +206,34 @@ def test_a_replayed_batch_is_computed_to_the_bit(diffusion_settings):
         outputs = [run(batch).logits for _ in range(3)]  # plain, captured, replayed
     assert torch.equal(outputs[0], outputs[1])
     assert torch.equal(outputs[1], outputs[2])
+
+
+@needs_gpu
+@pytest.mark.parametrize("fixture", ["tiny_settings", "diffusion_settings"])
+def test_evaluation_between_replayed_steps_takes_no_memory_and_changes_no_number(fixture, request):
+    gpu = Processes(torch.device("cuda", 0), ALONE)
+    settings = _short(request.getfixturevalue(fixture)).model_copy(
+        update={"deterministic": True, "compile": "auto"}
+    )
+    batch = random_batch(settings, gpu.device)
+
+    def trained(*, evaluating):
+        step = build_step(settings, gpu, resuming=True)
+        losses, outputs = [], []
+        for iteration in range(12):
+            losses.append(float(step.run(iteration, [batch])[0]["loss"]))
+            if evaluating and iteration >= 8:
+                step.model.eval()
+                before = torch.cuda.memory_reserved()
+                run = evaluated(step.model, settings, gpu.device, memory=step.graphs.memory)
+                alone = evaluated(step.model, settings, gpu.device)
+                with torch.inference_mode():
+                    outputs = [run(batch).logits for _ in range(3)]
+                    held = torch.cuda.memory_reserved() - before
+                    outputs.append(alone(batch).logits)
+                assert held < 2**21 * 20, "all but the copies of the outputs"
+                assert all(torch.equal(outputs[0], other) for other in outputs[1:])
+                step.model.train()
+        return losses
+
+    assert trained(evaluating=True) == pytest.approx(trained(evaluating=False), rel=1e-6)
