@@ -330,7 +330,7 @@ class Reference:
         """The training in ``folder``, whose files are then removed."""
         states = {number: state(path) for number, path in folder.checkpoints()}
         found = cls(states, dict(rows(folder)))
-        shutil.rmtree(folder.path)
+        shutil.rmtree(folder.path, ignore_errors=True)  # the process that watched it may still write
         return found
 
     def require(self, folder: RunFolder, iteration: int, *, whole: bool = False) -> None:

@@ -158,7 +158,7 @@ def _one_run(campaign: Campaign, run: Path, iterations: int, every_s: float) -> 
         campaign.not_equal.append(f"run {campaign.runs}: {str(error).splitlines()[0]}")
         _note(f"{error}")
     _note(f"run {campaign.runs} has finished; failures so far: {len(campaign.not_equal)}")
-    shutil.rmtree(run)
+    shutil.rmtree(run, ignore_errors=True)  # the process that watched it may still write
 
 
 def _note(words: str) -> None:
