@@ -1,11 +1,15 @@
 """One call, captured as a CUDA graph: its kernels are launched together, on the same memory every time."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Generic, TypeVar
 
 import torch
 
 Result = TypeVar("Result")
+
+# Older versions refuse expandable segments there, or abort if the pool is freed before its graphs.
+_PLAIN_CALLS_TOO = torch.__version__ >= "2.11"
 
 
 class SharedMemory:
@@ -16,15 +20,17 @@ class SharedMemory:
     """
 
     def __init__(self) -> None:
-        self._pool = torch.cuda.MemPool()
+        self._pool = torch.cuda.MemPool() if _PLAIN_CALLS_TOO else None
+        self._id = self._pool.id if self._pool else torch.cuda.graph_pool_handle()
         # Freed memory is used again by the stream that it was allocated on, and by no other.
         self._stream = torch.cuda.Stream()
 
     def run(self, work: Callable[[], Result]) -> Result:
-        """Compute ``work`` plainly, with all that it allocates in this memory."""
+        """Compute ``work`` plainly; with torch 2.11 or newer all that it allocates is in this memory."""
         before = torch.cuda.current_stream()
         self._stream.wait_stream(before)
-        with torch.cuda.stream(self._stream), torch.cuda.use_mem_pool(self._pool):
+        inside = torch.cuda.use_mem_pool(self._pool) if self._pool else nullcontext()
+        with torch.cuda.stream(self._stream), inside:
             result = work()
         before.wait_stream(self._stream)
         return result
@@ -37,7 +43,7 @@ class SharedMemory:
             # Other threads go on meanwhile: one of the loader pins memory.
             with torch.cuda.graph(
                 graph,
-                pool=self._pool.id,  # type: ignore[arg-type] # older versions do not take the pool itself
+                pool=self._id,  # type: ignore[arg-type] # older versions do not take the pool itself
                 stream=self._stream,
                 capture_error_mode="thread_local",
             ):
