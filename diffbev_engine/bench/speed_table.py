@@ -52,11 +52,22 @@ class Case:
         return ["bench", "diffbev", self.config, "--batch", str(self.batch), "--json", *compiled, *sets]
 
 
-def cases_of(baseline: str, diffbev: str, batches: Sequence[int], diffbev_batch: int) -> list[Case]:
-    """All cases of a table, those that people ask for first at the front."""
+def cases_of(
+    baseline: str, diffbev: str, batches: Sequence[int], diffbev_batch: int, *, on_gpu: bool
+) -> list[Case]:
+    """All cases of a table, those that people ask for first at the front.
+
+    Args:
+        baseline: configuration of the baseline.
+        diffbev: configuration of DiffBEV.
+        batches: of the baseline.
+        diffbev_batch: of DiffBEV.
+        on_gpu: whether there is one, without which nothing is compiled for inference.
+    """
+    ways = (FAST, PLAIN) if on_gpu else (PLAIN,)
     trained = [Case("baseline", baseline, batch, way) for batch in batches for way in (FAST, PLAIN)]
     trained += [Case("DiffBEV", diffbev, diffbev_batch, way) for way in (FAST, PLAIN)]
-    return trained + [Case("DiffBEV", diffbev, 1, way, training=False) for way in (FAST, PLAIN)]
+    return trained + [Case("DiffBEV", diffbev, 1, way, training=False) for way in ways]
 
 
 def measure(

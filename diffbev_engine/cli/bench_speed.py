@@ -65,6 +65,8 @@ def command(
     Every case is a `bench train` or `bench diffbev` of its own.  Run the same command again to
     continue: what --out holds is not measured again.
     """
+    import torch
+
     from diffbev_engine.bench.speed_table import cases_of, measure, table
     from diffbev_engine.bench.synthetic import make_frames
     from diffbev_engine.config.load import load_settings
@@ -78,9 +80,8 @@ def command(
     options = ["--iterations", str(iterations), "--rounds", str(rounds)]
     options += [part for each in overrides for part in ("--set", each)]
     options += ["--gpu-ids", ",".join(map(str, gpu_ids))] if gpu_ids else []
-    results = list(
-        measure(cases_of(baseline, diffbev, batches, diffbev_batch), out, root, options, cold=cold, show=say)
-    )
+    cases = cases_of(baseline, diffbev, batches, diffbev_batch, on_gpu=torch.cuda.is_available())
+    results = list(measure(cases, out, root, options, cold=cold, show=say))
     if as_json:
         click.echo(json.dumps([{**vars(case), **figures} for case, figures in results]))
     else:

@@ -1,6 +1,7 @@
 """The table holds what the benchmarks said, and measures nothing twice."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,7 +14,7 @@ from diffbev_engine.bench.throughput import TrainingSpeed
 from diffbev_engine.cli import bench
 from diffbev_engine.cli.main import cli
 
-CASES = cases_of("baseline.py", "diffbev.py", (4, 8), 8)
+CASES = cases_of("baseline.py", "diffbev.py", (4, 8), 8, on_gpu=True)
 TRAINING = TrainingSpeed(
     device="NVIDIA H200",
     torch="2.15",
@@ -51,6 +52,12 @@ def test_each_case_is_a_command_that_there_is(case, tmp_path):
         assert f"data.samples_per_gpu={case.batch}" in given["overrides"]
     else:
         assert (given["batch"], given["compiled"]) == (case.batch, case.compile == "auto")
+
+
+def test_without_a_gpu_nothing_compiled_is_asked_for():
+    cases = cases_of("baseline.py", "diffbev.py", (4,), 8, on_gpu=False)
+    assert set(CASES[:2] + CASES[4:]) - set(cases) == {CASES[-2]}
+    assert not any("--compiled" in case.command(Path(), []) for case in cases)
 
 
 def test_what_failed_is_named_and_tried_again(tmp_path, monkeypatch):
