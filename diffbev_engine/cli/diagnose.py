@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from diffbev_engine.cli.options import json_option, set_option
+from diffbev_engine.cli.options import device_option, json_option, set_option
 from diffbev_engine.cli.runbook_shared import language_option, or_default
 from diffbev_engine.core.plain_text import plain_json
 
@@ -44,12 +44,7 @@ if TYPE_CHECKING:
 )
 @click.option("--split", type=click.Choice(["val", "train"]), default="val", show_default=True)
 @click.option("--camera", default="", metavar="NAME", help="Only images of this camera, e.g. CAM_FRONT.")
-@click.option(
-    "--device",
-    default="",
-    metavar="cpu|cuda:N",
-    help="Default: the first GPU, or the CPU where there is none.",
-)
+@device_option
 @language_option
 @set_option
 @json_option

@@ -6,21 +6,7 @@ from typing import Literal
 
 import click
 
-from diffbev_engine.cli.options import config_argument, gpu_ids_option, json_option, set_option
-
-
-class _StepCounts(click.ParamType):
-    name = "n,n,…"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        if isinstance(value, tuple):
-            return value
-        parts = str(value).split(",")
-        if not all(part.isdecimal() and int(part) > 0 for part in parts):
-            self.fail(f"{value!r} is not a number of steps or a comma-separated list of them", param, ctx)
-        return tuple(dict.fromkeys(int(part) for part in parts))
+from diffbev_engine.cli.options import WholeNumbers, config_argument, gpu_ids_option, json_option, set_option
 
 
 @click.command(short_help="Per-class IoU and mIoU of a checkpoint.")
@@ -36,7 +22,7 @@ class _StepCounts(click.ParamType):
 )
 @click.option(
     "--steps",
-    type=_StepCounts(),
+    type=WholeNumbers(1, "a number of steps or a comma-separated list of them"),
     default=(),
     help="Denoising steps, e.g. 3, or 1,3,5,10 for a quality/cost table. [default: model.diffusion.steps]",
 )

@@ -14,18 +14,38 @@ from diffbev_engine.core.gpu.select import number_like_nvidia_smi
 Number = TypeVar("Number", int, float)
 
 
-class _GpuIds(click.ParamType):
-    name = "ids"
+def separated(text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
+    """Numbers separated by commas; none if one of them is not of this kind."""
+    try:
+        return () if "_" in text else tuple(kind(part) for part in text.split(","))  # Python reads 1_0 as 10
+    except ValueError:
+        return ()
+
+
+class WholeNumbers(click.ParamType):
+    """Whole numbers separated by commas.
+
+    Args:
+        least: The smallest that is allowed.
+        what: What they are, for a message: "… is not WHAT".
+    """
+
+    name = "n,n,…"
+
+    def __init__(self, least: int, what: str) -> None:
+        self._least = least
+        self._what = what
 
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[int, ...]:
+        """The numbers in their order, each once."""
         if isinstance(value, tuple):
             return value
-        parts = str(value).split(",")
-        if not all(part.isdecimal() for part in parts):
-            self.fail(f"{value!r} is not a GPU number or a comma-separated list of them", param, ctx)
-        return tuple(int(part) for part in parts)
+        numbers = separated(str(value), int)
+        if not numbers or min(numbers) < self._least:
+            self.fail(f"{value!r} is not {self._what}", param, ctx)
+        return tuple(dict.fromkeys(numbers))
 
 
 class _Cameras(click.ParamType):
@@ -75,7 +95,8 @@ def _order_gpus(_ctx: click.Context, _param: click.Parameter, ids: tuple[int, ..
 
 gpu_ids_option = click.option(
     "--gpu-ids",
-    type=_GpuIds(),
+    type=WholeNumbers(0, "a GPU number or a comma-separated list of them"),
+    metavar="IDS",
     default=(),
     callback=_order_gpus,
     help="GPU ids as shown by nvidia-smi; with CUDA_VISIBLE_DEVICES, positions in its list. "
@@ -92,20 +113,20 @@ rounds_option = click.option(
 )
 
 
+device_option = click.option(
+    "--device",
+    default="",
+    metavar="cpu|cuda:N",
+    help="Default: the first GPU, or the CPU where there is none.",
+)
+
+
 def read_seeds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[int, ...]:
     """Different seeds, separated by commas; none where the option is left out."""
-    parts = [] if text is None else text.split(",")
-    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
+    seeds = separated(text, int) if text is not None else ()
+    if text is not None and (not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds)):
         raise click.BadParameter(f"{text!r} is not a comma-separated list of different seeds, such as 0,1,2")
-    return tuple(map(int, parts))
-
-
-def separated(text: str, kind: Callable[[str], Number]) -> tuple[Number, ...]:
-    """Numbers separated by commas; none if one of them is not of this kind."""
-    try:
-        return tuple(kind(part) for part in text.split(","))
-    except ValueError:
-        return ()
+    return seeds
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")

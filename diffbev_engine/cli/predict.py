@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from diffbev_engine.cli.options import json_option
+from diffbev_engine.cli.options import device_option, json_option
 
 
 @click.command(short_help="Predict the map of your own images and videos.")
@@ -37,12 +37,7 @@ from diffbev_engine.cli.options import json_option
     show_default=True,
     help="Of a video, one frame out of so many.",
 )
-@click.option(
-    "--device",
-    default="",
-    metavar="cpu|cuda:N",
-    help="Default: the first GPU, or the CPU where there is none.",
-)
+@device_option
 @click.option(
     "--compile",
     "compiled",

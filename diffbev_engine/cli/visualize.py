@@ -7,7 +7,7 @@ from typing import Literal
 
 import click
 
-from diffbev_engine.cli.options import config_argument, json_option, set_option
+from diffbev_engine.cli.options import config_argument, device_option, json_option, set_option
 from diffbev_engine.cli.variadic import VariadicCommand, VariadicOption
 
 
@@ -47,12 +47,7 @@ from diffbev_engine.cli.variadic import VariadicCommand, VariadicOption
     show_default=True,
     help="Average this many maps of a diffusion, and draw where they differ.",
 )
-@click.option(
-    "--device",
-    default="",
-    metavar="cpu|cuda:N",
-    help="Default: the first GPU, or the CPU where there is none.",
-)
+@device_option
 @click.option(
     "--experiment-names",
     cls=VariadicOption,
