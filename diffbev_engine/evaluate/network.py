@@ -10,7 +10,7 @@ from torch import Tensor
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import first_line
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.models.cuda_graph import CapturedCall, SharedMemory
+from diffbev_engine.models.cuda_graph import CapturedCall, GraphMemory
 from diffbev_engine.models.draws import Draws
 from diffbev_engine.models.model import BEVModel, ModelOutput
 from diffbev_engine.models.photometric import normalise
@@ -34,7 +34,7 @@ def network(
     samples: int = 1,
     *,
     graphs: bool = True,
-    memory: SharedMemory | None = None,
+    memory: GraphMemory | None = None,
     uncompiled: bool = False,
 ) -> Network:
     """The model behind its input pipeline; the noise of each image is fixed by its token and ``seed``.
@@ -64,7 +64,7 @@ def network(
         return output
 
     diffusion = model.diffusion
-    replayed = _Replayed(forward, memory or SharedMemory()) if graphs and device.type == "cuda" else None
+    replayed = _Replayed(forward, memory or GraphMemory()) if graphs and device.type == "cuda" else None
 
     def run(batch: Batch) -> ModelOutput:
         starts: tuple[Tensor, ...] = ()
@@ -87,7 +87,7 @@ def evaluated(
     samples: int = 1,
     *,
     compiled: bool = False,
-    memory: SharedMemory | None = None,
+    memory: GraphMemory | None = None,
 ) -> Network:
     """The network as an evaluation under ``settings`` runs it; see :func:`network`.
 
@@ -122,7 +122,7 @@ class _Inputs(NamedTuple):
 class _Replayed:
     """Computes ``forward`` plainly for the first batch of a shape, and by a graph for those after it."""
 
-    def __init__(self, forward: Callable[[_Inputs], ModelOutput], memory: SharedMemory) -> None:
+    def __init__(self, forward: Callable[[_Inputs], ModelOutput], memory: GraphMemory) -> None:
         self._forward = forward
         self._memory = memory
         self._seen: set[Any] = set()

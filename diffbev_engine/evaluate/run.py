@@ -18,7 +18,7 @@ from diffbev_engine.evaluate.evaluate import evaluate
 from diffbev_engine.evaluate.network import DEFAULT_SEED, evaluated
 from diffbev_engine.evaluate.result import EvaluationResult, MaskResult
 from diffbev_engine.evaluate.summary import SeedSummary, StepsTable
-from diffbev_engine.models.cuda_graph import SharedMemory
+from diffbev_engine.models.cuda_graph import GraphMemory
 from diffbev_engine.models.model import BEVModel, build_model
 from diffbev_engine.models.settings import MEASURED, DiffusionSettings
 from diffbev_engine.train.checkpoint import Checkpoint, load_checkpoint, load_weights
@@ -38,7 +38,7 @@ def evaluate_model(
     samples: int | None = None,
     averaged: bool = False,
     while_waiting: WhileWaiting | None = None,
-    memory: SharedMemory | None = None,
+    memory: GraphMemory | None = None,
 ) -> EvaluationResult:
     """Score ``model`` on ``records``; it is put back into training mode if it was in it.
 
@@ -89,7 +89,7 @@ def evaluate_model(
 
 def evaluation_in_training(
     settings: Settings, processes: Processes
-) -> Callable[[BEVModel, SharedMemory | None, Callable[[int], None], WhileWaiting], MaskResult]:
+) -> Callable[[BEVModel, GraphMemory | None, Callable[[int], None], WhileWaiting], MaskResult]:
     """The evaluation that a training runs at its intervals, on the val split; see ``train.loop.Evaluate``.
 
     Raises:
@@ -99,7 +99,7 @@ def evaluation_in_training(
 
     def run(
         model: BEVModel,
-        memory: SharedMemory | None,
+        memory: GraphMemory | None,
         after_batch: Callable[[int], None],
         while_waiting: WhileWaiting,
     ) -> MaskResult:

@@ -1,18 +1,18 @@
 """One call, captured as a CUDA graph: its kernels are launched together, on the same memory every time."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Generic, TypeVar
 
 import torch
 
 Result = TypeVar("Result")
 
-# Older versions refuse expandable segments there, or abort if the pool is freed before its graphs.
+# A pool for plain calls refuses expandable segments in some older versions, and in some it ends the process
+# if it is freed before the graphs in it.
 _PLAIN_CALLS_TOO = torch.__version__ >= "2.11"
 
 
-class SharedMemory:
+class GraphMemory:
     """GPU memory for calls that run in turns, never at the same time: training steps and evaluation, say.
 
     Each call uses the space in which the others had temporary values.  So a result that is not referred to
@@ -26,11 +26,12 @@ class SharedMemory:
         self._stream = torch.cuda.Stream()
 
     def run(self, work: Callable[[], Result]) -> Result:
-        """Compute ``work`` plainly; with torch 2.11 or newer all that it allocates is in this memory."""
+        """Compute ``work`` plainly, with torch 2.11 or newer in this memory."""
+        if self._pool is None:
+            return work()
         before = torch.cuda.current_stream()
         self._stream.wait_stream(before)
-        inside = torch.cuda.use_mem_pool(self._pool) if self._pool else nullcontext()
-        with torch.cuda.stream(self._stream), inside:
+        with torch.cuda.stream(self._stream), torch.cuda.use_mem_pool(self._pool):
             result = work()
         before.wait_stream(self._stream)
         return result
@@ -68,7 +69,7 @@ class CapturedCall(Generic[Result]):
         RuntimeError: it cannot be captured; the device can be used as before.
     """
 
-    def __init__(self, work: Callable[[], Result], memory: SharedMemory) -> None:
+    def __init__(self, work: Callable[[], Result], memory: GraphMemory) -> None:
         self._graph, self._result = memory.capture(work)
         self._memory = memory  # which outlives the graph
 

@@ -10,7 +10,7 @@ from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import DiffBEVError, InterruptedTraining
 from diffbev_engine.dataset.camera_ranges import CameraRanges
 from diffbev_engine.dataset.sample import Batch
-from diffbev_engine.models.cuda_graph import SharedMemory
+from diffbev_engine.models.cuda_graph import GraphMemory
 from diffbev_engine.models.model import BEVModel
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.status import RunState
@@ -28,10 +28,10 @@ from diffbev_engine.train.signals import StopRequest
 from diffbev_engine.train.step import TrainingStep
 from diffbev_engine.train.workers import WorkerWatch, dead_worker, is_dead_worker
 
-Evaluate = Callable[[BEVModel, SharedMemory | None, Callable[[int], None], Callable[[float], None]], Scores]
-"""Scores the model; what it replays is to share the memory given, of the steps that are replayed.  Calls
-back with the number of images done, and while it waits for a batch with the seconds so far; both may raise
-to stop it."""
+Evaluate = Callable[[BEVModel, GraphMemory | None, Callable[[int], None], Callable[[float], None]], Scores]
+"""Scores the model; its CUDA graphs compute in the memory of the training step's, where there are such.
+Calls back with the number of images done, and while it waits for a batch with the seconds so far; both may
+raise to stop it."""
 
 _AT_THE_END_S = 12 * 3600.0
 """For how long a run that is done tries to write its last one: over a night."""

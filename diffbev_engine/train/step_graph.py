@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from diffbev_engine.core.errors import first_line
-from diffbev_engine.models.cuda_graph import CapturedCall, SharedMemory
+from diffbev_engine.models.cuda_graph import CapturedCall, GraphMemory
 from diffbev_engine.train.objective import Inputs
 from diffbev_engine.train.recorder import logger
 
@@ -56,7 +56,7 @@ class GraphedStep:
         return self._graphs is not None
 
     @property
-    def memory(self) -> SharedMemory | None:
+    def memory(self) -> GraphMemory | None:
         """Where replayed steps compute, for what runs between steps; ``None`` as long as none is replayed."""
         return self._graphs.memory if self._graphs else None
 
@@ -116,7 +116,7 @@ class _Graphs:
     def __init__(
         self, model: nn.Module, backward: Backward, update: Callable[[], Tensor], passes: list[Inputs]
     ) -> None:
-        self.memory = SharedMemory()
+        self.memory = GraphMemory()
         self._inputs = passes[0].clone()
         # The first pass makes the gradients, every further one adds to them: two graphs are enough.
         self._passes = [
