@@ -49,7 +49,8 @@ class MainScreen(PlainScreen):
         self._show_keys()
 
     def _show_keys(self) -> None:
-        self.query_one(KeyLine).show(read_only=self._snapshot.read_only)
+        for line in self.query(KeyLine):  # none while the app is closing
+            line.show(read_only=self._snapshot.read_only)
 
     def on_descendant_focus(self) -> None:
         """Other keys work now."""

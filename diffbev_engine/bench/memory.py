@@ -39,6 +39,7 @@ def measure_memory(
     max_batch: int | None = None,
     limit: float | None = None,
     like: MemoryCurve | None = None,
+    begin: Callable[[int], None] = lambda _batch: None,
     show: Show = lambda _point, _free: None,
 ) -> MemoryCurve:
     """Measure 1, 2, 4, … and then the size that the line through them predicts.
@@ -52,6 +53,7 @@ def measure_memory(
         max_batch: largest size to try; by default 512 on a GPU and 8 on a CPU.
         limit: measure as on a GPU with this many GiB, of one that has more and is idle otherwise.
         like: curve of the same network on a larger GPU, from which the first size is predicted.
+        begin: called with every size before it is measured.
         show: called with every point.
 
     Raises:
@@ -61,7 +63,7 @@ def measure_memory(
     settings = load_settings(config, overrides)
     known = like.points if like else ()
     request = Request(config, tuple(overrides), tuple(gpu_ids), limit, batch=1)
-    search = _Search(request, settings, max_batch, show, known)
+    search = _Search(request, settings, max_batch, begin, show, known)
     search.run(_expected_on(limit, like) if limit and like else None)
     line = search.line
     return MemoryCurve(
@@ -97,12 +99,14 @@ class _Search:
         request: Request,
         settings: Settings,
         max_batch: int | None,
+        begin: Callable[[int], None],
         show: Show,
         known: Sequence[MemoryPoint] = (),
     ) -> None:
         self._request = request
         self._settings = settings
         self._max_batch = max_batch
+        self._begin = begin
         self._show = show
         self._known = known
         self.points: list[MemoryPoint] = []
@@ -133,9 +137,9 @@ class _Search:
         """Through the points of this search and of the larger GPU."""
         return fit_line([*self._known, *self.points])
 
-    def run(self, begin: int | None = None) -> None:
-        """Fill ``points``, starting at ``begin`` if given, else at 1."""
-        sizes = self._rising() if begin is None else [min(begin, self._max_batch or LARGEST_ON_GPU)]
+    def run(self, first: int | None = None) -> None:
+        """Fill ``points``, starting at ``first`` if given, else at 1."""
+        sizes = self._rising() if first is None else [min(first, self._max_batch or LARGEST_ON_GPU)]
         for batch in sizes:
             self._try(batch)
         for _ in range(_ATTEMPTS):
@@ -174,6 +178,7 @@ class _Search:
         return guess if guess > fits else None
 
     def _try(self, batch: int) -> None:
+        self._begin(batch)
         answer = run_child(replace(self._request, batch=batch))
         if "kind" in answer and not self.device:
             self.device = {**self._host, **answer}

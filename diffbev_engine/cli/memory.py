@@ -82,7 +82,14 @@ def command(
             click.echo(f"as on a GPU of {limit:g} GiB")
         like = curves[0] if curves else None
         curve = measure_memory(
-            config, overrides, gpu_ids=gpu_ids, max_batch=max_batch, limit=limit, like=like, show=show
+            config,
+            overrides,
+            gpu_ids=gpu_ids,
+            max_batch=max_batch,
+            limit=limit,
+            like=like,
+            begin=lambda batch: click.echo(f"measuring batch {batch}", err=True),
+            show=show,
         )
         curves.append(curve)
     values = [curve.to_json() for curve in curves]

@@ -64,6 +64,7 @@ class RowList(PlainVerticalScroll, can_focus=True, inherit_bindings=False):
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
         self._rows: tuple[Row, ...] = ()
+        self._text = Static()
         self._drawn: object = None
         self.key = ""
         self.expected = Size()
@@ -71,7 +72,7 @@ class RowList(PlainVerticalScroll, can_focus=True, inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         """All rows in one widget."""
-        yield Static()
+        yield self._text
 
     @property
     def room(self) -> int:
@@ -92,7 +93,8 @@ class RowList(PlainVerticalScroll, can_focus=True, inherit_bindings=False):
         if drawn == self._drawn or not self.is_mounted:
             return
         self._drawn = drawn
-        self.query_one(Static).update(Content("\n").join(self._content(row, focused) for row in self._rows))
+        # Not looked up: the focus still comes and goes when a list that is removed has lost its parts.
+        self._text.update(Content("\n").join(self._content(row, focused) for row in self._rows))
 
     def _content(self, row: Row, focused: bool) -> Content:
         here = bool(row.key) and row.key == self.key
