@@ -64,7 +64,9 @@ def network(
         return output
 
     diffusion = model.diffusion
-    replayed = _Replayed(forward, memory or GraphMemory()) if graphs and device.type == "cuda" else None
+    replayed = None
+    if graphs and device.type == "cuda":
+        replayed = _Replayed(forward, memory or GraphMemory(device))
 
     def run(batch: Batch) -> ModelOutput:
         starts: tuple[Tensor, ...] = ()

@@ -17,21 +17,26 @@ class GraphMemory:
 
     Each call uses the space in which the others had temporary values.  So a result that is not referred to
     any more, or that a later replay makes again, is overwritten: copy what shall last.
+
+    Args:
+        device: The GPU of all that the calls use, whichever is the current one of the thread.
     """
 
-    def __init__(self) -> None:
-        self._pool = torch.cuda.MemPool() if _PLAIN_CALLS_TOO else None
-        self._id = self._pool.id if self._pool else torch.cuda.graph_pool_handle()
-        # Freed memory is used again by the stream that it was allocated on, and by no other.
-        self._stream = torch.cuda.Stream()
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        with torch.cuda.device(device):
+            self._pool = torch.cuda.MemPool() if _PLAIN_CALLS_TOO else None
+            self._id = self._pool.id if self._pool else torch.cuda.graph_pool_handle()
+            # Freed memory is used again by the stream that it was allocated on, and by no other.
+            self._stream = torch.cuda.Stream()
 
     def run(self, work: Callable[[], Result]) -> Result:
         """Compute ``work`` plainly, with torch 2.11 or newer in this memory."""
         if self._pool is None:
             return work()
-        before = torch.cuda.current_stream()
+        before = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(before)
-        with torch.cuda.stream(self._stream), torch.cuda.use_mem_pool(self._pool):
+        with torch.cuda.stream(self._stream), torch.cuda.use_mem_pool(self._pool, self._device):
             result = work()
         before.wait_stream(self._stream)
         return result
@@ -39,18 +44,19 @@ class GraphMemory:
     def capture(self, work: Callable[[], Result]) -> tuple[torch.cuda.CUDAGraph, Result]:
         """The kernels that ``work`` launches, and its result, which a replay computes."""
         graph = torch.cuda.CUDAGraph()
-        before = torch.cuda.current_stream()
-        try:
-            # Other threads go on meanwhile: one of the loader pins memory.
-            with torch.cuda.graph(
-                graph,
-                pool=self._id,  # type: ignore[arg-type] # older versions do not take the pool itself
-                stream=self._stream,
-                capture_error_mode="thread_local",
-            ):
-                result = work()
-        finally:
-            torch.cuda.set_stream(before)  # which a capture that fails does not leave
+        with torch.cuda.device(self._device):
+            before = torch.cuda.current_stream()
+            try:
+                # Other threads go on meanwhile: one of the loader pins memory.
+                with torch.cuda.graph(
+                    graph,
+                    pool=self._id,  # type: ignore[arg-type] # older versions do not take the pool itself
+                    stream=self._stream,
+                    capture_error_mode="thread_local",
+                ):
+                    result = work()
+            finally:
+                torch.cuda.set_stream(before)  # which a capture that fails does not leave
         return graph, result
 
 

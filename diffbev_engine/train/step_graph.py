@@ -116,7 +116,7 @@ class _Graphs:
     def __init__(
         self, model: nn.Module, backward: Backward, update: Callable[[], Tensor], passes: list[Inputs]
     ) -> None:
-        self.memory = GraphMemory()
+        self.memory = GraphMemory(next(model.parameters()).device)
         self._inputs = passes[0].clone()
         # The first pass makes the gradients, every further one adds to them: two graphs are enough.
         self._passes = [

@@ -208,6 +208,18 @@ def test_a_replayed_batch_is_computed_to_the_bit(diffusion_settings):
     assert torch.equal(outputs[1], outputs[2])
 
 
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="fewer than two GPUs")
+def test_a_batch_is_replayed_on_the_gpu_of_its_model_whichever_is_the_current_one(tiny_settings):
+    device = torch.device("cuda", 1)
+    model = build_model(tiny_settings.model, tiny_settings.data.image_size).to(device).eval()
+    run, plain = (network(model, "fp32", device, graphs=graphs) for graphs in (True, False))
+    batch = random_batch(tiny_settings, device)
+    with torch.inference_mode(), torch.cuda.device(0):
+        for shift in range(4):
+            moved = batch.map(lambda x, by=shift: x.roll(3 * by, -1))
+            assert torch.equal(run(moved).logits, plain(moved).logits)
+
+
 @needs_gpu
 @pytest.mark.parametrize("fixture", ["tiny_settings", "diffusion_settings"])
 def test_evaluation_between_replayed_steps_takes_no_memory_and_changes_no_number(fixture, request):
