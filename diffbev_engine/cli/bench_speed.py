@@ -5,15 +5,8 @@ from pathlib import Path
 
 import click
 
-from diffbev_engine.cli.options import gpu_ids_option, json_option, rounds_option, separated, set_option
+from diffbev_engine.cli.options import WholeNumbers, gpu_ids_option, json_option, rounds_option, set_option
 from diffbev_engine.core.errors import ExitCode
-
-
-def _read_batches(_ctx: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, ...]:
-    batches = separated(value, int)
-    if not batches or min(batches) < 1:
-        raise click.BadParameter("give whole numbers from 1 on, such as 4,8,16")
-    return batches
 
 
 @click.command()
@@ -27,9 +20,9 @@ def _read_batches(_ctx: click.Context, _parameter: click.Parameter, value: str) 
 @click.option("--diffbev", default="diffbev/diffbev_lss_swin_nuscenes", show_default=True, metavar="CONFIG")
 @click.option(
     "--batches",
+    type=WholeNumbers(1, "a list of whole numbers from 1 on, such as 4,8,16"),
     default="4,8,16,32",
     show_default=True,
-    callback=_read_batches,
     metavar="A,B,…",
     help="Batch sizes of the baseline.",
 )

@@ -112,7 +112,6 @@ rounds_option = click.option(
     help="Repetitions, of which the median is reported.",
 )
 
-
 device_option = click.option(
     "--device",
     default="",
@@ -123,8 +122,10 @@ device_option = click.option(
 
 def read_seeds(_ctx: click.Context, _param: click.Parameter, text: str | None) -> tuple[int, ...]:
     """Different seeds, separated by commas; none where the option is left out."""
-    seeds = separated(text, int) if text is not None else ()
-    if text is not None and (not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds)):
+    if text is None:
+        return ()
+    seeds = separated(text, int)
+    if not seeds or min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise click.BadParameter(f"{text!r} is not a comma-separated list of different seeds, such as 0,1,2")
     return seeds
 

@@ -7,8 +7,8 @@ import torch
 
 Result = TypeVar("Result")
 
-# A pool for plain calls refuses expandable segments in some older versions, and in some it ends the process
-# if it is freed before the graphs in it.
+# In some older versions a pool for plain calls refuses expandable segments, or aborts the process if it is
+# freed before the graphs in it.
 _PLAIN_CALLS_TOO = torch.__version__ >= "2.11"
 
 

@@ -93,7 +93,7 @@ class RowList(PlainVerticalScroll, can_focus=True, inherit_bindings=False):
         if drawn == self._drawn or not self.is_mounted:
             return
         self._drawn = drawn
-        # Not looked up: the focus still comes and goes when a list that is removed has lost its parts.
+        # Held, not queried: focus events still arrive after the children of a list were removed.
         self._text.update(Content("\n").join(self._content(row, focused) for row in self._rows))
 
     def _content(self, row: Row, focused: bool) -> Content:
