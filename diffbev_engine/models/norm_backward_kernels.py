@@ -9,7 +9,7 @@ import triton.language as tl
 from torch import Tensor
 
 from diffbev_engine.models.norm import Activation
-from diffbev_engine.models.norm_kernels import APPLIED, CODES, SUMMED, Size, kernel, of_channels, summed, tile
+from diffbev_engine.models.norm_kernels import AHEAD, CODES, Size, kernel, of_channels, summed, tile
 
 
 @triton.jit
@@ -38,6 +38,7 @@ def _gradient_sums(  # type: ignore[no-untyped-def]
     out,
     found,
     parts,
+    of_add,
     places,
     share,
     added,
@@ -46,18 +47,23 @@ def _gradient_sums(  # type: ignore[no-untyped-def]
     rows: tl.constexpr,
     width: tl.constexpr,
 ):
-    """Sums of the gradient of z, and of it times x, over a part of the places, to ``parts`` (B, S, 2, C)."""
+    """Sums of the gradient of z, and of it times x, over a part of the places, to ``parts`` (B, S, 2, C).
+
+    The gradient of z is that of what was added, and is written where something was.
+    """
     image, part, images = tl.program_id(0), tl.program_id(1), tl.num_programs(0)
     channels = tl.arange(0, width)
     scale = of_channels(found, 0, image, images, c, width)
     shift = of_channels(found, 1, image, images, c, width)
     once = tl.zeros((rows, width), dtype=tl.float32)
     twice = tl.zeros((rows, width), dtype=tl.float32)
-    for first in range(part * share, tl.minimum(part * share + share, places), rows):
+    for first in tl.range(part * share, tl.minimum(part * share + share, places), rows, num_stages=AHEAD):
         place, inside = tile(image, first, places, c, rows, width)
         value, of_z = _through_activation(grad, x, out, place, inside, scale, shift, added, activation)
         once += of_z
         twice += of_z * value
+        if added != 0:
+            tl.store(of_add + place, of_z.to(of_add.dtype.element_ty), mask=inside)
     to = parts + ((image * tl.num_programs(1) + part) * 2) * c + channels
     tl.store(to, tl.sum(once, 0), mask=channels < c)
     tl.store(to + c, tl.sum(twice, 0), mask=channels < c)
@@ -112,17 +118,14 @@ def _coefficients(  # type: ignore[no-untyped-def]
     tl.store(coefficients + images * c + at, -rstd * along_one - a * mean, mask=inside)
 
 
-@kernel("places", "added", "activation")
+@kernel("places", "activation")
 def _apply_backward(  # type: ignore[no-untyped-def]
     grad,
     x,
-    out,
     found,
     coefficients,
     of_x,
-    of_add,
     places,
-    added,
     activation,
     c: tl.constexpr,
     rows: tl.constexpr,
@@ -134,10 +137,8 @@ def _apply_backward(  # type: ignore[no-untyped-def]
     shift = of_channels(found, 1, image, images, c, width)
     a = of_channels(coefficients, 0, image, images, c, width)
     b = of_channels(coefficients, 1, image, images, c, width)
-    value, of_z = _through_activation(grad, x, out, place, inside, scale, shift, added, activation)
+    value, of_z = _through_activation(grad, x, x, place, inside, scale, shift, 0, activation)
     tl.store(of_x + place, (of_z * scale + value * a + b).to(of_x.dtype.element_ty), mask=inside)
-    if added != 0:
-        tl.store(of_add + place, of_z.to(of_add.dtype.element_ty), mask=inside)
 
 
 def normalise_backward(
@@ -175,17 +176,15 @@ def normalise_backward(
     of_affine, of_x = torch.empty_like(found[:2]), torch.empty_like(x)
     of_film = x.new_empty(0) if film is None else torch.empty_like(film)
     of_add = torch.empty_like(x) if added else x.new_empty(0)
-    how = {"added": int(added), "activation": CODES[activation]}
-    _gradient_sums[size.summing](
-        grad, x, out, found, parts, size.places, size.share, **how, **size.tile(SUMMED)
-    )
+    how = {"added": int(added), "activation": CODES[activation], **size.tile()}
+    _gradient_sums[size.summing](grad, x, out, found, parts, of_add, size.places, size.share, **how)
     given = weight, bias, weight if film is None else film
     _coefficients[size.grouping](
         *(parts, *given, found, coefficients, of_affine, of_film, size.number, size.count),
         filmed=int(film is not None),
         **size.group(),
     )
-    _apply_backward[size.applying](
-        grad, x, out, found, coefficients, of_x, of_add, size.places, **how, **size.tile(APPLIED)
-    )
+    last = {"activation": CODES["none" if added else activation], **size.tile()}
+    of_z = of_add if added else grad
+    _apply_backward[size.applying](of_z, x, found, coefficients, of_x, size.places, **last)
     return of_x, of_affine.sum(1), of_film, of_add

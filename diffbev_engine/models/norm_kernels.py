@@ -18,8 +18,10 @@ from torch import Tensor
 from diffbev_engine.models.norm import Activation
 
 CODES: dict[Activation, int] = {"none": 0, "relu": 1, "silu": 2}
-APPLIED, SUMMED = 4096, 2048
-"""Elements of a feature that a program holds, where it applies what was found and where it sums."""
+TILE = 4096
+"""Elements of a feature that a program holds."""
+AHEAD = tl.constexpr(3)
+"""Tiles that a loop has on their way from memory, with the one that it sums."""
 _NARROWEST = 32
 """Channels that a kernel is made for, at least."""
 _WARPS = 4
@@ -63,7 +65,7 @@ def _sums(x, parts, places, share, c: tl.constexpr, rows: tl.constexpr, width: t
     channels = tl.arange(0, width)
     once = tl.zeros((rows, width), dtype=tl.float32)
     twice = tl.zeros((rows, width), dtype=tl.float32)
-    for first in range(part * share, tl.minimum(part * share + share, places), rows):
+    for first in tl.range(part * share, tl.minimum(part * share + share, places), rows, num_stages=AHEAD):
         place, inside = tile(image, first, places, c, rows, width)
         value = tl.load(x + place, mask=inside, other=0.0).to(tl.float32)
         once += value
@@ -178,12 +180,12 @@ def normalise(
     size = Size(x, groups)
     parts, out = size.parts(x), torch.empty_like(x)
     found = x.new_empty(4, *size.channels, dtype=torch.float32)
-    _sums[size.summing](x, parts, size.places, size.share, **size.tile(SUMMED))
+    _sums[size.summing](x, parts, size.places, size.share, **size.tile())
     given = weight, bias, weight if film is None else film
     _statistics[size.grouping](
         parts, *given, found, size.number, size.count, eps, filmed=int(film is not None), **size.group()
     )
-    how = {"added": int(add is not None), "activation": CODES[activation], **size.tile(APPLIED)}
+    how = {"added": int(add is not None), "activation": CODES[activation], **size.tile()}
     _apply[size.applying](x, x if add is None else add, found, out, size.places, **how)
     return out, found
 
@@ -197,22 +199,22 @@ class Size:
         self._groups = groups
         self.places = map_size[0] * map_size[1]
         self.count = self.places * (c // groups)
-        rows = self.tile(SUMMED)["rows"]
+        rows = self.tile()["rows"]
         wanted = triton.cdiv(_PROGRAMS, images)
         self.share = rows * triton.cdiv(triton.cdiv(self.places, wanted), rows)
         self.number = triton.cdiv(self.places, self.share)
         self.summing = images, self.number
         self.grouping = images, groups
-        self.applying = triton.cdiv(self.places, self.tile(APPLIED)["rows"]), images
+        self.applying = triton.cdiv(self.places, rows), images
 
     def parts(self, x: Tensor) -> Tensor:
         """Room for the sums of each part."""
         return x.new_empty(self.channels[0], self.number, 2, self.channels[1], dtype=torch.float32)
 
-    def tile(self, elements: int) -> dict[str, int]:
+    def tile(self) -> dict[str, int]:
         """The tile of a kernel that goes over the feature."""
         width = max(_NARROWEST, triton.next_power_of_2(self.channels[1]))
-        rows = max(1, elements // width)
+        rows = max(1, TILE // width)
         return {"c": self.channels[1], "rows": rows, "width": width, "num_warps": _WARPS}
 
     def group(self) -> dict[str, int]:

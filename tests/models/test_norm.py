@@ -40,14 +40,12 @@ import itertools
 import torch
 import torch.nn.functional as F
 
-from diffbev_engine.models import norm, norm_backward_kernels, norm_kernels
+from diffbev_engine.models import norm, norm_kernels
 from diffbev_engine.models.norm_backward_kernels import normalise_backward
 from diffbev_engine.models.norm_kernels import normalise
 
 torch.manual_seed(0)
-norm_kernels._PROGRAMS = 6  # so that images are summed in several parts
-for module in (norm_kernels, norm_backward_kernels):
-    module.APPLIED, module.SUMMED = 256, 128
+norm_kernels._PROGRAMS, norm_kernels.TILE = 6, 128  # so that images are summed in several parts
 ACTIVATIONS = {"none": lambda z: z, "relu": F.relu, "silu": F.silu}
 sizes = itertools.cycle([(2, 32, 4, (3, 9)), (2, 48, 16, (3, 5)), (2, 24, 1, (2, 11))])
 for name, filmed, added in itertools.product(ACTIVATIONS, (False, True), (False, True)):
