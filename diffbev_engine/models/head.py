@@ -7,15 +7,18 @@ import math
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffbev_engine.core.classes import NUM_CLASSES
 from diffbev_engine.core.errors import UsageError
-from diffbev_engine.models.compiled import innermost
+from diffbev_engine.models.compiled import innermost, is_compiled
 from diffbev_engine.models.norm import GroupNorm
 from diffbev_engine.models.settings import HeadSettings
 
 _EXPANSION = 4
+_ALIGNED = 8
+"""Channels of a convolution in half precision that tensor cores take at once."""
 
 
 class Bottleneck(nn.Module):
@@ -85,7 +88,14 @@ class PyramidHead(nn.Module):
 
     def forward(self, bev: Tensor) -> Tensor:
         """BEV feature (B, C, Z, X) to logits (B, 14, 2 Z, 2 X)."""
-        return self.classifier(self.stage2(self.stage1(bev)))
+        feature = self.stage2(self.stage1(bev))
+        if not is_compiled(feature):
+            return self.classifier(feature)
+        missing = -NUM_CLASSES % _ALIGNED
+        weight, bias = self.classifier.weight, self.classifier.bias
+        assert bias is not None
+        padded = F.pad(weight, (0, 0, 0, 0, 0, 0, 0, missing)), F.pad(bias, (0, missing))
+        return F.conv2d(feature, *padded)[:, :NUM_CLASSES]
 
 
 def _stage(in_channels: int, planes: int, settings: HeadSettings, *, upsample: bool) -> nn.Sequential:
