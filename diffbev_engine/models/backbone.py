@@ -119,14 +119,20 @@ def _create_features(settings: BackboneSettings, size: tuple[int, int] | None) -
         features = timm.create_model(
             settings.name, features_only=True, out_indices=(settings.out_stage,), **model_args
         )
-    for module in features.modules():
-        if isinstance(module, DropPath):  # stochastic depth; the published training does without
-            module.drop_prob = 0.0
+    _without_stochastic_depth(features)
     if size:
         # A copy without values; a batch of two, since batch norm refuses a single value per channel.
         with torch.no_grad():
             copy.deepcopy(features).to("meta")(torch.empty(2, 3, *size, device="meta"))
     return features
+
+
+def _without_stochastic_depth(network: nn.Module) -> None:
+    """The published training does without; and blocks that are alike are compiled once."""
+    for module in network.modules():
+        for name, child in module.named_children():
+            if isinstance(child, DropPath):
+                setattr(module, name, nn.Identity())
 
 
 def _check_name(name: str) -> None:

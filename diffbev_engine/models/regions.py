@@ -30,7 +30,7 @@ _REGIONS = (
     PyramidHead,
 )
 _VARIANTS = 64
-"""Shapes and modes in which one region may be compiled; Swin's block alone has eight."""
+"""Shapes and modes in which one region may be compiled; Swin's block has one for each stage."""
 
 
 def compile_regions(model: nn.Module) -> None:

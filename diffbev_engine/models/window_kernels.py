@@ -3,31 +3,62 @@
 Swin's windows have 49 tokens and heads of 32 channels: a whole window of a head fits the registers of a
 program.  So nothing is written but the result, where the general kernels of PyTorch need the bias written
 out for every window, queries, keys and values in layouts of their own, and the gradient of the bias for
-every window before it is summed.
+every window before it is summed.  A program takes the same window of several images, so that what depends
+on its place is computed once.
 
-Dimension letters: W windows of the batch, w of one image, N tokens of a window, H heads, D channels of one.
+Dimension letters: B images, H W tokens of an image, h heads, D channels of one, N tokens of a window, T of a
+tile, P programs of a head.
 """
 
-import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from diffbev_engine.models.window_attention import TOKENS
+from diffbev_engine.models.window_attention import TOKENS, division, windows_of
 
-_PROGRAMS = 1024
-"""About as many as a large GPU runs at a time."""
-_NUMBERS = ["windows", "images", "share", "masked", "heads"]
+_NUMBERS = ["images", "height", "width", "down", "across", "share", "heads"]
 """Whatever these are, the kernels are compiled once."""
+_APART = tl.constexpr(-100.0)
+"""What Swin adds to the score of two tokens that only the shift has brought into one window."""
 
 
 @triton.jit
-def _probabilities(q, k, bias, mask, window, images, scale, masked, t: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Softmax of the scores of one window and head, t x t float32; ``bias`` is the head's."""
-    scores = tl.dot(q, tl.trans(k)) * scale + bias
-    if masked != 0:
-        places = tl.arange(0, t)[:, None] * t + tl.arange(0, t)[None, :]
-        scores += tl.load(mask + (window % images) * t * t + places).to(tl.float32)
+def _window(  # type: ignore[no-untyped-def]
+    bias,
+    shift,
+    height,
+    width,
+    down,
+    across,
+    rows: tl.constexpr,
+    columns: tl.constexpr,
+    t: tl.constexpr,
+):
+    """The window and head of this program: an image is shifted up and left, then padded below and right.
+
+    Returns:
+        Places of the tokens in an image (T, 1); which of them are in the image, and which are padding; what
+        is added to the scores (T, T).
+    """
+    window, head = tl.program_id(0) % (down * across), tl.program_id(1)
+    each = tl.arange(0, t)
+    row = window // across * rows + each // columns
+    column = window % across * columns + each % columns
+    rows_up, columns_left = tl.load(shift), tl.load(shift + 1)
+    side = 2 * (row >= down * rows - rows_up).to(tl.int32)
+    side += (column >= across * columns - columns_left).to(tl.int32)
+    tile = each[:, None] * t + each[None, :]
+    added = tl.load(bias + head * t * t + tile) + tl.where(side[:, None] != side[None, :], _APART, 0.0)
+    place = (row + rows_up) % height * width + (column + columns_left) % width
+    inside = (each < rows * columns) & (row < height) & (column < width)
+    padding = (each < rows * columns) & ((row >= height) | (column >= width))
+    return place[:, None], inside[:, None], padding[:, None], added
+
+
+@triton.jit
+def _probabilities(q, k, added, scale):  # type: ignore[no-untyped-def]
+    """Softmax of the scores of one window and head, T x T float32."""
+    scores = tl.dot(q, tl.trans(k)) * scale + added
     weights = tl.exp(scores - tl.max(scores, 1)[:, None])
     return weights / tl.sum(weights, 1)[:, None]
 
@@ -35,139 +66,163 @@ def _probabilities(q, k, bias, mask, window, images, scale, masked, t: tl.conste
 @triton.jit(do_not_specialize=_NUMBERS)
 def _forward(  # type: ignore[no-untyped-def]
     qkv,
+    of_padding,
     bias,
-    mask,
+    shift,
     out,
-    windows,
     images,
+    height,
+    width,
+    down,
+    across,
     scale,
     share,
-    masked,
     heads,
-    n: tl.constexpr,
+    rows: tl.constexpr,
+    columns: tl.constexpr,
     d: tl.constexpr,
     t: tl.constexpr,
 ):
-    part, head = tl.program_id(0), tl.program_id(1)
-    rows, columns, channels = tl.arange(0, t)[:, None], tl.arange(0, t)[None, :], tl.arange(0, d)[None, :]
-    of_head = tl.load(bias + (head * t + rows) * t + columns)
-    first = part.to(tl.int64) * share
-    for number in range(share):
-        window = first + number
-        # The last part may have fewer windows.
-        inside = rows < tl.minimum((windows - window) * n, n)
-        place = qkv + (window * n + rows) * (3 * heads * d) + head * d + channels
-        q = tl.load(place, mask=inside, other=0.0)
-        k = tl.load(place + heads * d, mask=inside, other=0.0)
-        v = tl.load(place + 2 * heads * d, mask=inside, other=0.0)
-        p = _probabilities(q, k, of_head, mask, window, images, scale, masked, t)
+    place, inside, padding, added = _window(bias, shift, height, width, down, across, rows, columns, t)
+    channels = tl.program_id(1) * d + tl.arange(0, d)[None, :]
+    token = place * (3 * heads * d) + channels
+    first = tl.program_id(0) // (down * across) * share
+    for image in range(first, tl.minimum(first + share, images)):
+        before = tl.cast(image, tl.int64) * height * width * heads * d
+        q_at = qkv + 3 * before + token
+        k_at = tl.where(padding, of_padding + channels, q_at) + heads * d
+        q = tl.load(q_at, mask=inside, other=0.0)
+        k = tl.load(k_at, mask=inside | padding, other=0.0)
+        v = tl.load(k_at + heads * d, mask=inside | padding, other=0.0)
+        p = _probabilities(q, k, added, scale)
         result = tl.dot(p.to(v.dtype), v)
-        to = out + (window * n + rows) * (heads * d) + head * d + channels
-        tl.store(to, result.to(v.dtype), mask=inside)
+        tl.store(out + before + place * (heads * d) + channels, result.to(v.dtype), mask=inside)
 
 
 @triton.jit(do_not_specialize=_NUMBERS)
 def _backward(  # type: ignore[no-untyped-def]
     qkv,
+    of_padding,
     bias,
-    mask,
+    shift,
     grad,
     grad_qkv,
+    grad_padding,
     grad_bias,
-    windows,
     images,
+    height,
+    width,
+    down,
+    across,
     scale,
     share,
-    masked,
     heads,
-    n: tl.constexpr,
+    rows: tl.constexpr,
+    columns: tl.constexpr,
     d: tl.constexpr,
     t: tl.constexpr,
 ):
+    place, inside, padding, added = _window(bias, shift, height, width, down, across, rows, columns, t)
     part, head = tl.program_id(0), tl.program_id(1)
-    rows, columns, channels = tl.arange(0, t)[:, None], tl.arange(0, t)[None, :], tl.arange(0, d)[None, :]
-    of_head = tl.load(bias + (head * t + rows) * t + columns)
+    each = head * d + tl.arange(0, d)
+    channels = each[None, :]
+    token = place * (3 * heads * d) + channels
+    padded = tl.sum(padding.to(tl.int32)) > 0
     of_bias = tl.zeros((t, t), dtype=tl.float32)
-    first = part.to(tl.int64) * share
-    for number in range(share):
-        window = first + number
-        # The last part may have fewer windows; beyond them all is zero, and adds nothing to the bias.
-        inside = rows < tl.minimum((windows - window) * n, n)
-        place = (window * n + rows) * (3 * heads * d) + head * d + channels
-        q = tl.load(qkv + place, mask=inside, other=0.0)
-        k = tl.load(qkv + place + heads * d, mask=inside, other=0.0)
-        v = tl.load(qkv + place + 2 * heads * d, mask=inside, other=0.0)
-        of = grad + (window * n + rows) * (heads * d) + head * d + channels
-        g = tl.load(of, mask=inside, other=0.0)
-        p = _probabilities(q, k, of_head, mask, window, images, scale, masked, t)
-        to = grad_qkv + place
-        tl.store(to + 2 * heads * d, tl.dot(tl.trans(p.to(q.dtype)), g).to(q.dtype), mask=inside)
+    of_padded_k = tl.zeros((d,), dtype=tl.float32)
+    of_padded_v = tl.zeros((d,), dtype=tl.float32)
+    first = part // (down * across) * share
+    for image in range(first, tl.minimum(first + share, images)):
+        before = tl.cast(image, tl.int64) * height * width * heads * d
+        q_at = qkv + 3 * before + token
+        k_at = tl.where(padding, of_padding + channels, q_at) + heads * d
+        q = tl.load(q_at, mask=inside, other=0.0)
+        k = tl.load(k_at, mask=inside | padding, other=0.0)
+        v = tl.load(k_at + heads * d, mask=inside | padding, other=0.0)
+        g = tl.load(grad + before + place * (heads * d) + channels, mask=inside, other=0.0)
+        p = _probabilities(q, k, added, scale)
+        to = grad_qkv + 3 * before + token
+        of_v = tl.dot(tl.trans(p.to(q.dtype)), g)
+        tl.store(to + 2 * heads * d, of_v.to(q.dtype), mask=inside)
+        if padded:
+            of_padded_v += tl.sum(tl.where(padding, of_v, 0.0), 0)
         of_p = tl.dot(g, tl.trans(v))
         of_scores = p * (of_p - tl.sum(p * of_p, 1)[:, None])
         of_bias += of_scores
         s = of_scores.to(q.dtype)
         tl.store(to, (tl.dot(s, k) * scale).to(q.dtype), mask=inside)
-        tl.store(to + heads * d, (tl.dot(tl.trans(s), q) * scale).to(q.dtype), mask=inside)
-    to_bias = grad_bias + (part * heads + head) * n * n + rows * n + columns
-    tl.store(to_bias, of_bias, mask=(rows < n) & (columns < n))
+        of_k = tl.dot(tl.trans(s), q) * scale
+        tl.store(to + heads * d, of_k.to(q.dtype), mask=inside)
+        if padded:
+            of_padded_k += tl.sum(tl.where(padding, of_k, 0.0), 0)
+    to_padding = grad_padding + part * 3 * heads * d + each
+    tl.store(to_padding, tl.zeros((d,), dtype=tl.float32))  # what padding asks for is not read
+    tl.store(to_padding + heads * d, of_padded_k)
+    tl.store(to_padding + 2 * heads * d, of_padded_v)
+    tile = tl.arange(0, t)[:, None] * t + tl.arange(0, t)[None, :]
+    tl.store(grad_bias + (part * heads + head) * t * t + tile, of_bias)
 
 
-def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None, heads: int, scale: float) -> Tensor:
-    """Softmax(scale q k^T + bias + mask) v of every window.
+def attend(
+    qkv: Tensor, of_padding: Tensor, bias: Tensor, shift: Tensor, window: tuple[int, int], scale: float
+) -> Tensor:
+    """Softmax(scale q k^T + bias) v of every window, apart where only the shift brings tokens together.
 
     Args:
-        qkv: (W, N, 3 H D) contiguous, half precision.
-        bias: (H, N, N) float32.
-        mask: (w, N, N), added to the scores of the windows of an image, in their order; rounded to the
-            precision of ``qkv``, in which Swin's 0 and -100 are exact.
-        heads: H.
+        qkv: (B, H, W, 3 h D) contiguous, half precision: queries, keys and values of an image's tokens.
+        of_padding: (3 h D), the same type: of those with which images are padded to whole windows.
+        bias: (h, T, T) float32, minus infinity in columns that a window does not have.
+        shift: (2,) int32, rows and columns by which images are shifted first, up and to the left.
+        window: Rows and columns of a window.
         scale: of the scores.
 
     Returns:
-        (W, N, H D), of the type of ``qkv``.
+        (B, H, W, h D), of the type of ``qkv``.
     """
-    out = qkv.new_empty(*qkv.shape[:2], qkv.shape[2] // 3)
-    share, parts = _division(len(qkv), heads)
-    given = (qkv, *_padded(qkv, bias, mask), out, len(qkv), 1 if mask is None else len(mask))
-    _forward[(parts, heads)](*given, scale, share, **_sizes(qkv, mask, heads))
+    out = qkv.new_empty(*qkv.shape[:3], qkv.shape[3] // 3)
+    grid, sizes = _sizes(qkv, bias, window)
+    _forward[grid](qkv, of_padding, bias, shift, out, scale=scale, **sizes)
     return out
 
 
 def attend_backward(
-    grad: Tensor, qkv: Tensor, bias: Tensor, mask: Tensor | None, heads: int, scale: float
-) -> tuple[Tensor, Tensor]:
-    """The gradients of ``qkv`` and ``bias`` from that of the result of :func:`attend`."""
-    share, parts = _division(len(qkv), heads)
-    grad_qkv, grad_bias = torch.empty_like(qkv), bias.new_empty(parts, *bias.shape)
-    given = (qkv, *_padded(qkv, bias, mask), grad, grad_qkv, grad_bias)
-    sizes = len(qkv), 1 if mask is None else len(mask)
-    _backward[(parts, heads)](*given, *sizes, scale, share, **_sizes(qkv, mask, heads))
-    return grad_qkv, grad_bias.sum(0)
+    grad: Tensor,
+    qkv: Tensor,
+    of_padding: Tensor,
+    bias: Tensor,
+    shift: Tensor,
+    window: tuple[int, int],
+    scale: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients that follow from that of the result of :func:`attend`.
+
+    Returns:
+        Of ``qkv``; of ``of_padding`` (P, 3 h D) and of ``bias`` (P, h, T, T), float32, to be summed over the
+        programs.
+    """
+    grid, sizes = _sizes(qkv, bias, window)
+    grad_qkv = qkv.new_empty(qkv.shape)
+    grad_padding, grad_bias = (bias.new_empty(grid[0], *each.shape) for each in (of_padding, bias))
+    given = qkv, of_padding, bias, shift, grad, grad_qkv, grad_padding, grad_bias
+    _backward[grid](*given, scale=scale, **sizes)
+    return grad_qkv, grad_padding, grad_bias
 
 
-def _division(windows: int, heads: int) -> tuple[int, int]:
-    """Windows of one program, and how many programs a head has."""
-    share: int = triton.cdiv(windows, max(1, _PROGRAMS // heads))
-    return share, triton.cdiv(windows, share)
-
-
-def _padded(qkv: Tensor, bias: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Bias and mask as whole tiles, which are read at once; no weight falls on tokens that are not there."""
-    missing = TOKENS - qkv.shape[1]
-    columns = torch.nn.functional.pad(bias, (0, missing), value=float("-inf"))
-    bias = torch.nn.functional.pad(columns, (0, 0, 0, missing))
-    if mask is None:
-        return bias, bias
-    return bias, torch.nn.functional.pad(mask.to(qkv.dtype), (0, missing, 0, missing))
-
-
-def _sizes(qkv: Tensor, mask: Tensor | None, heads: int) -> dict[str, int]:
-    """The last arguments of both kernels."""
-    _, tokens, width = qkv.shape
-    return {
-        "masked": int(mask is not None),
-        "heads": heads,
-        "n": tokens,
-        "d": width // 3 // heads,
+def _sizes(qkv: Tensor, bias: Tensor, window: tuple[int, int]) -> tuple[tuple[int, int], dict[str, int]]:
+    """Programs, and the last arguments of both kernels."""
+    images, height, width, channels = qkv.shape
+    down, across = windows_of((height, width), window)
+    share, programs = division(images, down * across, len(bias))
+    return (programs, len(bias)), {
+        "images": images,
+        "height": height,
+        "width": width,
+        "down": down,
+        "across": across,
+        "share": share,
+        "heads": len(bias),
+        "rows": window[0],
+        "columns": window[1],
+        "d": channels // 3 // len(bias),
         "t": TOKENS,
     }

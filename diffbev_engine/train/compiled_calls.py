@@ -57,9 +57,9 @@ class Call(NamedTuple):
     @property
     def kind(self) -> tuple[Any, ...]:
         """Equal where the same kernels come out: copies of a module, and functions, on inputs alike."""
-        kept = () if self.module is None else (*self.module.named_parameters(), *self.module.named_buffers())
-        state = tuple((name, Described.of(x)) for name, x in kept)
-        return self.name, state, self.arguments, *self.named.items(), *self[4:]
+        weights = () if self.module is None else self.module.named_parameters()
+        alike = tuple((name, Described.of(x)) for name, x in weights)
+        return self.name, alike, self.arguments, *self.named.items(), *self[4:]
 
     @property
     def weight(self) -> int:

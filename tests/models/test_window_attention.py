@@ -2,34 +2,70 @@
 
 import pytest
 import torch
-from timm.models.swin_transformer import SwinTransformerBlock, WindowAttention
+from timm.models.swin_transformer import SwinTransformerBlock
 
-from diffbev_engine.models.window_attention import CompiledWindowAttention, use_kernels
+from diffbev_engine.models.window_attention import CompiledSwinBlock, use_kernels
 from tests.models.interpreter import interpreted
 
 ON_THE_CPU = """
+import math
+
 import torch
-from diffbev_engine.models import window_kernels
+import torch.nn.functional as F
+from timm.models.swin_transformer import SwinTransformerBlock
+from torch import nn
+
+from diffbev_engine.models import window_attention
+from diffbev_engine.models.window_attention import TOKENS
 from diffbev_engine.models.window_kernels import attend, attend_backward
 
 torch.manual_seed(0)
-window_kernels._PROGRAMS = 9  # of which each gets several windows, the last fewer
-windows, images, tokens, heads, channels = 4, 2, 49, 3, 32
-scale = channels**-0.5
-qkv = torch.randn(windows, tokens, 3 * heads * channels, dtype=torch.float16)
-bias = torch.randn(heads, tokens, tokens)
-for mask in (None, torch.where(torch.rand(images, tokens, tokens) < 0.3, -100.0, 0.0)):
-    given, table = qkv.double().requires_grad_(), bias.double().requires_grad_()
-    q, k, v = given.view(windows, tokens, 3, heads, channels).permute(2, 0, 3, 1, 4)
-    scores = scale * q @ k.transpose(-1, -2) + table
-    if mask is not None:
-        scores = (scores.unflatten(0, (-1, images)) + mask[:, None]).flatten(0, 1)
-    expected = (scores.softmax(-1) @ v).transpose(1, 2).flatten(2)
-    gradient = torch.randn_like(expected).half()
-    expected.backward(gradient.double())
-    found = attend(qkv, bias, mask, heads, scale), *attend_backward(gradient, qkv, bias, mask, heads, scale)
-    for ours, theirs in zip(found, (expected, given.grad, table.grad), strict=True):
-        torch.testing.assert_close(ours.double(), theirs.detach(), rtol=2e-3, atol=4e-3)
+window_attention._PROGRAMS = 18  # of which each gets several images, the last fewer
+for size, window, shift in (
+    ((14, 14), (7, 7), 0),  # whole windows
+    ((9, 16), (7, 7), 3),  # padded and shifted
+    ((5, 16), (7, 7), 3),  # fewer rows than a window: shifted along columns alone
+    ((9, 8), (3, 5), 1),
+):
+    block = SwinTransformerBlock(96, size, 3, window_size=window, shift_size=shift, always_partition=False)
+    block.attn.proj, attention = nn.Identity(), block.attn
+    nn.init.normal_(attention.qkv.bias)
+    nn.init.normal_(attention.relative_position_bias_table)
+    attention.qkv.half(), block.double()
+    x = torch.randn(3, *size, 96).half().double().requires_grad_()
+    expected = block._attn(x)
+    grad = torch.randn_like(expected).half()
+    expected.backward(grad.double())
+
+    weight, bias = (each.detach() for each in attention.qkv.parameters())
+    qkv = F.linear(x.detach(), weight, bias).half()
+    table = attention._get_rel_pos_bias()[0].detach().float()
+    missing = TOKENS - table.shape[-1]
+    tile = F.pad(F.pad(table, (0, missing), value=-math.inf), (0, 0, 0, missing))
+    given = qkv, bias.half(), tile, torch.tensor(block.shift_size, dtype=torch.int32), block.window_size
+    out = attend(*given, attention.scale)
+    of_qkv, of_padding, of_bias = (each.double() for each in attend_backward(grad, *given, attention.scale))
+    of_projection = of_qkv.sum((0, 1, 2)) + of_padding.sum(0)
+    attention.relative_position_bias_table.grad, of_table = None, attention.relative_position_bias_table.grad
+    n = table.shape[-1]
+    attention._get_rel_pos_bias()[0].backward(of_bias.sum(0)[:, :n, :n])
+    for ours, theirs in (
+        (out, expected),
+        (of_qkv @ weight, x.grad),
+        (of_projection, attention.qkv.bias.grad),
+        (attention.relative_position_bias_table.grad, of_table),
+    ):
+        assert (ours.double() - theirs).norm() < 2e-3 * theirs.norm(), (size, shift)
+
+# The operators as the compiler sees them.
+for operator in (window_attention._attend, window_attention._attend_backward):
+    operator.register_kernel("cpu")(operator._init_fn)
+qkv, bias, tile, shift, _ = given
+tensors = [tensor.requires_grad_() for tensor in (qkv, bias.half(), tile)]
+checks = "test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_static"
+torch.library.opcheck(
+    torch.ops.diffbev.window_attention.default, (*tensors, shift, *block.window_size, 0.2), test_utils=checks
+)
 print("equal")
 """
 
@@ -44,8 +80,7 @@ def test_a_network_keeps_its_weights_and_numbers():
     images, before = torch.randn(1, 14, 14, 32), dict(block.state_dict())
     expected = block(images)
     use_kernels(block)
-    assert type(block.attn) is CompiledWindowAttention
-    assert isinstance(block.attn, WindowAttention)
+    assert type(block) is CompiledSwinBlock
     assert block.state_dict().keys() == before.keys()
     assert torch.equal(block(images), expected)
 

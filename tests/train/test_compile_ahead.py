@@ -60,7 +60,7 @@ def test_blocks_alike_are_compiled_once_and_each_way_of_calling_a_part():
     chosen = ("model.backbone.pretrained=None", "data.samples_per_gpu=1")
     settings = load_settings("diffbev/diffbev_lss_swin_nuscenes", chosen)
     names = [call.name for call in distinct_calls(step_to_compile(settings, CPU).objective)]
-    assert names.count("SwinTransformerBlock") == 8
+    assert names.count("CompiledSwinBlock") == 4  # one for each stage
     assert names.count("PatchMerging") == 3
     assert names.count("ConditionalUNet") == 2  # with gradients, and for the estimate that it is given
 

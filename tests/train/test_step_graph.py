@@ -143,7 +143,7 @@ def test_the_parts_of_a_swin_network_are_compiled_each_by_itself(preset):
         "Fusion",
         "PyramidHead",
     )
-    assert names == {"SwinTransformerBlock": 12, "PatchMerging": 3, **dict.fromkeys(single, 1)}
+    assert names == {"CompiledSwinBlock": 12, "PatchMerging": 3, **dict.fromkeys(single, 1)}
     inner = {id(module) for region in found for module in region.modules() if module is not region}
     assert not any(id(region) in inner for region in found)
 
