@@ -61,7 +61,9 @@ def splat_materialised(mode: LiftMode, depth: Tensor, context: Tensor, k: Tensor
     points = frustum(mode, SIZE, STRIDE)
     d, v, u = np.meshgrid(points.depths, points.v, points.u, indexing="ij")
     pixels = torch.from_numpy(np.stack([u * d, v * d, d], axis=-1))  # D x H x W x 3
-    points_BDHW3 = torch.einsum("bij,dhwj->bdhwi", k.double().inverse(), pixels)
+    # By substitution, not by an inverse that is rounded: a depth may be the border of a cell.
+    rays = torch.linalg.solve_triangular(k.double(), pixels.flatten(0, 2).T, upper=True)  # B x 3 x DHW
+    points_BDHW3 = rays.mT.unflatten(1, pixels.shape[:3])
     lower = torch.tensor([-25.0, -10.0, 1.0], dtype=torch.float64)
     cell = torch.tensor([0.5, 20.0, 0.5], dtype=torch.float64)
     x, y, z = ((points_BDHW3 - lower) / cell).floor().long().unbind(-1)
