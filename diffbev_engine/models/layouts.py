@@ -33,9 +33,12 @@ def layouts(network: str, anchor: str, own: Mapping[str, str]) -> list[Layout]:
         anchor: A tensor of the network under its timm name.
         own: Names of the tensors in our own checkpoints to their timm names.
     """
-    ours = Layout("DiffBEV", next(iter(own)), lambda state: {own.get(key, key): state[key] for key in state})
-    others = _SWIN if network == "SwinTransformer" else (Layout("timm", anchor, dict),)
-    return [*others, ours]
+    timm, *others = _SWIN if network == "SwinTransformer" else (Layout("timm", anchor, dict),)
+
+    def as_timm(state: StateDict) -> StateDict:
+        return timm.convert({own.get(key, key): state[key] for key in state})
+
+    return [timm, *others, Layout("DiffBEV", next(iter(own)), as_timm)]
 
 
 def prefixes(state: Mapping[str, Tensor], layout: Layout) -> Iterator[str]:
