@@ -1,19 +1,54 @@
-"""Optional packages: found without importing them, named with the command that installs them."""
+"""Optional packages: found without importing them, named with the command that installs them.
+
+Which versions are needed is told by the metadata of this package, which come from ``pyproject.toml``.
+"""
 
 import importlib.util
 from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import NamedTuple
+
+from packaging.requirements import Requirement
 
 from diffbev_engine.core.errors import UsageError
 
+_THIS = "diffbev"
 
-def missing(packages: Sequence[str]) -> list[str]:
-    """Those of the importable names that are not installed."""
-    return [name for name in packages if importlib.util.find_spec(name) is None]
+
+class Lack(NamedTuple):
+    """A package that is absent or too old."""
+
+    package: str
+    wanted: str = ""
+    """As in ``>=1.2``."""
+    found: str = ""
+    """The version that is installed; empty if none is."""
+
+    def __str__(self) -> str:
+        """As in "onnx", or "onnx>=1.16 (1.2 is installed)"."""
+        return f"{self.package}{self.wanted} ({self.found} is installed)" if self.found else self.package
+
+
+def lacking(packages: Sequence[str], extra: str) -> list[Lack]:
+    """Those of ``packages`` that are not installed, or older than ``extra`` asks for.
+
+    Args:
+        packages: Names by which they are imported and installed alike.
+        extra: The extra that installs them.
+    """
+    wanted = _wanted(extra)
+    found = []
+    for name in packages:
+        if importlib.util.find_spec(name) is None:
+            found.append(Lack(name))
+        elif name in wanted and not wanted[name].specifier.contains(_installed(name), prereleases=True):
+            found.append(Lack(name, str(wanted[name].specifier), _installed(name)))
+    return found
 
 
 def pip_command(extra: str) -> str:
     """What installs the packages of ``extra``."""
-    return f'pip install "diffbev[{extra}]"'
+    return f'pip install "{_THIS}[{extra}]"'
 
 
 def require(purpose: str, packages: Sequence[str], extra: str) -> None:
@@ -22,6 +57,28 @@ def require(purpose: str, packages: Sequence[str], extra: str) -> None:
     Raises:
         UsageError: with the pip command.
     """
-    absent = missing(packages)
-    if absent:
-        raise UsageError(f"{purpose} needs {', '.join(absent)}: {pip_command(extra)}.")
+    if lacks := lacking(packages, extra):
+        raise UsageError(f"{purpose} needs {', '.join(map(str, lacks))}: {pip_command(extra)}.")
+
+
+def _wanted(extra: str) -> dict[str, Requirement]:
+    """What ``extra`` asks for, by package; nothing is known of a source tree that is not installed."""
+    try:
+        listed = requires(_THIS) or []
+    except PackageNotFoundError:
+        return {}
+    plain, all_of_it = (
+        {each.name: each for each in map(Requirement, listed) if _applies(each, name)} for name in ("", extra)
+    )
+    return {name: each for name, each in all_of_it.items() if each != plain.get(name)}
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:  # a folder of that name on the path
+        return "0"

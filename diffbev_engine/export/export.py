@@ -32,7 +32,7 @@ FLIPPED_TOLERANCE = 1e-5
 """Largest share of decisions that may differ: of cells so close to the threshold that rounding decides."""
 LARGEST_BATCH = 1024
 _OPSET = 18
-_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
+_PACKAGES = ("onnx", "onnxscript", "onnxruntime", "torch")
 _AHEAD = 1.2
 """Focal length of the cameras that are compared, in image widths, where training recorded none."""
 Outputs = tuple[np.ndarray, ...]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from diffbev_engine.core.bilingual import Bilingual
 from diffbev_engine.core.cores import usable_cores
-from diffbev_engine.core.extras import missing, pip_command
+from diffbev_engine.core.extras import lacking, pip_command
 from diffbev_engine.core.format import byte_size
 from diffbev_engine.core.grid import LABEL_GRID
 from diffbev_engine.core.host_memory import HostMemory, host_memory
@@ -185,9 +185,14 @@ def trackers(plan: Plan) -> Iterator[Finding]:
     if not plan.settings.log_config.hooks:
         yield ok("trackers", Bilingual("未使用：log_config.hooks=[]", "none: log_config.hooks=[]"))
     for tracker in plan.settings.log_config.hooks:
-        if missing([tracker]):
-            command = pip_command(tracker)
+        if lacks := lacking([tracker], tracker):
+            command, [(_, wanted, found)] = pip_command(tracker), lacks
             what = Bilingual(f"未安装 {tracker}", f"{tracker} is not installed")
+            if found:
+                what = Bilingual(
+                    f"{tracker} {found} 版本过旧：需要 {wanted}",
+                    f"{tracker} {found} is too old: {wanted} is needed",
+                )
             install = Remedy(Bilingual(f"安装：{command}", f"install it: {command}"), shell=command)
             yield error("trackers", what, "log_config.hooks", install)
         else:

@@ -6,6 +6,7 @@ twice the memory traffic, on a device that waits for memory.  The kernels sum in
 Dimension letters: B batch, C channels.
 """
 
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import torch
@@ -49,7 +50,9 @@ class GroupNorm(nn.GroupNorm):
             raise ValueError("nothing is added before a SiLU")
         if is_compiled(input):
             return self._by_kernels(input, add, film)
-        with torch.autocast(input.device.type, enabled=False):
+        device = input.device.type
+        # Where there is nothing to turn off, programs that torch 2.6 exports cannot hold that it is.
+        with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
             normalised = F.group_norm(input, self.num_groups, weight, bias, self.eps)
         if film is not None:

@@ -34,7 +34,9 @@ def test_compiler_and_driver_faults_are_told_in_a_line_with_what_to_do(monkeypat
             "PyTorch build",
         ),
         (
-            torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered"),
+            getattr(torch, "AcceleratorError", RuntimeError)(
+                "CUDA error: uncorrectable ECC error encountered"
+            ),
             "uncorrectable ECC error",
             "dmesg",
         ),

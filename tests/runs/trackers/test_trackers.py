@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from diffbev_engine.core.errors import UsageError
-from diffbev_engine.core.extras import missing, require
+from diffbev_engine.core.extras import Lack, lacking, require
 from diffbev_engine.runs.alerts import AlertKind, alert_words, read_alerts
 from diffbev_engine.runs.folder import RunFolder
 from diffbev_engine.runs.metrics.file import MetricsWriter
@@ -17,7 +17,8 @@ from tests.processes import PATIENCE_S, engine, wait_until
 from tests.runs.trackers import read_back
 
 _ALL = ["tensorboard", "wandb", "swanlab"]
-needs_all = pytest.mark.skipif(bool(missing(_ALL)), reason=f"{', '.join(missing(_ALL))} not installed")
+_ABSENT = [lack for name in _ALL for lack in lacking([name], name)]
+needs_all = pytest.mark.skipif(bool(_ABSENT), reason=f"needs {', '.join(map(str, _ABSENT))}")
 
 
 def _same(found, expected):
@@ -181,7 +182,7 @@ def test_a_tracker_that_hangs_ends_soon_after_the_training(folder):
     assert "does not answer" in read_alerts(folder.alerts)[0].message
 
 
-@pytest.mark.skipif(bool(missing(["tensorboard"])), reason="tensorboard is not installed")
+@pytest.mark.skipif(bool(lacking(["tensorboard"], "tensorboard")), reason="tensorboard is not installed")
 def test_a_finished_run_is_exported_in_the_place_of_what_was_there(folder, program):
     _log(folder, range(1, 6))
     for _ in range(2):
@@ -198,8 +199,13 @@ def test_a_missing_package_is_named_before_the_training_starts(tiny_settings, tm
     content = tiny_settings.model_dump() | {"log_config": {"hooks": [{"type": "TensorboardLoggerHook"}]}}
     settings = type(tiny_settings).model_validate(content)
     assert settings.log_config.hooks == ("tensorboard",)
-    monkeypatch.setattr(machine, "missing", list)
-    (found,) = machine.trackers(Plan(settings, "tiny.py", tmp_path, ()))
-    assert found.remedies[0].shell == 'pip install "diffbev[tensorboard]"'
+    for lack, words in (
+        (Lack("tensorboard"), "is not installed"),
+        (Lack("tensorboard", ">=2", "1.9"), "too old"),
+    ):
+        monkeypatch.setattr(machine, "lacking", lambda _packages, _extra, lack=lack: [lack])
+        (found,) = machine.trackers(Plan(settings, "tiny.py", tmp_path, ()))
+        assert words in found.title.en
+        assert found.remedies[0].shell == 'pip install "diffbev[tensorboard]"'
     with pytest.raises(UsageError, match=r'pip install "diffbev\[tensorboard\]"'):
         require("this", ["tensorboard_of_nobody"], "tensorboard")
