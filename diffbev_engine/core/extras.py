@@ -5,12 +5,13 @@ Which versions are needed is told by the metadata of this package, which come fr
 
 import importlib.util
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, requires, version
-from typing import NamedTuple
-
-from packaging.requirements import Requirement
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from typing import TYPE_CHECKING, NamedTuple
 
 from diffbev_engine.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 _THIS = "diffbev"
 
@@ -33,17 +34,19 @@ def lacking(packages: Sequence[str], extra: str) -> list[Lack]:
     """Those of ``packages`` that are not installed, or older than ``extra`` asks for.
 
     Args:
-        packages: Names by which they are imported and installed alike.
+        packages: Names by which they are imported, and by which the extra asks for them.
         extra: The extra that installs them.
     """
-    wanted = _wanted(extra)
-    found = []
+    wanted, providers = _wanted(extra), packages_distributions()
+    lacks = []
     for name in packages:
         if importlib.util.find_spec(name) is None:
-            found.append(Lack(name))
-        elif name in wanted and not wanted[name].specifier.contains(_installed(name), prereleases=True):
-            found.append(Lack(name, str(wanted[name].specifier), _installed(name)))
-    return found
+            lacks.append(Lack(name))
+        elif name in wanted and name in providers:
+            found = version(providers[name][0])  # onnxruntime-gpu, say, for onnxruntime
+            if not wanted[name].specifier.contains(found, prereleases=True):
+                lacks.append(Lack(name, str(wanted[name].specifier), found))
+    return lacks
 
 
 def pip_command(extra: str) -> str:
@@ -61,8 +64,10 @@ def require(purpose: str, packages: Sequence[str], extra: str) -> None:
         raise UsageError(f"{purpose} needs {', '.join(map(str, lacks))}: {pip_command(extra)}.")
 
 
-def _wanted(extra: str) -> dict[str, Requirement]:
+def _wanted(extra: str) -> "dict[str, Requirement]":
     """What ``extra`` asks for, by package; nothing is known of a source tree that is not installed."""
+    from packaging.requirements import Requirement
+
     try:
         listed = requires(_THIS) or []
     except PackageNotFoundError:
@@ -73,12 +78,5 @@ def _wanted(extra: str) -> dict[str, Requirement]:
     return {name: each for name, each in all_of_it.items() if each != plain.get(name)}
 
 
-def _applies(requirement: Requirement, extra: str) -> bool:
+def _applies(requirement: "Requirement", extra: str) -> bool:
     return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
-
-
-def _installed(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:  # a folder of that name on the path
-        return "0"

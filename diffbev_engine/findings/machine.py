@@ -186,12 +186,12 @@ def trackers(plan: Plan) -> Iterator[Finding]:
         yield ok("trackers", Bilingual("未使用：log_config.hooks=[]", "none: log_config.hooks=[]"))
     for tracker in plan.settings.log_config.hooks:
         if lacks := lacking([tracker], tracker):
-            command, [(_, wanted, found)] = pip_command(tracker), lacks
+            [lack], command = lacks, pip_command(tracker)
             what = Bilingual(f"未安装 {tracker}", f"{tracker} is not installed")
-            if found:
+            if lack.found:
                 what = Bilingual(
-                    f"{tracker} {found} 版本过旧：需要 {wanted}",
-                    f"{tracker} {found} is too old: {wanted} is needed",
+                    f"{tracker} {lack.found} 版本过旧：需要 {lack.wanted}",
+                    f"{tracker} {lack.found} is too old: {lack.wanted} is needed",
                 )
             install = Remedy(Bilingual(f"安装：{command}", f"install it: {command}"), shell=command)
             yield error("trackers", what, "log_config.hooks", install)

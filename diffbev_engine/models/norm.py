@@ -51,7 +51,7 @@ class GroupNorm(nn.GroupNorm):
         if is_compiled(input):
             return self._by_kernels(input, add, film)
         device = input.device.type
-        # Where there is nothing to turn off, programs that torch 2.6 exports cannot hold that it is.
+        # Entered only where it changes something: torch 2.6 cannot save an exported program that enters it.
         with torch.autocast(device, enabled=False) if torch.is_autocast_enabled(device) else nullcontext():
             weight, bias = self.weight.to(input.dtype), self.bias.to(input.dtype)
             normalised = F.group_norm(input, self.num_groups, weight, bias, self.eps)

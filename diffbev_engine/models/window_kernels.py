@@ -56,6 +56,19 @@ def _window(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _load_window(  # type: ignore[no-untyped-def]
+    qkv, of_padding, token, channels, inside, padding, heads, d: tl.constexpr
+):
+    """Queries, keys and values (T, D) of a window; ``qkv`` points at its image."""
+    q_at = qkv + token
+    k_at = tl.where(padding, of_padding + channels, q_at) + heads * d
+    q = tl.load(q_at, mask=inside, other=0.0)
+    k = tl.load(k_at, mask=inside | padding, other=0.0)
+    v = tl.load(k_at + heads * d, mask=inside | padding, other=0.0)
+    return q, k, v
+
+
+@triton.jit
 def _probabilities(q, k, added, scale):  # type: ignore[no-untyped-def]
     """Softmax of the scores of one window and head, T x T float32."""
     scores = tl.dot(q, tl.trans(k)) * scale + added
@@ -89,11 +102,8 @@ def _forward(  # type: ignore[no-untyped-def]
     first = tl.program_id(0) // (down * across) * share
     for image in range(first, tl.minimum(first + share, images)):
         before = tl.cast(image, tl.int64) * height * width * heads * d
-        q_at = qkv + 3 * before + token
-        k_at = tl.where(padding, of_padding + channels, q_at) + heads * d
-        q = tl.load(q_at, mask=inside, other=0.0)
-        k = tl.load(k_at, mask=inside | padding, other=0.0)
-        v = tl.load(k_at + heads * d, mask=inside | padding, other=0.0)
+        of_image = qkv + 3 * before
+        q, k, v = _load_window(of_image, of_padding, token, channels, inside, padding, heads, d)
         p = _probabilities(q, k, added, scale)
         result = tl.dot(p.to(v.dtype), v)
         tl.store(out + before + place * (heads * d) + channels, result.to(v.dtype), mask=inside)
@@ -134,11 +144,8 @@ def _backward(  # type: ignore[no-untyped-def]
     first = part // (down * across) * share
     for image in range(first, tl.minimum(first + share, images)):
         before = tl.cast(image, tl.int64) * height * width * heads * d
-        q_at = qkv + 3 * before + token
-        k_at = tl.where(padding, of_padding + channels, q_at) + heads * d
-        q = tl.load(q_at, mask=inside, other=0.0)
-        k = tl.load(k_at, mask=inside | padding, other=0.0)
-        v = tl.load(k_at + heads * d, mask=inside | padding, other=0.0)
+        of_image = qkv + 3 * before
+        q, k, v = _load_window(of_image, of_padding, token, channels, inside, padding, heads, d)
         g = tl.load(grad + before + place * (heads * d) + channels, mask=inside, other=0.0)
         p = _probabilities(q, k, added, scale)
         to = grad_qkv + 3 * before + token

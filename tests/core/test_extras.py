@@ -17,7 +17,10 @@ def asked(monkeypatch):
         "rich>=1; extra == 'x'",
     ]
     monkeypatch.setattr(extras, "requires", lambda _package: listed)
-    monkeypatch.setattr(extras, "version", {"click": "8.2", "pytest": "9.0.0rc1+local"}.__getitem__)
+    monkeypatch.setattr(
+        extras, "packages_distributions", lambda: {"click": ["click"], "pytest": ["pytest-x"]}
+    )
+    monkeypatch.setattr(extras, "version", {"click": "8.2", "pytest-x": "9.0.0rc1+local"}.__getitem__)
 
 
 @pytest.mark.usefixtures("asked")

@@ -8,15 +8,13 @@ from diffbev_engine.models.window_attention import CompiledSwinBlock, use_kernel
 from tests.models.interpreter import interpreted
 
 ON_THE_CPU = """
-import math
-
 import torch
 import torch.nn.functional as F
 from timm.models.swin_transformer import SwinTransformerBlock
 from torch import nn
 
 from diffbev_engine.models import window_attention
-from diffbev_engine.models.window_attention import TOKENS
+from diffbev_engine.models.window_attention import CompiledSwinBlock
 from diffbev_engine.models.window_kernels import attend, attend_backward
 
 torch.manual_seed(0)
@@ -39,15 +37,13 @@ for size, window, shift in (
 
     weight, bias = (each.detach() for each in attention.qkv.parameters())
     qkv = F.linear(x.detach(), weight, bias).half()
-    table = attention._get_rel_pos_bias()[0].detach().float()
-    missing = TOKENS - table.shape[-1]
-    tile = F.pad(F.pad(table, (0, missing), value=-math.inf), (0, 0, 0, missing))
+    tile = CompiledSwinBlock._bias(block).detach().float()
     given = qkv, bias.half(), tile, torch.tensor(block.shift_size, dtype=torch.int32), block.window_size
     out = attend(*given, attention.scale)
     of_qkv, of_padding, of_bias = (each.double() for each in attend_backward(grad, *given, attention.scale))
     of_projection = of_qkv.sum((0, 1, 2)) + of_padding.sum(0)
     attention.relative_position_bias_table.grad, of_table = None, attention.relative_position_bias_table.grad
-    n = table.shape[-1]
+    n = block.window_area
     attention._get_rel_pos_bias()[0].backward(of_bias.sum(0)[:, :n, :n])
     for ours, theirs in (
         (out, expected),
