@@ -5,9 +5,7 @@ LIDAR_TOP sweep of every sample and all annotated boxes.  Sweeps in between are 
 while reading, so the memory stays far below the size of the tables.
 """
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +14,7 @@ import numpy as np
 
 from diffbev_engine.core.cameras import camera_rank
 from diffbev_engine.core.errors import DiffBEVError
+from diffbev_engine.core.garbage import collector_paused
 from diffbev_engine.nuscenes import json_tables as tables
 from diffbev_engine.nuscenes.json_tables import Row, read_pieces, read_rows
 
@@ -66,7 +65,7 @@ def build_index(folder: Path) -> TableIndex:
     Raises:
         DiffBEVError: a table is missing or damaged, or a row refers to one that is not there.
     """
-    with _collector_paused():
+    with collector_paused():  # millions of rows
         samples, sample_ids = _scenes_and_samples(folder)
         calibrations = _calibrations(folder)
         frames = _frames_and_lidar(folder, samples, sample_ids, calibrations)
@@ -279,15 +278,3 @@ def _files(folder: Path, values: Sequence[str]) -> np.ndarray:
 
 def _text(values: Sequence[str]) -> np.ndarray:
     return np.array([value.encode() for value in values], np.bytes_)
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Keep the cyclic collector from scanning millions of live rows; none of them is garbage."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

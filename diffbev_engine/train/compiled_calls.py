@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._pytree import tree_leaves, tree_map
 
+from diffbev_engine.core.garbage import collector_paused
 from diffbev_engine.models.compiled import as_if_compiled
 from diffbev_engine.models.half_weights import half_weights
 from diffbev_engine.models.regions import regions
@@ -121,7 +122,8 @@ def make(call: Call, objective: Objective) -> None:
     part = call.module or getattr(objective, call.name)
     arguments, named = tree_map(_made, call.arguments), tree_map(_made, call.named)
     autocast = torch.autocast(objective.device.type, precision, enabled=call.with_autocast)
-    with half_weights(call.module, precision) if call.module else nullcontext():
+    halves = half_weights(call.module, precision) if call.module else nullcontext()
+    with halves, collector_paused():
         with torch.set_grad_enabled(call.with_gradients), autocast:
             output = part(*arguments, **named)
         results = [x for x in tree_leaves(output) if isinstance(x, Tensor) and x.requires_grad]

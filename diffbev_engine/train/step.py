@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from diffbev_engine.config.settings import Settings
 from diffbev_engine.core.errors import UsageError
+from diffbev_engine.core.garbage import collector_paused
 from diffbev_engine.dataset.sample import Batch
 from diffbev_engine.models.half_weights import half_weights
 from diffbev_engine.models.model import BEVModel
@@ -106,7 +107,8 @@ class TrainingStep:
         """Add the gradients of one pass; returns its losses in the order of their names."""
         passes = self._settings.optimizer_config.cumulative_iters
         precision = AUTOCAST_DTYPES[self._settings.precision]
-        with half_weights(self.model, precision) if self.halves_weights else nullcontext():
+        halves = half_weights(self.model, precision) if self.halves_weights else nullcontext()
+        with halves, collector_paused():  # compiling makes many objects, which stay
             losses = self.objective.losses(inputs)
             went_forward()
             self.scaler.scale(losses["loss"] / passes).backward()
