@@ -79,7 +79,8 @@ class MetricsTail:
         self.modified: float | None = None
         """When the file last changed; Unix time."""
         self._known_resumes: list[int] = []
-        self._generation = 0
+        self._tables = 1
+        """How many have been shown."""
         self._start_over()
 
     def _start_over(self) -> None:
@@ -93,7 +94,6 @@ class MetricsTail:
         self._more = False
         self._complete = False
         self._previewed = False
-        self._generation += 1
 
     @property
     def available(self) -> tuple[str, ...]:
@@ -103,12 +103,12 @@ class MetricsTail:
     @property
     def version(self) -> tuple[int, int]:
         """Changes whenever the table shows something else."""
-        return self._generation, self.table.version + (self.table is self._reader.table)
+        return self._tables, self.table.version
 
     @property
     def epoch(self) -> tuple[int, int]:
         """Changes whenever rows were not just appended."""
-        return id(self.table), self.table.cuts
+        return self._tables, self.table.cuts
 
     @property
     def progress(self) -> float:
@@ -205,17 +205,21 @@ class MetricsTail:
             return
         reader = RowReader(MetricsTable(self._columns), header)
         reader.take(text)
-        self.table = reader.table
+        self._show(reader.table)
         if self._newest_only:
             self._reader = reader
             self._offset = begin + end
             self._fingerprint = content[max(end - _FINGERPRINT_BYTES, 0) : end]
 
+    def _show(self, table: MetricsTable) -> None:
+        self.table = table
+        self._tables += 1
+
     def _all_read(self) -> None:
         table, shown = self._reader.table, self.table
         if table is not shown:
             self._say_what_changed(shown, table)
-            self.table = table
+            self._show(table)
         fault = self._reader.fault(self.path) if self._offset and not table.columns else None
         if fault is not None:
             self.notice = Notice(Trouble.NO_HEADER, fault.text)

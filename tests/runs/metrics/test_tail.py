@@ -112,6 +112,20 @@ def test_rows_are_read_as_they_are_appended(path):
     assert tail.notice is None
 
 
+def test_a_table_read_again_for_another_column_is_another_version(path):
+    path.write_text(f"{HEADER}\n{rows(1, 3)}")
+    tail = read_all(MetricsTail(path, ("loss",)))
+    with path.open("a") as file:
+        file.write(rows(4, 5))
+    read_all(tail)
+    tail.want(["Lwce"])
+    before = tail.version, tail.epoch, tail.table
+    read_all(tail)
+    assert tail.table is not before[2]
+    assert tail.version != before[0]
+    assert tail.epoch != before[1]
+
+
 def test_an_append_reads_only_what_is_new(path, monkeypatch):
     path.write_text(f"{HEADER}\n{rows(1, 20_000)}")
     tail = read_all(MetricsTail(path, ("loss", "Lwce")))

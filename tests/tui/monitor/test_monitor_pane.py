@@ -47,8 +47,12 @@ async def on_monitor(pilot, app) -> MonitorPane:
 
 
 def answered(pane) -> bool:
-    """Whether what is shown is what was asked for."""
-    return pane.result is not None and pane.result.request is pane.request and not pane.worker.busy_s
+    """Whether what is shown is what was asked for, at the sizes that the charts have."""
+    if pane.result is None or pane.result.request is not pane.request or pane.worker.busy_s:
+        return False
+    sizes = dict(pane.request.charts)
+    charts = [panel for panel in pane.query(ChartPanel) if panel.display and panel.column]
+    return all(sizes.get(one.column) == (one.size.width, max(one.size.height - 1, 0)) for one in charts)
 
 
 def words(pane, name) -> str:
