@@ -54,7 +54,7 @@ def test_no_road_covers_an_island_and_no_walkway_a_planter():
         for layer, hole in [(drivable, hole) for hole in polygons.road.holes] + [
             (walkway, hole) for polygon in polygons.walkways for hole in polygon.holes
         ]:
-            inside = cv2.erode(_fill([Polygon(hole)]).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(
+            inside = cv2.erode(_fill([Polygon(hole)]).astype(np.uint8), np.ones((5, 5), np.uint8)).astype(
                 bool
             )
             assert not (layer & inside).any()
