@@ -113,9 +113,8 @@ def _likely_encoding(content: bytes) -> str | None:
 
 def _wrong_syntax(error: SyntaxError, text: str, source: str) -> UsageError:
     where = Origin(source, error.lineno)
-    found = re.search(r"U\+([0-9A-F]{4,6})", error.msg)
-    if found:
-        return where.error(_wrong_letter(chr(int(found[1], 16))))
+    if letter := _refused_letter(error):
+        return where.error(_wrong_letter(letter))
     if "{{" in text and "{{" in (error.text or ""):
         return where.error(f"{TEMPLATE} Write the value itself.")
     try:
@@ -124,6 +123,17 @@ def _wrong_syntax(error: SyntaxError, text: str, source: str) -> UsageError:
         return refusal
     advice = " Every setting starts in the first column." if isinstance(error, IndentationError) else ""
     return where.error(f"not valid Python syntax: {error.msg.rstrip('.')}.{advice}")
+
+
+def _refused_letter(error: SyntaxError) -> str:
+    """The character that Python does not know; empty if it is not about one."""
+    found = re.search(r"U\+([0-9A-F]{4,6})", error.msg)
+    if found:
+        return chr(int(found[1], 16))
+    # After a number, Python 3.10 finds the number wrong, at its last digit.
+    letter = (error.text or "")[error.offset or 0 :][:1]
+    known = not letter or letter.isascii() or letter.isidentifier()
+    return "" if known or not error.msg.endswith("literal") else letter
 
 
 def _wrong_letter(letter: str) -> str:

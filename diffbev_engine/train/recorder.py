@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 from diffbev_engine.core.appending import Appender
 from diffbev_engine.core.errors import DiffBEVError
@@ -53,7 +53,7 @@ class _LogFile(logging.Handler):
         super().close()
 
 
-class _Console(logging.StreamHandler[TextIO]):
+class _Console(logging.StreamHandler):  # without a parameter, which Python 3.10 does not take
     """A terminal that was closed, or a full disk behind ``> file``, is no reason for a traceback a line."""
 
     def handleError(self, record: logging.LogRecord) -> None:
