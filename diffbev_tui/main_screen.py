@@ -67,10 +67,13 @@ class MainScreen(PlainScreen):
             action: of the pane, to do then; may be empty.
         """
         await self.switcher.show(name, run)
-        if self.pane is not None and step:
-            self.pane.go_to_step(step)
-        if self.pane is not None and action:
-            await self.pane.run_action(action)
+        pane = self.pane
+        if pane is None or not pane.ready:  # the app is closing
+            return
+        if step:
+            pane.go_to_step(step)
+        if action:
+            await pane.run_action(action)
 
     async def welcome(self) -> None:
         """Show the screen to open or make a workspace with."""

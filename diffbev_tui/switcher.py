@@ -99,7 +99,14 @@ class PaneSwitcher(RunInThread, PlainContainer):
 
     async def show(self, name: str, run: str = "") -> None:
         """Bring a pane into view, with the newest snapshot on it and the keys going to it."""
-        pane = await self._made(name)
+        try:
+            pane = await self._made(name)
+        except MountError:  # the app is closing
+            return
+        while pane.remaking:
+            await asyncio.sleep(_POLL_S)
+        if not pane.ready:
+            return
         self.shown = name
         if run:
             pane.go_to_run(run)

@@ -34,7 +34,8 @@ class Pane(RunInThread, PlainContainer, can_focus=True):
     """How the terminal draws pictures."""
     overlay: tuple[str, ...] = ()
     """Runs that were chosen for the charts; none: the usual ones."""
-    _remaking = False
+    remaking = False
+    """Whether its widgets are being made again, in another language."""
 
     @property
     def roots(self) -> WorkspacePaths | None:
@@ -49,7 +50,7 @@ class Pane(RunInThread, PlainContainer, can_focus=True):
     @property
     def ready(self) -> bool:
         """Whether its widgets are there: not while they are made again, nor while the app closes."""
-        return self.is_mounted and self.is_attached and self.app.is_running and not self._remaking
+        return self.is_mounted and self.is_attached and self.app.is_running and not self.remaking
 
     @property
     def room(self) -> Size:
@@ -78,12 +79,12 @@ class Pane(RunInThread, PlainContainer, can_focus=True):
     async def _recompose(self) -> None:
         focused = self.screen.focused
         had_focus = focused is not None and self in focused.ancestors
-        self._remaking = True
+        self.remaking = True
         try:
             await self.recompose()
         finally:
-            self._remaking = False
-        if had_focus:  # what had it is gone, and the keys with it
+            self.remaking = False
+        if had_focus and self.display:  # what had it is gone, and the keys with it
             self.focus_inside()
         self.update_snapshot(self.snapshot)
 

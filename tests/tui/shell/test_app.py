@@ -92,6 +92,40 @@ async def test_leaving_while_other_screens_are_made_ends_quietly(workspace):
         await switcher.prepare(panes=True)
 
 
+async def test_a_screen_that_goes_as_it_is_shown_ends_quietly(workspace, monkeypatch):
+    """As when the app is left just then."""
+    async with run_app(workspace) as (app, pilot):
+        switcher = app.main_screen.switcher
+        made = switcher._made
+
+        async def made_and_gone(name):
+            pane = await made(name)
+            await pane.remove()
+            return pane
+
+        await until(pilot, lambda: app.pane is not None)
+        monkeypatch.setattr(switcher, "_made", made_and_gone)
+        for name in PANES:
+            await app.show_pane(name, str(workspace / "runs"), step="1.1")
+
+
+async def test_a_screen_is_shown_once_it_is_made_in_another_language(workspace):
+    async with run_app(workspace, size=(140, 44)) as (app, pilot):
+        await until(pilot, lambda: app.pane is not None)
+        for name in ("monitor", "gpu", "memory", "classes", "report"):
+            await app.show_pane(name)
+            pane = app.pane
+            await app.show_pane("runbook")
+            pane.retranslate()
+            while not pane.remaking:
+                await asyncio.sleep(0)
+            await app.show_pane(name)
+            assert app.pane is pane
+            assert not pane.remaking
+            await pilot.pause()
+            assert pane in app.focused.ancestors_with_self
+
+
 async def test_ctrl_c_ends_nothing(workspace):
     async with run_app(workspace) as (app, pilot):
         await pilot.press("ctrl+c")
