@@ -130,10 +130,11 @@ def _refused_letter(error: SyntaxError) -> str:
     found = re.search(r"U\+([0-9A-F]{4,6})", error.msg)
     if found:
         return chr(int(found[1], 16))
-    # After a number, Python 3.10 finds the number wrong, at its last digit.
+    if not error.msg.endswith("literal"):
+        return ""
+    # Python 3.10 blames the number before the character, and points at its last digit.
     letter = (error.text or "")[error.offset or 0 :][:1]
-    known = not letter or letter.isascii() or letter.isidentifier()
-    return "" if known or not error.msg.endswith("literal") else letter
+    return "" if letter.isascii() or letter.isidentifier() else letter
 
 
 def _wrong_letter(letter: str) -> str:

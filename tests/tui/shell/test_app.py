@@ -117,8 +117,11 @@ async def test_a_screen_is_shown_once_it_is_made_in_another_language(workspace):
             pane = app.pane
             await app.show_pane("runbook")
             pane.retranslate()
-            while not pane.remaking:
+            for _ in range(1000):
+                if pane.remaking:
+                    break
                 await asyncio.sleep(0)
+            assert pane.remaking
             await app.show_pane(name)
             assert app.pane is pane
             assert not pane.remaking
