@@ -31,7 +31,8 @@ class LoopbackServer(Server):
         self._refuse_strangers(request)
         response: web.StreamResponse = await super().handle_index(request)
         if isinstance(response, web.Response) and response.text is not None:
-            response.text = _OUTSIDE.sub("", response.text)  # no font from elsewhere
+            own = response.text.replace(f'"{self.public_url}/', '"/')
+            response.text = _OUTSIDE.sub("", own)  # no font from elsewhere
         response.headers["Content-Security-Policy"] = _POLICY.format(host=request.host)
         response.headers["Referrer-Policy"] = "no-referrer"
         response.set_cookie(_COOKIE, self._token, httponly=True, samesite="Strict")

@@ -92,6 +92,8 @@ async def test_a_browser_shows_the_screens_takes_keys_and_starts_nothing(port):
         screen = Screen(page)
         await page.goto(f"{own}?token={TOKEN}", wait_until="domcontentloaded")
         await screen.shows("Next:")
+        helper = "getComputedStyle(document.querySelector('.xterm-helper-textarea')).position"
+        assert await page.evaluate(helper) == "absolute", "the page has its own style sheet"
         await page.locator(".textual-terminal").click()
         await page.keyboard.press("2")
         await screen.shows("not resumed")  # the line below the charts
